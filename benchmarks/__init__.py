@@ -1,0 +1,1 @@
+"""Where toys and theory meet: experiments, metrics, stores, speed."""

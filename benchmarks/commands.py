@@ -1,0 +1,375 @@
+"""What the commands of the command line compute: options in, plain rows out."""
+
+import json
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import metrics
+from benchmarks.experiments import (
+    Divergences,
+    curves_row,
+    load_toy,
+    needs_profile,
+    to_profile,
+)
+from benchmarks.experiments import schedule as named_schedule
+from benchmarks.inputs import looks_like_path, toy_spec
+from theory.checks import one_of, whole
+from theory.files import (
+    read_losses_csv,
+    read_profile,
+    read_schedule,
+    write_profile,
+    write_schedule,
+)
+from theory.noise import VP, named_process
+from theory.profile import PARAMETRISATIONS, Profile, from_losses
+from theory.schedules import SCHEDULES
+from theory.solvers import SOLVERS
+from toys import information, kernels, sampling, zoo
+from toys.mixture import Mixture, check_seed
+
+PROFILE_LEVELS = 200  # levels `profile` prints by default
+FINE_LEVELS = 400  # levels a toy's profile is integrated on
+START_SAMPLES = 2**16
+TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
+
+
+def kl(toy: str, schedule: str, solver: str, **options: Any) -> list[dict[str, Any]]:
+    """Rows of `entropic kl`, one a solver."""
+    base = _kl_task(toy, schedule, solver, **options)
+    names = list(SOLVERS) if solver == "all" else [solver]
+    eta = options["eta"]
+    return [
+        _kl_row(replace(base, solver=name, eta=eta if name == "stochastic_ddim" else None))
+        if solver == "all"
+        else _kl_row(base)
+        for name in names
+    ]
+
+
+def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
+    """The task that the options of `kl` describe, everything checked."""
+    spec, process = toy_spec(toy), named_process(o["process"])
+    data = load_toy(spec)
+    one_of("solver", solver, [*SOLVERS, "all"])
+    one_of("start", o["start"], ("noise", "data"))
+    if o["exact"] and o["paths"] is not None:
+        raise ValueError("--exact must not stand with --paths, got both; give one")
+    if o["paths"] is None:
+        for name in ("repeats", "seed"):
+            if o[name] is not None:
+                raise ValueError(f"--{name} must come with --paths, got it alone")
+        if data.dim > 1:
+            raise ValueError(
+                f"--exact must have a toy of d = 1, got d = {data.dim}; give --paths P"
+            )
+    else:
+        whole("paths", o["paths"], 1)
+    if looks_like_path(schedule) and schedule not in SCHEDULES:
+        for name in ("steps", "terminal", "sigma_min", "sigma_max", "c"):
+            if o[name] is not None:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} must not stand with a schedule file, got {o[name]}")
+        read = read_schedule(schedule)
+        sigmas, method, terminal = read.sigmas, read.method, read.terminal
+    else:
+        method, terminal = one_of("schedule", schedule, SCHEDULES), o["terminal"] or "stop"
+        if o["steps"] is None:
+            raise ValueError("--steps must be given with a schedule's name, got none")
+        low, high = _ends(process.name, o["sigma_min"], o["sigma_max"])
+        named = (method, o["steps"], process.name)
+        rest = (terminal, low, high, o["c"])
+        # Everything but the profile is checked before the profile is computed.
+        named_schedule("log_snr", *named[1:], None, *rest[:3])
+        needs = needs_profile(method, o["c"])
+        grid = _toy_profile(data, low, high) if needs else None
+        sigmas = named_schedule(*named, grid, *rest)
+    metrics.check_terminal(data, float(sigmas[-1]))
+    task = Divergences(
+        spec,
+        process.name,
+        method,
+        tuple(np.asarray(sigmas).tolist()),
+        "stochastic_ddim" if solver == "all" else solver,
+        terminal,
+        o["start"],
+        o["eta"],
+        o["paths"] or 0,
+        whole("repeats", 1 if o["repeats"] is None else o["repeats"], 1),
+        0 if o["seed"] is None else o["seed"],
+    )
+    check_seed(task.seed)
+    _ = task.table  # raises for options that the solver refuses
+    return task
+
+
+def _kl_row(task: Divergences) -> dict[str, Any]:
+    toy, row = load_toy(task.toy), task.run()
+    process = named_process(task.process)
+    sigma_max = task.sigmas[0]
+    if task.start == "data":
+        row["kl_start"] = 0.0
+    elif toy.dim == 1:
+        row["kl_start"] = metrics.start_kl(toy, sigma_max, process.start_std(sigma_max))
+    else:
+        row["kl_start"] = _sampled_start_kl(toy, sigma_max, process.start_std(sigma_max))
+    if task.paths:
+        row["kl_discretisation"] = None
+        if toy.dim == 1 or not toy.is_points or task.sigmas[-1] > 0:
+            row["kde_std"] = metrics.kde_std(toy, task.paths, task.sigmas[-1])
+    else:
+        from_data = row if task.start == "data" else replace(task, start="data").run()
+        row["kl_discretisation"] = from_data["kl_data_model"]
+        row |= metrics.exact_distances(toy, task.table, task.sigmas[-1], task.start)
+    row["sigmas"] = list(task.sigmas)
+    return row
+
+
+def _sampled_start_kl(toy: Mixture, sigma: float, start_std: float) -> float:
+    """KL of the data at sigma from the start, by Monte Carlo over the data."""
+    x = toy.sample(START_SAMPLES, 0, 0, sigma)
+    log_q = -0.5 * np.sum((x / start_std) ** 2, axis=1) - toy.dim * (
+        np.log(start_std) + 0.5 * np.log(2 * np.pi)
+    )
+    return float(np.mean(toy.log_density(x, sigma) - log_q))
+
+
+def kl_text(rows: list[dict[str, Any]]) -> str:
+    """Rows of `kl` for people."""
+    first = rows[0]
+    lines = [
+        f"{first['toy'][:60]}, {first['process']}, {first['schedule']}, "
+        f"{first['n_steps']} steps, terminal {first['terminal']}, start {first['start']}"
+    ]
+    for row in rows:
+        value = row["kl_data_model"]
+        shown = f"infinite ({row['reason']})" if value is None else f"{value:.10g} nats"
+        if row["paths"] and row["stderr"] is not None:
+            shown += f" +- {row['stderr']:.2g} (standard error, {row['repeats']} repeats)"
+        elif not row["paths"] and value is not None:
+            shown += f" +- {row['error']:.1g} (error estimate)"
+        lines.append(f"{row['solver']:18s} NFE {row['nfe']:4d}  KL(data || sampler) = {shown}")
+        if not row["paths"]:
+            split = row["kl_discretisation"]
+            lines.append(
+                f"{'':18s} start mismatch {row['kl_start']:.4g}, "
+                f"discretisation {'infinite' if split is None else f'{split:.10g}'}, "
+                + ", ".join(f"{k.upper()} {row[k]:.5g}" for k in ("tv", "w1") if k in row)
+            )
+    return "\n".join(lines)
+
+
+def profile(
+    toy: str | None,
+    losses: str | None,
+    process: str,
+    sigma: tuple[float, ...],
+    out: str | None,
+    **logged: Any,
+) -> dict[str, Any]:
+    """The row of `entropic profile`."""
+    _one_source(toy=toy, losses=losses)
+    ends = named_process(process)
+    if losses is not None:
+        if sigma:
+            raise ValueError("--sigma must come with --toy, got it with --losses")
+        found = _loss_profile(losses, process, **logged)
+        row = {
+            "dim": found.dim,
+            "sigma": found.sigma.tolist(),
+            "mmse": found.mmse.tolist(),
+            "stderr": None if found.stderr is None else found.stderr.tolist(),
+            "entropy_rate": found.entropy_rate().tolist(),
+            "conditional_entropy": None,
+            "mutual_information": None,
+            "entropy_from_sigma_min": found.entropy_from_sigma_min().tolist(),
+            "rescaled_entropy": found.rescaled_entropy().tolist(),
+            "entropy_error": found.entropy_error(),
+            "rescaled_error": found.rescaled_error(),
+        }
+        if out is not None:
+            write_profile(out, found)
+        return row
+    assert toy is not None  # _one_source
+    _refuse_logged(logged)
+    data = load_toy(toy_spec(toy))
+    if sigma:
+        levels = np.unique(np.asarray(sigma, dtype=np.float64))
+    else:
+        levels = np.geomspace(ends.sigma_min, ends.sigma_max, PROFILE_LEVELS)
+    row = curves_row(data, levels)
+    row["rescaled_entropy"] = _toy_rescaled(data, levels)
+    if out is not None:
+        write_profile(out, to_profile(row, {"toy": toy}))
+    return row
+
+
+def _toy_rescaled(toy: Mixture, levels: np.ndarray[Any, Any]) -> list[float]:
+    """R at the levels, integrated on a finer grid that starts well below the data's scales."""
+    positive = toy.stds[toy.stds > 0]
+    floor = min(float(levels[0]), 0.05 * float(positive.min()) if positive.size else np.inf)
+    low = max(floor / 4, information.SIGMA_RANGE[0])
+    fine = np.geomspace(low, max(float(levels[-1]), 2 * low), FINE_LEVELS)
+    grid = np.unique(np.concatenate([fine, levels]))
+    apart = np.concatenate([[True], np.diff(np.log(grid)) > 1e-9])
+    grid = grid[apart | np.isin(grid, levels)]
+    whole_ = to_profile(curves_row(toy, grid), {}).rescaled_entropy()
+    return [float(v) for v in whole_[np.searchsorted(grid, levels)]]
+
+
+def profile_text(row: dict[str, Any]) -> str:
+    """The profile as a table for people."""
+    names = ["sigma", "mmse", "entropy_rate", "conditional_entropy", "mutual_information"]
+    names += ["entropy_from_sigma_min", "rescaled_entropy"]
+    names = [n for n in names if row.get(n) is not None]
+    lines = ["  ".join(f"{n:>22s}" for n in names)]
+    lines += [
+        "  ".join(f"{v:22.12g}" for v in values)
+        for values in zip(*(row[n] for n in names), strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def schedule(
+    toy: str | None,
+    profile: str | None,
+    losses: str | None,
+    method: str,
+    steps: int,
+    process: str,
+    sigma_min: float | None,
+    sigma_max: float | None,
+    terminal: str,
+    c: float | None,
+    out: str | None,
+    **logged: Any,
+) -> dict[str, Any]:
+    """The schedule file that `entropic schedule` prints."""
+    one_of("method", method, SCHEDULES)
+    needs = needs_profile(method, c)
+    if needs or any(s is not None for s in (toy, profile, losses)):
+        _one_source(toy=toy, profile=profile, losses=losses)
+    ends = named_process(process)
+    grid: Profile | None = None
+    if profile is not None:
+        grid = read_profile(profile)
+    if losses is not None:
+        grid = _loss_profile(losses, process, **logged)
+    else:
+        _refuse_logged(logged)
+    if grid is not None:  # a measured profile says itself how far it reaches
+        sigma_min = float(grid.sigma[0]) if sigma_min is None else sigma_min
+        sigma_max = float(grid.sigma[-1]) if sigma_max is None else sigma_max
+    low, high = _ends(ends.name, sigma_min, sigma_max)
+    named_schedule("log_snr", steps, process, None, terminal, low, high)  # checks before work
+    if toy is not None:
+        data = load_toy(toy_spec(toy))
+        grid = _toy_profile(data, low, high) if needs else None
+    sigmas = named_schedule(method, steps, process, grid, terminal, low, high, c)
+    given = {"toy": toy, "profile": profile, "losses": losses}
+    source = {k: v for k, v in given.items() if v is not None} | {
+        "process": process,
+        "n_steps": steps,
+        "version": version("entropic"),
+    }
+    if out is not None:
+        write_schedule(out, method, sigmas, terminal, source)
+    return {
+        "kind": "schedule",
+        "method": method,
+        "sigmas": sigmas.tolist(),
+        "terminal": terminal,
+        "source": source,
+    }
+
+
+def toys() -> list[dict[str, Any]]:
+    """Rows of `entropic toys`."""
+    rows = []
+    for name, (description, _) in zoo.ZOO.items():
+        toy = zoo.toy(name)
+        rows.append(
+            {
+                "name": name,
+                "description": description,
+                "dim": toy.dim,
+                "components": toy.size,
+                "variance": toy.variance,
+                "points": toy.is_points,
+            }
+        )
+    return rows
+
+
+def doctor() -> dict[str, Any]:
+    """Rows of `entropic doctor`."""
+    found = float(information.mmse(zoo.toy("two_points"), [1.0])[0])
+    cache = list((Path(kernels.__file__).parent / "__pycache__").glob("kernels.*.nbc"))
+    row: dict[str, Any] = {"python": sys.version.split()[0]}
+    row |= {n: version(n) for n in ("entropic", "numpy", "scipy", "numba", "matplotlib", "pandas")}
+    row["cores"] = sampling.available_threads()
+    row["simd_bits"] = kernels.simd_bits()
+    row["compile_cache"] = f"{len(cache)} compiled kernels on disk"
+    row["two_points_mmse"] = found
+    row["expected"] = TWO_POINT_MMSE
+    row["verified"] = abs(found - TWO_POINT_MMSE) < 1e-14
+    return row
+
+
+def _ends(process: str, low: float | None, high: float | None) -> tuple[float, float]:
+    default = named_process(process)
+    return (
+        default.sigma_min if low is None else low,
+        default.sigma_max if high is None else high,
+    )
+
+
+def _toy_profile(toy: Mixture, low: float, high: float) -> Profile:
+    """A toy's exact profile between two levels."""
+    sigma = np.geomspace(low, high, FINE_LEVELS)
+    sigma[0], sigma[-1] = low, high
+    return to_profile(curves_row(toy, sigma), {})
+
+
+def _loss_profile(path: str, process: str, **logged: Any) -> Profile:
+    """The profile of a CSV of losses."""
+    parametrisation = logged["parametrisation"]
+    if parametrisation is None:
+        raise ValueError(
+            f"--parametrisation must come with --losses, got none; give one of "
+            f"{', '.join(PARAMETRISATIONS)}"
+        )
+    one_of("parametrisation", parametrisation, PARAMETRISATIONS)
+    coordinate = VP() if process == "vp" else None
+    sigma, loss = read_losses_csv(path, coordinate)
+    return from_losses(
+        sigma,
+        loss,
+        parametrisation,
+        logged["dim"],
+        logged["sigma_data"],
+        reduction=logged["reduction"],
+        source={"losses": path, "parametrisation": parametrisation},
+    )
+
+
+def _one_source(**given: str | None) -> None:
+    """Exactly one of some options must be given."""
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        options = ", ".join(f"--{name}" for name in given)
+        got = " and ".join(named) or "none"
+        raise ValueError(f"exactly one of {options} must be given, got {got}")
+
+
+def _refuse_logged(logged: dict[str, Any]) -> None:
+    """Options of a loss log mean nothing without one."""
+    if logged.get("parametrisation") is not None:
+        given = json.dumps(logged["parametrisation"])
+        raise ValueError(f"--parametrisation must come with --losses, got {given} alone")

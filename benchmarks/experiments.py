@@ -1,0 +1,223 @@
+"""Experiments declared as frozen records: toy -> profile -> sigmas -> table -> law or samples.
+
+A record holds plain values only; its dictionary is the key under which its result is kept.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from benchmarks import metrics
+from benchmarks.store import versions
+from theory.noise import named_process
+from theory.profile import Profile
+from theory.schedules import SCHEDULES, make_sigmas
+from theory.solvers import SolverTable, make_table
+from toys import information, sampling, zoo
+from toys.kernels import Array
+from toys.mixture import Mixture
+
+PROFILE_POINTS = 400
+
+
+@dataclass(frozen=True)
+class ToyProfile:
+    """The exact profile of a mixture on log-spaced sigmas.
+
+    Args:
+        toy: Name in the zoo, or the text of a mixture file.
+        sigma_min: Lowest level, in data units.
+        sigma_max: Highest level.
+        points: Number of levels.
+    """
+
+    toy: str
+    sigma_min: float
+    sigma_max: float
+    points: int = PROFILE_POINTS
+
+    def run(self) -> dict[str, Any]:
+        """Grid, mmse, its standard error and the exact entropies."""
+        sigma = np.geomspace(self.sigma_min, self.sigma_max, self.points)
+        sigma[0], sigma[-1] = self.sigma_min, self.sigma_max
+        return curves_row(load_toy(self.toy), sigma)
+
+
+def curves_row(toy: Mixture, sigma: Array) -> dict[str, Any]:
+    """Information curves as plain lists."""
+    found = information.curves(toy, sigma)
+    entropy = found.conditional_entropy
+    exact = not found.mmse_stderr.any()
+    return {
+        "dim": toy.dim,
+        "sigma": sigma.tolist(),
+        "mmse": found.mmse.tolist(),
+        "stderr": None if exact else found.mmse_stderr.tolist(),
+        "mutual_information": found.mutual_information.tolist(),
+        "conditional_entropy": None if entropy is None else entropy.tolist(),
+        "entropy_rate": found.entropy_rate.tolist(),
+    }
+
+
+def to_profile(row: dict[str, Any], source: dict[str, Any]) -> Profile:
+    """A Profile from the result of a ToyProfile."""
+    return Profile(row["dim"], row["sigma"], row["mmse"], row["stderr"], source)
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """KL(data || sampler) of one sampler: exact, or by paper A's Monte Carlo protocol.
+
+    Args:
+        toy: Name in the zoo, or the text of a mixture file.
+        process: "edm" or "vp"; sets the start law.
+        schedule: Name of the schedule, for the row only.
+        sigmas: The levels, falling.
+        solver: Name of the solver.
+        terminal: "stop" or "zero".
+        start: "noise" or "data".
+        eta: Noise of stochastic_ddim, or None for its default.
+        paths: Paths a repeat; 0 for the exact law.
+        repeats: Number of repeats.
+        seed: Whole number in [0, 2**32).
+        rtol: Tolerance of the exact law.
+        smoothing: Std of a Gaussian added to the sampler's output before comparing, as paper A's
+            kernel estimate does; exact law only.
+    """
+
+    toy: str
+    process: str
+    schedule: str
+    sigmas: tuple[float, ...]
+    solver: str = "stochastic_ddim"
+    terminal: str = "stop"
+    start: str = "noise"
+    eta: float | None = None
+    paths: int = 0
+    repeats: int = 1
+    seed: int = 0
+    rtol: float = 1e-8
+    smoothing: float = 0.0
+
+    @property
+    def table(self) -> SolverTable:
+        """The solver's table."""
+        start_std = named_process(self.process).start_std(self.sigmas[0])
+        table = make_table(self.solver, np.array(self.sigmas), start_std, self.eta)
+        return table if self.smoothing == 0 else smoothed(table, self.sigmas[-2], self.smoothing)
+
+    def run(self) -> dict[str, Any]:
+        """One tidy row."""
+        toy, table = load_toy(self.toy), self.table
+        row: dict[str, Any] = {
+            "toy": self.toy,
+            "process": self.process,
+            "schedule": self.schedule,
+            "solver": self.solver,
+            "n_steps": len(self.sigmas) - 1,
+            "nfe": table.nfe - (self.smoothing > 0),
+            "terminal": self.terminal,
+            "start": self.start,
+            "eta": self.eta,
+            "sigma_max": self.sigmas[0],
+            "sigma_min": self.sigmas[-1] or self.sigmas[-2],
+            "smoothing": self.smoothing,
+            "paths": self.paths,
+            "repeats": self.repeats if self.paths else 0,
+            "seed": self.seed if self.paths else None,
+        }
+        row |= self._sampled(toy, table) if self.paths else self._exact(toy, table)
+        return row | versions()
+
+    def _exact(self, toy: Mixture, table: SolverTable) -> dict[str, Any]:
+        found = metrics.exact_kl(toy, table, self.sigmas[-1], self.start, self.rtol)
+        return found.as_row() | {"sd": None, "stderr": 0.0}
+
+    def _sampled(self, toy: Mixture, table: SolverTable) -> dict[str, Any]:
+        values, empty = [], 0
+        for r in range(self.repeats):
+            samples = sampling.sample(
+                toy, table, self.paths, self.seed, r * self.paths, self.start
+            )
+            found = metrics.sample_kl(
+                toy, samples, self.sigmas[-1], self.seed, r * metrics.KDE_POINTS
+            )
+            if found.kl_data_model is None:
+                empty += 1
+            else:
+                values.append(found.kl_data_model)
+        return summary(values, empty)
+
+
+def summary(values: list[float], empty: int) -> dict[str, Any]:
+    """Mean, sd and standard error over repeats; null where a repeat was infinite.
+
+    The sd is over the finite repeats, of which there must be two.
+    """
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {
+        "kl_data_model": float(np.mean(values)) if values and not empty else None,
+        "error": None,
+        "reason": f"{empty} repeats with empty bins" if empty else None,
+        "empty_bins": empty,
+        "sd": sd,
+        "stderr": None if sd is None or empty else sd / len(values) ** 0.5,
+        "kl_finite_mean": float(np.mean(values)) if values else None,
+    }
+
+
+def smoothed(table: SolverTable, sigma: float, std: float) -> SolverTable:
+    """The table with one more row that adds N(0, std^2) to its output."""
+    return replace(
+        table,
+        sigma=np.append(table.sigma, sigma),
+        keep=np.vstack([table.keep, np.eye(1, table.keep.shape[1])]),
+        weights=np.vstack([table.weights, np.zeros((1, table.weights.shape[1]))]),
+        noise=np.append(table.noise, std),
+    )
+
+
+Task = ToyProfile | Divergences
+
+
+def task_key(task: Task) -> dict[str, Any]:
+    """A task as plain values."""
+    return {"task": type(task).__name__, **asdict(task)}
+
+
+def schedule(
+    name: str,
+    n_steps: int,
+    process: str,
+    profile: Profile | None,
+    terminal: str = "stop",
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    c: float | None = None,
+) -> Array:
+    """Levels of a named schedule between a process's default ends, or the ends given."""
+    ends = named_process(process)
+    return make_sigmas(
+        name,
+        n_steps,
+        ends.sigma_max if sigma_max is None else sigma_max,
+        ends.sigma_min if sigma_min is None else sigma_min,
+        terminal,
+        profile,
+        c,
+    )
+
+
+def needs_profile(name: str, c: float | None = None) -> bool:
+    """Whether a schedule draws on the data's profile."""
+    return name in SCHEDULES and (name in ("entropic", "rescaled") or (name == "arctan" and c is None))
+
+
+@cache
+def load_toy(spec: str) -> Mixture:
+    """A toy of the zoo by name, or from the text of a mixture file."""
+    from benchmarks.inputs import parse_toy
+
+    return zoo.toy(spec) if spec in zoo.ZOO else parse_toy(spec)

@@ -1,0 +1,222 @@
+"""The command line: `entropic COMMAND --help`. Every command is a thin call into the suite."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+# Nothing else is imported here: `--help` answers at once, each command imports what it runs.
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class OneLine(click.Group):
+    """A group whose errors are one line each, exit code 2."""
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Run a command; never a traceback for bad input or an interruption."""
+        try:
+            code = super().main(args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            fail(error.format_message())
+        except ValueError as error:
+            fail(str(error))
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("entropic: interrupted; what has finished is kept", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line and exit with 2."""
+    click.echo("entropic: " + " ".join(message.split()), err=True)
+    sys.exit(2)
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Information-theoretic time schedules of diffusion models, computed exactly."""
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+
+
+def ends(command: F) -> F:
+    """Options for the process and the ends of a schedule."""
+    for option in (
+        click.option("--sigma-max", type=float, help="Highest noise level."),
+        click.option("--sigma-min", type=float, help="Lowest noise level of the schedule's rule."),
+        click.option(
+            "--process", default="edm", show_default=True, help="edm or vp: default ends and start."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def losses_options(command: F) -> F:
+    """Options for a loss log."""
+    for option in (
+        click.option("--reduction", default="sum", show_default=True, help="sum or mean over d."),
+        click.option("--sigma-data", default=0.5, show_default=True, help="EDM's sigma_data."),
+        click.option("--dim", type=int, default=1, show_default=True, help="Coordinates of x0."),
+        click.option("--parametrisation", help="Of the losses: eps, x0, v or edm."),
+        click.option(
+            "--losses", help="CSV with columns sigma (or snr, or t with --process vp) and loss."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.option("--quick", is_flag=True, help="A small version, for tests.")
+@click.option("--paper", is_flag=True, help="The paper's full 10^2 repetitions of 10^4 paths.")
+@click.option("--out", default="out", show_default=True, help="Folder for PNG, PDF and CSV.")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes; all cores by default.")
+@as_json
+def figures(
+    names: tuple[str, ...], quick: bool, paper: bool, out: str, jobs: int | None, json_: bool
+) -> None:
+    """Draw figures (all, or those named), each with its data as CSV."""
+    from benchmarks.figure_tables import TABLES, make_table
+    from benchmarks.store import Store, make_folder
+    from figures import registry
+    from theory.checks import one_of
+
+    if quick and paper:
+        raise ValueError("--quick must not stand with --paper, got both; give one")
+    for name in names:
+        one_of("NAME", name, TABLES)
+    budget = "quick" if quick else "paper" if paper else "default"
+    folder = make_folder(Path(out))
+    store = Store(folder / "store")
+    made = []
+    for name in names or TABLES:
+        table = make_table(name, budget, store, jobs, folder)
+        files = registry.save(registry.draw(name, table), folder, name)
+        made.append({"name": name, "files": [str(folder / f"{name}.csv"), *map(str, files)]})
+        if not json_:
+            click.echo(f"{name}: {', '.join(made[-1]['files'])}")
+    if json_:
+        click.echo(json.dumps({"budget": budget, "figures": made}))
+
+
+@main.command()
+@click.option("--toy", required=True, help="Name (see `entropic toys`) or mixture file.")
+@click.option("--schedule", required=True, help="Name or schedule file.")
+@click.option("--solver", default="stochastic_ddim", show_default=True, help="Name, or all.")
+@click.option("--steps", type=int, help="Number of steps; not with a schedule file.")
+@click.option("--exact", is_flag=True, help="By the exact law (the default without --paths).")
+@click.option("--paths", type=int, help="Monte Carlo paths a repeat, by paper A's protocol.")
+@click.option("--repeats", type=int, help="Monte Carlo repeats; 1 by default.")
+@click.option("--seed", type=int, help="Monte Carlo seed in [0, 2^32); 0 by default.")
+@ends
+@click.option("--terminal", help="stop (default): end at sigma-min; zero: one more step to 0.")
+@click.option("--start", default="noise", show_default=True, help="noise, or data: the true law.")
+@click.option("--eta", type=float, help="Noise of stochastic_ddim, in [0, 1].")
+@click.option("--c", type=float, help="Data scale of the arctan schedule.")
+@as_json
+def kl(toy: str, schedule: str, solver: str, json_: bool, **options: Any) -> None:
+    """KL(data || sampler) in nats, with its split into start and discretisation."""
+    from benchmarks import commands
+
+    rows = commands.kl(toy, schedule, solver, **options)
+    if json_:
+        click.echo(json.dumps(rows if solver == "all" else rows[0], allow_nan=False))
+    else:
+        click.echo(commands.kl_text(rows))
+
+
+@main.command()
+@click.option("--toy", help="Name or mixture file.")
+@losses_options
+@click.option("--process", default="edm", show_default=True, help="edm or vp: range, and t.")
+@click.option("--sigma", type=float, multiple=True, help="Noise level; repeat for more.")
+@click.option("--out", help="Write a profile file.")
+@as_json
+def profile(json_: bool, out: str | None, **options: Any) -> None:
+    """The mmse over noise levels and the entropies it determines."""
+    from benchmarks import commands
+
+    row = commands.profile(out=out, **options)
+    click.echo(json.dumps(row, allow_nan=False) if json_ else commands.profile_text(row))
+
+
+@main.command()
+@click.option("--toy", help="Name or mixture file.")
+@click.option("--profile", help="Profile file.")
+@losses_options
+@click.option("--method", required=True, help="Name of the schedule.")
+@click.option("--steps", type=int, required=True, help="Number of steps.")
+@ends
+@click.option("--terminal", default="stop", show_default=True, help="stop or zero.")
+@click.option("--c", type=float, help="Data scale of the arctan schedule.")
+@click.option("--format", "format_", default="json", show_default=True, help="json or lines.")
+@click.option("--out", help="Write a schedule file.")
+@as_json
+def schedule(format_: str, json_: bool, out: str | None, **options: Any) -> None:
+    """Noise levels for a sampler: from a toy, a profile file or a log of losses."""
+    from benchmarks import commands
+    from theory.checks import one_of
+
+    one_of("format", format_, ("json", "lines"))
+    fields = commands.schedule(out=out, **options)
+    if json_ or format_ == "json":
+        click.echo(json.dumps(fields, allow_nan=False))
+    else:
+        click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
+
+
+@main.command()
+@as_json
+def speed(json_: bool) -> None:
+    """Time the kernels and the exact law, as ratios in one run."""
+    from benchmarks import speed as measure
+
+    row = measure.measure()
+    click.echo(json.dumps(row) if json_ else measure.text(row))
+
+
+@main.command()
+@as_json
+def toys(json_: bool) -> None:
+    """List the named toys."""
+    from benchmarks import commands
+
+    rows = commands.toys()
+    if json_:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['name']:20s} d = {row['dim']}  K = {row['components']:2d}  "
+            f"variance {row['variance']:8.4f}  {row['description']}"
+        )
+
+
+@main.command()
+@as_json
+def doctor(json_: bool) -> None:
+    """Versions, cores, vector width in use, compile cache, and one verified number."""
+    from benchmarks import commands
+
+    row = commands.doctor()
+    if json_:
+        click.echo(json.dumps(row))
+    else:
+        for key, value in row.items():
+            click.echo(f"{key:16s} {value}")
+    if not row["verified"]:
+        raise ValueError("the verified number must agree to 1e-14, got a difference; see above")
+
+
+if __name__ == "__main__":
+    main()

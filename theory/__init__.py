@@ -1,0 +1,1 @@
+"""Noise levels, profiles, schedules and solver tables; imports nothing of ours."""

@@ -1,0 +1,102 @@
+"""The array type of the package and the checks that its functions share.
+
+Every failed check raises ValueError with one line: `<argument> must <rule>, got <value>`.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def require(
+    good: ArrayLike, name: str, values: Array, rule: str, lines: Sequence[int] | None = None
+) -> None:
+    """Raise ValueError naming the first of `values` whose entry of `good` (same shape) is False.
+
+    The place is the index, or with `lines` the line of the file that the entry came from.
+    """
+    mask = np.atleast_1d(np.asarray(good, dtype=bool))
+    if mask.all():
+        return
+    first = np.argwhere(~mask)[0]
+    value = np.atleast_1d(values)[tuple(first)]
+    index = first[0] if first.size == 1 else tuple(int(i) for i in first)
+    place = f" at index {index}" if np.ndim(values) else ""
+    place = place if lines is None else f" on line {lines[first[0]]}"
+    raise ValueError(f"{name} must {rule}, got {value:g}{place}")
+
+
+def floats(name: str, value: ArrayLike) -> Array:
+    """A fresh float64 array of any shape, every entry finite."""
+    try:
+        out = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} must be numbers, got {value!r:.80}") from None
+    require(np.isfinite(out), name, out, "be finite")
+    return out
+
+
+def within(name: str, value: ArrayLike, low: float, high: float = np.inf) -> Array:
+    """A fresh float64 array of any shape, every entry in [low, high)."""
+    out = floats(name, value)
+    rule = f"be at least {low:g}" if high == np.inf else f"be in [{low:g}, {high:g})"
+    require((out >= low) & (out < high), name, out, rule)
+    return out
+
+
+def above_zero(name: str, value: ArrayLike) -> Array:
+    """A fresh float64 array of any shape, every entry positive."""
+    out = floats(name, value)
+    require(out > 0, name, out, "be positive")
+    return out
+
+
+def vector(name: str, value: ArrayLike, least: int = 1) -> Array:
+    """A fresh one-dimensional float64 array of at least `least` finite entries."""
+    out = floats(name, value)
+    if out.ndim != 1 or out.size < least:
+        raise ValueError(f"{name} must be a list of at least {least}, got shape {out.shape}")
+    return out
+
+
+def monotone(name: str, values: Array, *, falling: bool = False, advice: str = "") -> None:
+    """Raise ValueError unless `values`, shape (m,), rise (or fall) strictly."""
+    good = np.diff(values) < 0 if falling else np.diff(values) > 0
+    if not good.all():
+        i = int(np.argmin(good)) + 1
+        rule = "fall strictly" if falling else "rise strictly"
+        got = f"{values[i]:.17g} after {values[i - 1]:.17g} at index {i}"
+        raise ValueError(f"{name} must {rule}, got {got}{advice and '; ' + advice}")
+
+
+def positive(name: str, value: float) -> float:
+    """The number as a float; it must be finite and positive."""
+    out = floats(name, value)
+    if out.ndim:
+        raise ValueError(f"{name} must be one number, got shape {out.shape}")
+    require(out > 0, name, out, "be positive")
+    return float(out)
+
+
+def whole(name: str, value: int, low: int, high: int | None = None) -> int:
+    """The number as an int; it must be integral (no bool) and in low..high."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or value < low or (high is not None and value > high):
+        span = f"at least {low}" if high is None else f"in {low}..{high}"
+        raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
+    return int(value)
+
+
+def one_of(name: str, value: str, known: Iterable[str]) -> str:
+    """The value, which must be among the known names; the error suggests a close one."""
+    names = list(known)
+    if value in names:
+        return value
+    close = difflib.get_close_matches(str(value), names, n=1)
+    advice = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}{advice}")

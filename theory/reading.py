@@ -1,0 +1,92 @@
+"""Strict reading and whole-or-nothing writing of small text files; every error names the file."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from theory.checks import Array, vector
+
+StrPath = str | os.PathLike[str]
+
+
+@contextlib.contextmanager
+def naming(path: StrPath) -> Iterator[None]:
+    """Put the path in front of the ValueErrors raised inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+
+def read_text(path: StrPath) -> str:
+    """The text of a UTF-8 file, a byte-order mark dropped."""
+    with naming(path):
+        try:
+            return Path(path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the file must be UTF-8 text, got {error.reason}") from None
+        except OSError as error:
+            raise ValueError(f"the file must be readable, got {error.strerror}") from None
+
+
+def read_json(path: StrPath, kind: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON object in a file, of that kind and with at least these keys."""
+    text = read_text(path)
+    with naming(path):
+        try:
+            fields = json.loads(text, parse_constant=_refuse)
+        except json.JSONDecodeError as error:
+            place = f"{error.msg} at line {error.lineno} column {error.colno}"
+            raise ValueError(f"the file must be whole, valid JSON, got {place}") from None
+        except RecursionError:
+            raise ValueError("the file must be valid JSON, got endless nesting") from None
+        if not isinstance(fields, dict):
+            raise ValueError(f"the file must hold a JSON object, got {type(fields).__name__}")
+        if fields.get("kind") != kind:
+            raise ValueError(f"kind must be {kind!r}, got {fields.get('kind')!r:.40}")
+        missing = [key for key in keys if key not in fields]
+        if missing:
+            raise ValueError(f"the file must have the key {missing[0]!r}, got {', '.join(fields)}")
+        if not isinstance(fields.setdefault("source", {}), dict):
+            raise ValueError(f"source must be a JSON object, got {fields['source']!r:.40}")
+        return fields
+
+
+def numbers(fields: Mapping[str, Any], key: str) -> Array:
+    """The list of finite numbers under a key, shape (n,)."""
+    values = fields[key]
+    if not isinstance(values, list):
+        raise ValueError(f"{key} must be a list of numbers, got {values!r:.40}")
+    for i, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{key} must hold numbers only, got {value!r:.40} at index {i}")
+    return vector(key, values, 0)
+
+
+def write_json(path: StrPath, fields: Mapping[str, Any]) -> None:
+    """Write a JSON object with a closing newline, replacing the file whole or not at all."""
+    target = Path(path)
+    with naming(path):
+        try:
+            text = json.dumps(fields, allow_nan=False) + "\n"
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"source must be what JSON can hold, got {error}") from None
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with part.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(target)
+        except OSError as error:
+            raise ValueError(f"the file must be writable, got {error.strerror}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"numbers must be finite, got {word}")

@@ -1,0 +1,686 @@
+"""Compiled kernels: plain float64 arrays and scalars in, arrays out; nothing checked, nothing drawn.
+
+Every kernel, and the choice of numba's flags, lives in this one file: the on-disk cache
+notices an edit to this file, but not to a file that this one imports.
+
+Paths are worked on in full blocks of BLOCK lanes, structure of arrays, so that LLVM vectorises
+the innermost loop and no path ever meets a scalar remainder loop: the result of a path does not
+depend on where in a block, or in which block, it stands. The functions exp, log, cos are our own
+(range reduction, polynomial near minimax): the C library's do not vectorise, and differ between
+hosts.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Words = NDArray[np.uint64]
+F = TypeVar("F", bound=Callable[..., Any])
+
+BLOCK = 256  # paths a block; the working set of the 1-D kernel stays in the L1 cache
+CHUNK = 64  # components between two renormalisations of the running softmax
+GROUP = 4  # components handled together in the 1-D loops; the wrapper pads to a multiple
+LIMIT = 1e130  # states are clipped here for the responsibilities only: squares stay finite
+NO_WEIGHT = -1e300  # log weight of a padding component
+
+LOG2_E = 1.4426950408889634
+LN2_HIGH = 0.6931471803691238  # exact times any exponent
+LN2_LOW = 1.9082149292705877e-10
+ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits
+
+
+def kernel(func: F) -> F:
+    """Compile `func`: cached on disk, NumPy's division rules, IEEE order; fused multiply-add.
+
+    Full fastmath is no faster and lets sums be reordered, so that results would depend on the
+    vector width; nogil lets plain threads share the work.
+    """
+    decorate = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+    return cast("F", decorate(func))
+
+
+# ---------------------------------------------------------------------------------------------
+# Elementary functions
+
+
+@kernel
+def exp_nonpositive(x: float) -> float:
+    """exp(x) for x <= 0, to 1 ulp; below -708 it stays at exp(-708) = 3e-308."""
+    x = max(x, -708.0)
+    shifted = x * LOG2_E + ROUND
+    n = shifted - ROUND
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    p = 2.5100375832561234e-08
+    p = p * r + 2.7620075879983367e-07
+    p = p * r + 2.7557268480310024e-06
+    p = p * r + 2.4801521322368692e-05
+    p = p * r + 0.00019841269863040545
+    p = p * r + 0.0013888888917196719
+    p = p * r + 0.008333333333330065
+    p = p * r + 0.041666666666624164
+    p = p * r + 0.16666666666666669
+    p = p * r + 0.5
+    p = p * r * r + r + 1.0
+    bits = np.float64(p).view(np.int64) + (np.float64(shifted).view(np.int64) << np.int64(52))
+    return float(np.int64(bits).view(np.float64))
+
+
+@kernel
+def log_positive(x: float) -> float:
+    """log(x) of a positive normal number, to 1 ulp of the result or 1e-16 near 1."""
+    bits = np.float64(x).view(np.int64)
+    # Split x = 2**e * m with m in [sqrt(1/2), sqrt(2)).
+    e = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
+    m = np.int64(bits - (e << np.int64(52))).view(np.float64)
+    s = (m - 1.0) / (m + 1.0)
+    w = s * s
+    p = 0.14616449685043406
+    p = p * w + 0.15331721600556042
+    p = p * w + 0.18182889125261723
+    p = p * w + 0.2222221113479508
+    p = p * w + 0.28571428625975487
+    p = p * w + 0.39999999999899505
+    p = p * w + 0.666666666666667
+    return float(e * LN2_HIGH + (2.0 * s + (s * w * p + e * LN2_LOW)))
+
+
+@kernel
+def cos_turns(v: float) -> float:
+    """cos(2 pi v) for v in [0, 1), to 1e-16."""
+    quarter = np.rint(4.0 * v)
+    f = v - 0.25 * quarter  # exact, in [-1/8, 1/8]
+    w = f * f
+    c = -1.6990343940660637
+    c = c * w + 7.903206911569678
+    c = c * w - 26.426253275854723
+    c = c * w + 60.24464135270201
+    c = c * w - 85.4568172066438
+    c = c * w + 64.93939402266824
+    c = c * w - 19.739208802178716
+    cosine = c * w + 1.0
+    s = -0.7124440626783193
+    s = s * w + 3.8198307439800163
+    s = s * w - 15.094641279579799
+    s = s * w + 42.0586939378057
+    s = s * w - 76.70585975304292
+    s = s * w + 81.60524927607504
+    s = s * w - 41.34170224039976
+    sine = f * w * s + f * 6.283185307179586
+    value = sine if (quarter == 1.0) | (quarter == 3.0) else cosine
+    return -value if (quarter == 1.0) | (quarter == 2.0) else value
+
+
+@kernel
+def exp_array(x: Array, out: Array) -> None:
+    """Fill out with exp of the non-positive numbers x; the yardstick of `entropic speed`."""
+    for i in range(x.size):
+        out[i] = exp_nonpositive(x[i])
+
+
+def simd_bits() -> int:
+    """Width of the vectors that LLVM uses on this machine, read off a fresh compilation."""
+    fresh = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(
+        getattr(exp_array, "py_func", exp_array)
+    )
+    fresh(np.zeros(1), np.zeros(1))
+    code = "".join(fresh.inspect_asm().values())
+    return 512 if "%zmm" in code else 256 if "%ymm" in code else 128
+
+
+# ---------------------------------------------------------------------------------------------
+# Noise as a pure function of (seed, path, step, coordinate)
+
+
+@kernel
+def philox(c0: int, c1: int, path: int, k0: int, k1: int, high: Words, low: Words) -> None:
+    """Philox4x32-10 (Salmon et al. 2011) of counters (c0, c1, path + i) and key (k0, k1).
+
+    The path is the counter's upper 64 bits. high[i] holds the first two of the four 32-bit
+    words, low[i] the other two, the earlier in the upper half. The rounds stand inside the loop
+    over lanes, since LLVM does not vectorise them across a call.
+    """
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for i in range(high.size):
+        p = np.uint64(path) + np.uint64(i)
+        a, b, c, d = np.uint64(c0), np.uint64(c1), p & mask, p >> shift
+        ka, kb = np.uint64(k0), np.uint64(k1)
+        for _ in range(10):
+            left, right = np.uint64(0xD2511F53) * a, np.uint64(0xCD9E8D57) * c
+            a = (right >> shift) ^ b ^ ka
+            b = right & mask
+            c = (left >> shift) ^ d ^ kb
+            d = left & mask
+            ka = (ka + np.uint64(0x9E3779B9)) & mask
+            kb = (kb + np.uint64(0xBB67AE85)) & mask
+        high[i] = (a << shift) | b
+        low[i] = (c << shift) | d
+
+
+@kernel
+def fill_normals(
+    seed: int, path: int, step: int, coord: int, high: Words, low: Words, out: Array
+) -> None:
+    """Fill out with N(0, 1) of paths path, path + 1, ...: Box-Muller on one Philox call each.
+
+    Counter (coord, step, path), key (seed, 0); high and low, of out's size, are work space.
+    """
+    cut = np.uint64(11)
+    philox(coord, step, path, seed, 0, high, low)
+    for i in range(out.size):
+        u = (float(np.int64(high[i] >> cut)) + 1.0) * 2.0**-53  # in (0, 1]
+        v = float(np.int64(low[i] >> cut)) * 2.0**-53  # in [0, 1)
+        out[i] = np.sqrt(-2.0 * log_positive(u)) * cos_turns(v)
+
+
+# ---------------------------------------------------------------------------------------------
+# Posterior of a mixture. Components: log_weights (K,), means (K, d), stds (K, d), K padded to a
+# multiple of GROUP with NO_WEIGHT. States: structure of arrays (d, n), n a multiple of BLOCK.
+
+
+@kernel
+def log_priors(sigma: float, log_weights: Array, stds: Array) -> Array:
+    """log weight minus half the log determinant of each noisy component, shape (K,).
+
+    Relative to the first component, so that a common std costs nothing and adds no rounding.
+    """
+    k_max, d = stds.shape
+    out = np.empty(k_max)
+    for k in range(k_max):
+        out[k] = log_weights[k]
+        for j in range(d):
+            if stds[k, j] != stds[0, j]:
+                first = stds[0, j] * stds[0, j] + sigma * sigma
+                out[k] -= 0.5 * log_positive((stds[k, j] * stds[k, j] + sigma * sigma) / first)
+    return out
+
+
+@kernel
+def _block_1d(
+    x: Array,
+    sigma: float,
+    priors: Array,
+    means: Array,
+    stds: Array,
+    common: bool,
+    peak: Array,
+    total: Array,
+    pulled: Array,
+    shrink: Array,
+) -> None:
+    """Running softmax of one block in 1-D: sums of r, r (1 - rho) mean, r rho, scaled by exp(peak).
+
+    rho = std**2 / (std**2 + sigma**2); with a common std the last sum is left alone.
+    """
+    var = sigma * sigma
+    for i in range(BLOCK):
+        total[i] = 0.0
+        pulled[i] = 0.0
+        shrink[i] = 0.0
+        peak[i] = -1e308
+    for begin in range(0, priors.size, CHUNK):
+        end = min(begin + CHUNK, priors.size)
+        before = peak.copy()
+        for k in range(begin, end, GROUP):
+            p0, p1, p2, p3 = priors[k], priors[k + 1], priors[k + 2], priors[k + 3]
+            c0, c1, c2, c3 = means[k, 0], means[k + 1, 0], means[k + 2, 0], means[k + 3, 0]
+            h0 = 0.5 / (stds[k, 0] * stds[k, 0] + var)
+            h1 = 0.5 / (stds[k + 1, 0] * stds[k + 1, 0] + var)
+            h2 = 0.5 / (stds[k + 2, 0] * stds[k + 2, 0] + var)
+            h3 = 0.5 / (stds[k + 3, 0] * stds[k + 3, 0] + var)
+            for i in range(BLOCK):
+                xi = x[i]
+                z0, z1, z2, z3 = xi - c0, xi - c1, xi - c2, xi - c3
+                e0, e1 = p0 - z0 * z0 * h0, p1 - z1 * z1 * h1
+                e2, e3 = p2 - z2 * z2 * h2, p3 - z3 * z3 * h3
+                peak[i] = max(peak[i], max(max(e0, e1), max(e2, e3)))
+        if begin > 0:
+            for i in range(BLOCK):
+                scale = exp_nonpositive(before[i] - peak[i])
+                total[i] *= scale
+                pulled[i] *= scale
+                shrink[i] *= scale
+        for k in range(begin, end, GROUP):
+            p0, p1, p2, p3 = priors[k], priors[k + 1], priors[k + 2], priors[k + 3]
+            c0, c1, c2, c3 = means[k, 0], means[k + 1, 0], means[k + 2, 0], means[k + 3, 0]
+            v0 = stds[k, 0] * stds[k, 0]
+            v1 = stds[k + 1, 0] * stds[k + 1, 0]
+            v2 = stds[k + 2, 0] * stds[k + 2, 0]
+            v3 = stds[k + 3, 0] * stds[k + 3, 0]
+            h0, h1, h2, h3 = 0.5 / (v0 + var), 0.5 / (v1 + var), 0.5 / (v2 + var), 0.5 / (v3 + var)
+            a0, a1 = c0 * (var / (v0 + var)), c1 * (var / (v1 + var))
+            a2, a3 = c2 * (var / (v2 + var)), c3 * (var / (v3 + var))
+            if common:
+                for i in range(BLOCK):
+                    xi, top = x[i], peak[i]
+                    z0, z1, z2, z3 = xi - c0, xi - c1, xi - c2, xi - c3
+                    r0 = exp_nonpositive(p0 - z0 * z0 * h0 - top)
+                    r1 = exp_nonpositive(p1 - z1 * z1 * h1 - top)
+                    r2 = exp_nonpositive(p2 - z2 * z2 * h2 - top)
+                    r3 = exp_nonpositive(p3 - z3 * z3 * h3 - top)
+                    total[i] += (r0 + r1) + (r2 + r3)
+                    pulled[i] += (r0 * a0 + r1 * a1) + (r2 * a2 + r3 * a3)
+            else:
+                b0, b1, b2, b3 = v0 / (v0 + var), v1 / (v1 + var), v2 / (v2 + var), v3 / (v3 + var)
+                for i in range(BLOCK):
+                    xi, top = x[i], peak[i]
+                    z0, z1, z2, z3 = xi - c0, xi - c1, xi - c2, xi - c3
+                    r0 = exp_nonpositive(p0 - z0 * z0 * h0 - top)
+                    r1 = exp_nonpositive(p1 - z1 * z1 * h1 - top)
+                    r2 = exp_nonpositive(p2 - z2 * z2 * h2 - top)
+                    r3 = exp_nonpositive(p3 - z3 * z3 * h3 - top)
+                    total[i] += (r0 + r1) + (r2 + r3)
+                    pulled[i] += (r0 * a0 + r1 * a1) + (r2 * a2 + r3 * a3)
+                    shrink[i] += (r0 * b0 + r1 * b1) + (r2 * b2 + r3 * b3)
+
+
+@kernel
+def _denoise_1d(
+    x: Array,
+    clipped: Array,
+    sigma: float,
+    priors: Array,
+    means: Array,
+    stds: Array,
+    common: bool,
+    peak: Array,
+    total: Array,
+    pulled: Array,
+    shrink: Array,
+    out: Array,
+) -> None:
+    """Fill out with E[x0 | x] of one 1-D block; peak and total are left for the log density."""
+    for i in range(BLOCK):
+        clipped[i] = min(max(x[i], -LIMIT), LIMIT)
+    _block_1d(clipped, sigma, priors, means, stds, common, peak, total, pulled, shrink)
+    if common:
+        rho = stds[0, 0] * stds[0, 0] / (stds[0, 0] * stds[0, 0] + sigma * sigma)
+        for i in range(BLOCK):
+            out[i] = pulled[i] / total[i] + rho * x[i]
+    else:
+        for i in range(BLOCK):
+            out[i] = pulled[i] / total[i] + shrink[i] / total[i] * x[i]
+
+
+@kernel
+def _denoise_nd(
+    x: Array,
+    at: int,
+    sigma: float,
+    priors: Array,
+    means: Array,
+    stds: Array,
+    peak: Array,
+    total: Array,
+    logs: Array,
+    pulled: Array,
+    shrink: Array,
+    out: Array,
+) -> None:
+    """Fill out (d, BLOCK) with E[x0 | x] of lanes at .. at + BLOCK of x (d, n).
+
+    A running softmax as in 1-D; logs (CHUNK, BLOCK), pulled and shrink (d, BLOCK) are work space.
+    """
+    k_max, d = means.shape
+    var = sigma * sigma
+    total[:] = 0.0
+    pulled[:] = 0.0
+    shrink[:] = 0.0
+    peak[:] = -1e308
+    for begin in range(0, k_max, CHUNK):
+        end = min(begin + CHUNK, k_max)
+        before = peak.copy()
+        for k in range(begin, end):
+            row = logs[k - begin]
+            for i in range(BLOCK):
+                row[i] = priors[k]
+            for j in range(d):
+                c = means[k, j]
+                h = 0.5 / (stds[k, j] * stds[k, j] + var)
+                lane = x[j, at : at + BLOCK]
+                for i in range(BLOCK):
+                    z = min(max(lane[i], -LIMIT), LIMIT) - c
+                    row[i] -= z * z * h
+            for i in range(BLOCK):
+                peak[i] = max(peak[i], row[i])
+        for i in range(BLOCK):
+            before[i] = exp_nonpositive(before[i] - peak[i])
+            total[i] *= before[i]
+        for j in range(d):
+            for i in range(BLOCK):
+                pulled[j, i] *= before[i]
+                shrink[j, i] *= before[i]
+        for k in range(begin, end):
+            row = logs[k - begin]
+            for i in range(BLOCK):
+                row[i] = exp_nonpositive(row[i] - peak[i])
+                total[i] += row[i]
+            for j in range(d):
+                v = stds[k, j] * stds[k, j]
+                a, b = means[k, j] * (var / (v + var)), v / (v + var)
+                for i in range(BLOCK):
+                    pulled[j, i] += row[i] * a
+                    shrink[j, i] += row[i] * b
+    for j in range(d):
+        for i in range(BLOCK):
+            out[j, i] = pulled[j, i] / total[i] + shrink[j, i] / total[i] * x[j, at + i]
+
+
+@kernel
+def has_common_std(stds: Array) -> bool:
+    """True when all components share one std (K, 1)."""
+    for k in range(stds.shape[0]):
+        if stds[k, 0] != stds[0, 0]:
+            return False
+    return True
+
+
+@kernel
+def denoise(
+    x: Array, sigma: float, log_weights: Array, means: Array, stds: Array, out: Array, logs: Array
+) -> None:
+    """Fill out (d, n) with E[x0 | x] and logs (n,) with log p_sigma(x), x (d, n) in full blocks.
+
+    The log density lacks the constant of the first component's determinant, added outside; logs
+    of size 0 is left alone.
+    """
+    d, n = x.shape
+    priors = log_priors(sigma, log_weights, stds)
+    peak, total = np.empty(BLOCK), np.empty(BLOCK)
+    if d == 1:
+        common = has_common_std(stds)
+        pulled, shrink, clipped = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+        for at in range(0, n, BLOCK):
+            lane, res = x[0, at : at + BLOCK], out[0, at : at + BLOCK]
+            _denoise_1d(
+                lane, clipped, sigma, priors, means, stds, common, peak, total, pulled, shrink, res
+            )
+            if logs.size > 0:
+                for i in range(BLOCK):
+                    logs[at + i] = peak[i] + log_positive(total[i])
+    else:
+        work = np.empty((CHUNK, BLOCK))
+        pulls, shrinks, res2 = np.empty((d, BLOCK)), np.empty((d, BLOCK)), np.empty((d, BLOCK))
+        for at in range(0, n, BLOCK):
+            _denoise_nd(
+                x, at, sigma, priors, means, stds, peak, total, work, pulls, shrinks, res2
+            )
+            for j in range(d):
+                for i in range(BLOCK):
+                    out[j, at + i] = res2[j, i]
+            if logs.size > 0:
+                for i in range(BLOCK):
+                    logs[at + i] = peak[i] + log_positive(total[i])
+
+
+@kernel
+def denoise_slope(
+    x: Array,
+    sigma: float,
+    log_weights: Array,
+    means: Array,
+    stds: Array,
+    out: Array,
+    slope: Array,
+) -> None:
+    """Fill out with E[x0 | x] and slope with its derivative Var(x0 | x) / sigma**2, 1-D, (n,).
+
+    The variance is summed about the posterior mean in a third pass: nothing cancels.
+    """
+    var = sigma * sigma
+    priors = log_priors(sigma, log_weights, stds)
+    common = has_common_std(stds)
+    peak, total = np.empty(BLOCK), np.empty(BLOCK)
+    pulled, shrink, clipped = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for at in range(0, x.size, BLOCK):
+        lane, res, der = x[at : at + BLOCK], out[at : at + BLOCK], slope[at : at + BLOCK]
+        _denoise_1d(
+            lane, clipped, sigma, priors, means, stds, common, peak, total, pulled, shrink, res
+        )
+        for i in range(BLOCK):
+            der[i] = 0.0
+        for k in range(priors.size):
+            p, c, v = priors[k], means[k, 0], stds[k, 0] * stds[k, 0]
+            h, a, b = 0.5 / (v + var), var / (v + var), v / (v + var)
+            for i in range(BLOCK):
+                z = clipped[i] - c
+                r = exp_nonpositive(p - z * z * h - peak[i])
+                gap = min(max(c * a + b * lane[i] - res[i], -LIMIT), LIMIT) / sigma
+                der[i] += r * (b + gap * gap)
+        for i in range(BLOCK):
+            der[i] /= total[i]
+
+
+# ---------------------------------------------------------------------------------------------
+# Walking a solver table
+
+
+@kernel
+def walk(
+    x: Array,
+    seed: int,
+    path: int,
+    sigma: Array,
+    keep: Array,
+    weights: Array,
+    noise: Array,
+    log_weights: Array,
+    means: Array,
+    stds: Array,
+    trace: Array,
+) -> None:
+    """Walk x (d, n) down a table in place; lane i is path + i and row r draws step r + 1.
+
+    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z.
+    trace (rows + 1, d, n) receives all states when it has any rows.
+    """
+    d, n = x.shape
+    n_rows, n_back = keep.shape
+    states, outputs = np.empty((n_back + 1, d, n)), np.empty((n_back, d, n))
+    no_logs = np.empty(0)
+    z, high, low = np.empty(BLOCK), np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint64)
+    states[0] = x
+    for r in range(n_rows):
+        now, after = r % (n_back + 1), (r + 1) % (n_back + 1)
+        newest = outputs[r % n_back]
+        if trace.shape[0] > 0:
+            trace[r] = states[now]
+        denoise(states[now], sigma[r], log_weights, means, stds, newest, no_logs)
+        for j in range(d):
+            for at in range(0, n, BLOCK):
+                new = states[after, j, at : at + BLOCK]
+                old, den = states[now, j, at : at + BLOCK], newest[j, at : at + BLOCK]
+                k, w, s = keep[r, 0], weights[r, 0], noise[r]
+                if s != 0.0:
+                    fill_normals(seed, path + at, r + 1, j, high, low, z)
+                    for i in range(BLOCK):
+                        new[i] = k * old[i] + w * den[i] + s * z[i]
+                else:
+                    for i in range(BLOCK):
+                        new[i] = k * old[i] + w * den[i]
+                for h in range(1, min(n_back, r + 1)):
+                    k, w = keep[r, h], weights[r, h]
+                    if k != 0.0 or w != 0.0:
+                        old = states[(r - h) % (n_back + 1), j, at : at + BLOCK]
+                        den = outputs[(r - h) % n_back, j, at : at + BLOCK]
+                        for i in range(BLOCK):
+                            new[i] += k * old[i] + w * den[i]
+    x[:] = states[n_rows % (n_back + 1)]
+    if trace.shape[0] > 0:
+        trace[n_rows] = x
+
+
+# ---------------------------------------------------------------------------------------------
+# Posterior of a 1-D mixture at quadrature nodes, for the exact information curves
+
+
+@kernel
+def _phi(y: float) -> float:
+    """y e^y - e^y + 1, which is y**2 / 2 near 0, to rounding."""
+    if abs(y) > 0.3:
+        e = np.exp(min(y, 700.0))
+        return float(y * e - e + 1.0)
+    series = 0.0
+    for n in range(15, 1, -1):  # sum of y**n / (n (n - 2)!), Horner's rule in the factorials
+        series = series * y / max(n - 1, 1) + 1.0 / n
+    return y * y * series
+
+
+@kernel
+def posterior_logs(
+    start: Array,
+    offset: Array,
+    sigma: float,
+    log_w: Array,
+    mean: Array,
+    std0: Array,
+    out: Array,
+) -> None:
+    """Fill out (4, P, n) with logs of p(x), Var(x0 | x), H(r) and KL(r || w), r the posterior.
+
+    x = start (P,) + offset (P, n); r are the responsibilities of the components (K,) and w their
+    weights. Everything is taken relative to the most likely component, every difference of two
+    squares as a product, and the odds of the second most likely component factored out, so that
+    none of the four loses relative accuracy, however small it is.
+    """
+    k_max = mean.size
+    var0 = sigma * sigma
+    ratio, log_odds, shift = np.empty(k_max), np.empty(k_max), np.empty(k_max)
+    var, log_std, own = np.empty(k_max), np.empty(k_max), np.empty(k_max)
+    for k in range(k_max):
+        var[k] = std0[k] * std0[k] + var0
+        log_std[k] = 0.5 * np.log(var[k])
+        own[k] = std0[k] * std0[k] * (var0 / var[k])
+    for p in range(offset.shape[0]):
+        for i in range(offset.shape[1]):
+            off, ref, best = offset[p, i], 0, -np.inf
+            for k in range(k_max):
+                b = off + (start[p] - mean[k])
+                score = log_w[k] - log_std[k] - 0.5 * b * b / var[k]
+                if score > best:
+                    best, ref = score, k
+            b_ref = off + (start[p] - mean[ref])
+            second, span = -np.inf, 0.0
+            for k in range(k_max):
+                # log N_k(x) - log N_ref(x), and the gap of the posterior means.
+                b, gap = off + (start[p] - mean[k]), mean[k] - mean[ref]
+                ratio[k] = gap * (b + b_ref) / (2.0 * var[k])
+                shift[k] = var0 / var[k] * gap
+                if std0[k] != std0[ref]:
+                    widen = (std0[k] - std0[ref]) * (std0[k] + std0[ref]) / var[ref]
+                    ratio[k] += 0.5 * (b_ref * b_ref * (widen / var[k]) - np.log1p(widen))
+                    shift[k] += var0 / var[k] * widen * b_ref
+                log_odds[k] = ratio[k] + (log_w[k] - log_w[ref])
+                span = max(span, abs(ratio[k]))
+                if k != ref:
+                    second = max(second, log_odds[k])
+            small = np.exp(second)
+            total, first, within, cost = 0.0, 0.0, 0.0, 0.0
+            for k in range(k_max):
+                if k != ref:
+                    odds = np.exp(log_odds[k] - second)
+                    total += odds
+                    first += odds * shift[k]
+                    within += odds * own[k]
+                    cost -= odds * log_odds[k]
+            norm = 1.0 + small * total
+            centre = small * first / norm
+            between = small * (first / norm) * (first / norm)
+            for k in range(k_max):
+                if k != ref:
+                    gap = shift[k] - centre
+                    between += np.exp(log_odds[k] - second) * gap * gap
+            log_norm = np.log1p(small * total)
+            out[0, p, i] = best + log_norm - 0.9189385332046727
+            inner = np.log((own[ref] + small * within) / norm)
+            outer = second + np.log(between / norm) if k_max > 1 else -np.inf
+            top = max(inner, outer)
+            out[1, p, i] = top + np.log(np.exp(inner - top) + np.exp(outer - top))
+            if k_max == 1:
+                out[2, p, i] = -np.inf
+                out[3, p, i] = -np.inf
+                continue
+            t = small * total
+            share = log_norm / t if t > 1e-200 else 1.0
+            out[2, p, i] = second + np.log(share * total + cost / norm)
+            mean_ratio, gain = 0.0, 0.0
+            if span < 0.5:
+                for k in range(k_max):
+                    mean_ratio += np.exp(log_w[k]) * np.expm1(ratio[k])
+                mean_ratio = np.log1p(mean_ratio)
+            else:
+                mean_ratio = log_w[ref] + log_norm
+            for k in range(k_max):
+                gain += np.exp(log_w[k]) * _phi(ratio[k] - mean_ratio)
+            out[3, p, i] = np.log(gain)
+
+
+# ---------------------------------------------------------------------------------------------
+# Densities that are sums of many equal Gaussians, for the exact law of a sampler
+
+LANES = 16  # Gaussians a panel, one Gauss-Legendre panel of the row before
+CUT = 48.0  # nats below the largest term at which terms are left out: 1e4 panels sum to < 1e-14
+
+
+@kernel
+def log_gaussian_sums(
+    y: Array, centre: Array, mean: Array, log_mass: Array, std: float, half_width: float, out: Array
+) -> None:
+    """Fill out (n,) with log sum_i exp(log_mass_i) N(y; mean_i, std**2).
+
+    Terms come in panels (P, LANES) sorted by centre (P,), none of whose means is further than
+    half_width from it. From the panel nearest to y the sum reaches outward until the largest mass
+    still ahead, at its distance, cannot matter any more; so it is exact in the far tails, where
+    distant heavy panels win over near light ones.
+    """
+    n_panels = centre.size
+    means, masses = mean.ravel(), log_mass.ravel()
+    top, ahead, behind = np.empty(n_panels), np.empty(n_panels + 1), np.empty(n_panels + 1)
+    for j in range(n_panels):
+        top[j] = log_mass[j].max()
+    ahead[n_panels] = -np.inf
+    for j in range(n_panels - 1, -1, -1):
+        ahead[j] = max(top[j], ahead[j + 1])
+    behind[0] = -np.inf
+    for j in range(n_panels):
+        behind[j + 1] = max(top[j], behind[j])
+    h = 0.5 / (std * std)
+    constant = np.log(std) + 0.9189385332046727
+    terms = np.empty(n_panels * LANES)
+    for i in range(y.size):
+        at = y[i]
+        middle = np.searchsorted(centre, at)
+        low, high = -np.inf, -np.inf  # bounds of the largest term from below and from above
+        right = middle
+        while right < n_panels:
+            d = max(centre[right] - at - half_width, 0.0)
+            if ahead[right] - d * d * h < low - CUT:
+                break
+            far = abs(centre[right] - at) + half_width
+            low = max(low, top[right] - far * far * h)
+            high = max(high, top[right] - d * d * h)
+            right += 1
+        left = middle
+        while left > 0:
+            d = max(at - centre[left - 1] - half_width, 0.0)
+            if behind[left] - d * d * h < low - CUT:
+                break
+            left -= 1
+            far = abs(centre[left] - at) + half_width
+            low = max(low, top[left] - far * far * h)
+            high = max(high, top[left] - d * d * h)
+        # Slices, so that the loops run from 0: LLVM vectorises no index that might wrap.
+        m, a = means[LANES * left : LANES * right], masses[LANES * left : LANES * right]
+        for j in range(m.size):
+            z = at - m[j]
+            terms[j] = exp_nonpositive(a[j] - z * z * h - high)
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for j in range(0, m.size, 4):
+            s0 += terms[j]
+            s1 += terms[j + 1]
+            s2 += terms[j + 2]
+            s3 += terms[j + 3]
+        out[i] = high + np.log((s0 + s1) + (s2 + s3)) - constant

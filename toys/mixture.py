@@ -1,0 +1,314 @@
+"""Gaussian mixtures with exact posteriors in the channel x = x0 + sigma eps.
+
+p(x0) = sum_k weights[k] N(x0; means[k], diag(stds[k]**2)); a std of 0 puts all of a component's
+weight on its mean, so that K components of std 0 are a finite set of points. Shapes: K components,
+d coordinates, n states. A one-dimensional mixture takes and returns states of shape (n,) as well
+as (n, 1).
+"""
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toys import kernels
+from toys.kernels import Array
+
+SIZE_LIMIT = 1e100  # largest |mean| and std: their squares, and 1e5 of them, stay finite
+SIGMA_RANGE = (1e-12, 1e12)
+DATA_STEP, PICK_STEP = 2**32 - 2, 2**32 - 1  # noise counters no row of a table ever uses
+CHUNK_NUMBERS = 2**22  # largest (n, K) table made at once, in numbers: 32 MiB
+
+
+class Packed(NamedTuple):
+    """Components as the kernels want them: K padded to a multiple of kernels.GROUP."""
+
+    log_weights: Array
+    means: Array
+    stds: Array
+
+
+class Mixture:
+    """Gaussian mixture, immutable.
+
+    Args:
+        weights: Shape (K,), positive, of any scale.
+        means: Shape (K, d), or (K,) for d = 1, in data units.
+        stds: Shape (K,) (one per component) or (K, d) (per component and axis), in data units, at
+            least 0; a scalar serves all components.
+
+    Raises:
+        ValueError: If the shapes disagree or a number is not finite or out of its range.
+    """
+
+    def __init__(self, weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> None:
+        w, m, s = (
+            _numbers(name, v)
+            for name, v in (("weights", weights), ("means", means), ("stds", stds))
+        )
+        if m.ndim == 1:
+            m = m[:, None]
+        k_max = w.size
+        if w.ndim != 1 or k_max == 0:
+            raise ValueError(f"weights must have shape (K,) with K >= 1, got {w.shape}")
+        if m.ndim != 2 or m.shape[0] != k_max or m.shape[1] == 0:
+            raise ValueError(f"means must have shape ({k_max}, d), got {np.shape(means)}")
+        if s.ndim == 0:
+            s = np.full(k_max, float(s))
+        if s.ndim == 1 and s.size == k_max:
+            s = np.broadcast_to(s[:, None], m.shape)
+        if s.shape != m.shape:
+            raise ValueError(
+                f"stds must have shape ({k_max},) or {m.shape}, got {np.shape(stds)}"
+            )
+        _require("weights", w, w > 0, "be positive")
+        _require("means", m, np.abs(m) <= SIZE_LIMIT, f"lie within {SIZE_LIMIT:g}")
+        _require("stds", s, (s >= 0) & (s <= SIZE_LIMIT), f"lie in [0, {SIZE_LIMIT:g}]")
+        w = w / w.max()
+        w = w / w.sum()
+        _require("weights", w, w > 0, "lie within a factor 1e300 of each other")
+        self.weights, self.means, self.stds = _frozen(w), _frozen(m), _frozen(s)
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates, d."""
+        return int(self.means.shape[1])
+
+    @property
+    def size(self) -> int:
+        """Number of components, K."""
+        return int(self.weights.size)
+
+    @property
+    def is_points(self) -> bool:
+        """True when every std is 0: the data are a finite set of points."""
+        return not self.stds.any()
+
+    @property
+    def has_density(self) -> bool:
+        """True when every std is positive: the data have a density."""
+        return bool(np.all(self.stds > 0))
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean of the data, shape (d,)."""
+        return _frozen(self.weights @ self.means)
+
+    @cached_property
+    def variance(self) -> float:
+        """Variance of the data, summed over coordinates."""
+        return float(self.weights @ np.sum(self.stds**2 + (self.means - self.mean) ** 2, axis=1))
+
+    @cached_property
+    def packed(self) -> Packed:
+        """Arrays for the kernels."""
+        extra = -self.size % kernels.GROUP
+        log_w = np.concatenate([np.log(self.weights), np.full(extra, kernels.NO_WEIGHT)])
+        pad = ((0, extra), (0, 0))
+        return Packed(
+            log_w, np.pad(self.means, pad, mode="edge"), np.pad(self.stds, pad, mode="edge")
+        )
+
+    def scaled(self, shift: float, factor: float) -> "Mixture":
+        """The law of factor * (x0 - shift)."""
+        return Mixture(self.weights, factor * (self.means - shift), abs(factor) * self.stds)
+
+    def noisy_stds(self, sigma: float) -> Array:
+        """Standard deviations of the components of x0 + sigma eps, shape (K, d)."""
+        return np.hypot(self.stds, sigma)
+
+    def denoise(self, x: ArrayLike, sigma: float) -> Array:
+        """E[x0 given x0 + sigma eps = x], of x's shape."""
+        return self._kernel_denoise(x, sigma)[0]
+
+    def log_density(self, x: ArrayLike, sigma: float = 0.0) -> Array:
+        """log p of x0 + sigma eps at x, shape (n,), in nats; sigma = 0 needs positive stds."""
+        if sigma == 0.0 and not self.has_density:
+            raise ValueError("sigma must be positive where a std is 0, got 0; points have no density")
+        if sigma != 0.0:
+            return self._kernel_denoise(x, sigma)[1]
+        # The kernel needs some noise: take the smallest variance out of the components into it.
+        floor = min(float(self.stds.min()), SIGMA_RANGE[1])
+        sharper = np.sqrt((self.stds - floor) * (self.stds + floor))
+        return Mixture(self.weights, self.means, sharper)._kernel_denoise(x, floor)[1]
+
+    def score(self, x: ArrayLike, sigma: float) -> Array:
+        """Gradient of log p of x0 + sigma eps at x, of x's shape, in 1 / data unit.
+
+        Summed over components, not by Tweedie's formula, which cancels at small sigma. Where the
+        score itself is beyond float64 it is clipped to the largest float.
+        """
+        states, shape = self._states(x)
+        precision = 1.0 / self.noisy_stds(_checked_sigma(sigma)) ** 2
+        largest = np.finfo(np.float64).max
+        out = np.empty_like(states)
+        with np.errstate(over="ignore", under="ignore"):
+            for part in self._chunks(len(states), self.dim):
+                r = self.responsibilities(states[part], sigma)
+                gaps = self.means - states[part][:, None]
+                out[part] = np.sum(r[:, :, None] * precision * gaps, axis=1)
+        return np.clip(out, -largest, largest).reshape(shape)
+
+    def responsibilities(self, x: ArrayLike, sigma: float) -> Array:
+        """Posterior probabilities of the components given x0 + sigma eps = x, shape (n, K)."""
+        states, _ = self._states(x)
+        std = self.noisy_stds(_checked_sigma(sigma))
+        limit = kernels.LIMIT
+        logs = np.log(self.weights) - np.log(std / std[0]).sum(axis=1)
+        logs = np.broadcast_to(logs, (len(states), self.size)).copy()
+        for j in range(self.dim):
+            z = (np.clip(states[:, j, None], -limit, limit) - self.means[:, j]) / std[:, j]
+            logs -= 0.5 * z**2
+        logs -= logs.max(axis=1, keepdims=True)
+        r = np.exp(logs)
+        return np.asarray(r / r.sum(axis=1, keepdims=True))
+
+    def posterior_variance(self, x: ArrayLike, sigma: float) -> Array:
+        """Trace of Cov(x0 given x), shape (n,), in squared data units."""
+        return self._posterior_moments(x, sigma)[0]
+
+    def posterior_frobenius(self, x: ArrayLike, sigma: float) -> Array:
+        """Frobenius norm of Cov(x0 given x), shape (n,), in squared data units."""
+        return self._posterior_moments(x, sigma)[1]
+
+    def sample(self, n: int, seed: int, path: int = 0, sigma: float = 0.0) -> Array:
+        """x0 + sigma eps of paths path .. path + n - 1, shape (n, d), independent of any sampler's.
+
+        A pure function of (seed, path), from noise counters that no solver table uses.
+        """
+        return self._draw(n, sigma, seed, path, DATA_STEP)
+
+    def sample_noisy(self, n: int, sigma: float, seed: int, path: int = 0) -> Array:
+        """x0 + sigma eps of paths path .. path + n - 1, shape (n, d): a start, from step 0."""
+        return self._draw(n, sigma, seed, path, 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mixture as plain lists, the format of a mixture file."""
+        one_std = bool(np.all(self.stds == self.stds[:, :1]))
+        return {
+            "kind": "mixture",
+            "weights": self.weights.tolist(),
+            "means": (self.means[:, 0] if self.dim == 1 else self.means).tolist(),
+            "stds": (self.stds[:, 0] if one_std else self.stds).tolist(),
+        }
+
+    def _draw(self, n: int, sigma: float, seed: int, path: int, step: int) -> Array:
+        k = np.searchsorted(np.cumsum(self.weights), uniforms(n, seed, path, PICK_STEP), "right")
+        k = np.minimum(k, self.size - 1)
+        return self.means[k] + np.hypot(self.stds[k], sigma) * normals(n, self.dim, seed, path, step)
+
+    def _posterior_moments(self, x: ArrayLike, sigma: float) -> tuple[Array, Array]:
+        """Trace and Frobenius norm of the posterior covariance, (n,) each.
+
+        Cov = diag(g) + sum_k r_k u_k u_k^T with g the mean of the components' variances and u_k
+        the offsets of their posterior means, so no (d, d) matrix is ever made.
+        """
+        states, _ = self._states(x)
+        var = self.noisy_stds(_checked_sigma(sigma)) ** 2
+        rho = self.stds**2 / var
+        own = self.stds**2 * (sigma**2 / var)
+        trace, norm = np.empty(len(states)), np.empty(len(states))
+        for part in self._chunks(len(states), self.dim + self.size):
+            y = states[part]
+            r = self.responsibilities(y, sigma)
+            top = r.argmax(axis=1)
+            # Offsets from the most likely component's posterior mean: free of cancellation.
+            u = (1 - rho) * (self.means - self.means[top][:, None]) + (rho - rho[top][:, None]) * (
+                y[:, None] - self.means[top][:, None]
+            )
+            u -= np.einsum("nk,nkd->nd", r, u)[:, None]
+            g = r @ own
+            trace[part] = g.sum(axis=1) + np.einsum("nk,nkd->n", r, u**2)
+            spread = np.einsum("nkd,nld->nkl", u, u)
+            norm[part] = np.sqrt(
+                (g**2).sum(axis=1)
+                + 2 * np.einsum("nd,nk,nkd->n", g, r, u**2)
+                + np.einsum("nk,nl,nkl->n", r, r, spread**2)
+            )
+        return trace, norm
+
+    def _kernel_denoise(self, x: ArrayLike, sigma: float) -> tuple[Array, Array]:
+        """Posterior means, of x's shape, and log densities (n,), by the compiled kernel."""
+        sigma = _checked_sigma(sigma)
+        states, shape = self._states(x)
+        n = len(states)
+        padded = np.zeros((self.dim, n + -n % kernels.BLOCK))
+        padded[:, :n] = states.T
+        out, logs = np.empty_like(padded), np.empty(padded.shape[1])
+        kernels.denoise(padded, sigma, *self.packed, out, logs)
+        first = np.hypot(self.stds[0], sigma)
+        logs -= np.sum(np.log(first)) + 0.5 * self.dim * np.log(2 * np.pi)
+        return np.ascontiguousarray(out[:, :n].T).reshape(shape), logs[:n]
+
+    def _states(self, x: ArrayLike) -> tuple[Array, tuple[int, ...]]:
+        """States as (n, d), and the shape they came in."""
+        states = _numbers("x", x)
+        shape = states.shape
+        if states.ndim == 1 and self.dim == 1:
+            states = states[:, None]
+        if states.ndim != 2 or states.shape[1] != self.dim:
+            raise ValueError(f"x must have shape (n, {self.dim}), got {shape}")
+        return np.ascontiguousarray(states), shape
+
+    def _chunks(self, n: int, width: int = 1) -> list[slice]:
+        """Slices of range(n) short enough for tables of (n, K, width) numbers."""
+        rows = max(1, CHUNK_NUMBERS // (self.size * width))
+        return [slice(i, min(i + rows, n)) for i in range(0, n, rows)]
+
+
+def normals(n: int, d: int, seed: int, path: int, step: int) -> Array:
+    """N(0, 1) numbers of paths path .. path + n - 1 at one step, shape (n, d)."""
+    check_seed(seed)
+    # Full blocks, so that no number comes from a scalar remainder loop.
+    full = n + -n % kernels.BLOCK
+    high, low = np.empty(full, np.uint64), np.empty(full, np.uint64)
+    out = np.empty((d, full))
+    for j in range(d):
+        kernels.fill_normals(seed, path, step, j, high, low, out[j])
+    return np.ascontiguousarray(out[:, :n].T)
+
+
+def uniforms(n: int, seed: int, path: int, step: int) -> Array:
+    """Numbers uniform in [0, 1) of paths path .. path + n - 1 at one step, shape (n,)."""
+    check_seed(seed)
+    high, low = np.empty(n, np.uint64), np.empty(n, np.uint64)
+    kernels.philox(0, step, path, seed, 0, high, low)
+    return (high >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless seed is a whole number in [0, 2**32)."""
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number in [0, 2**32), got {seed!r}")
+
+
+def _checked_sigma(sigma: float) -> float:
+    low, high = SIGMA_RANGE
+    if not (isinstance(sigma, (int, float, np.number)) and low <= sigma <= high):
+        raise ValueError(f"sigma must lie in [{low:g}, {high:g}], got {sigma!r}; rescale the data?")
+    return float(sigma)
+
+
+def _numbers(name: str, value: ArrayLike) -> Array:
+    """A float64 array of finite numbers."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers, got {str(value)[:60]!r}") from None
+    _require(name, array, np.isfinite(array), "be finite")
+    return array
+
+
+def _require(name: str, array: Array, good: NDArray[np.bool_], rule: str) -> None:
+    """Raise ValueError naming the first number that breaks the rule, and its place."""
+    if not np.all(good):
+        at = np.unravel_index(int(np.argmin(good)), array.shape)
+        place = f" at index {', '.join(map(str, at))}" if at else ""
+        raise ValueError(f"{name} must {rule}, got {array[at]:g}{place}")
+
+
+def _frozen(array: Array) -> Array:
+    array = np.array(array, dtype=np.float64)
+    array.setflags(write=False)
+    return array

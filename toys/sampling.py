@@ -1,0 +1,180 @@
+"""Monte Carlo through a solver table: paths of any mixture, reproducible bit for bit.
+
+The noise of a path is a pure function of (seed, path, row, coordinate), so the result does not
+depend on threads, batches or processes; paths may be split in any way.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from toys import kernels
+from toys.kernels import Array
+from toys.mixture import Mixture, check_seed, normals
+
+BATCH_NUMBERS = 2**18  # numbers a batch may keep per stored column of history: 2 MiB
+
+
+class Table(Protocol):
+    """What a solver table offers here; `theory.solvers.SolverTable` is one.
+
+    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z, with
+    D_r = denoise(x_r, sigma[r]).
+    """
+
+    @property
+    def sigma(self) -> Array:
+        """Noise levels at the denoiser calls, shape (rows,)."""
+
+    @property
+    def keep(self) -> Array:
+        """Weights of the states, shape (rows, H_x)."""
+
+    @property
+    def weights(self) -> Array:
+        """Weights of the denoiser's outputs, shape (rows, H_D)."""
+
+    @property
+    def noise(self) -> Array:
+        """Standard deviations of the noise added, shape (rows,)."""
+
+    @property
+    def start_std(self) -> float:
+        """Standard deviation of the Gaussian start."""
+
+
+def columns(table: Table) -> tuple[Array, Array, Array, Array]:
+    """sigma, keep, weights and noise, contiguous, the narrower of keep and weights padded by 0."""
+    sigma, noise = (np.ascontiguousarray(c, dtype=np.float64) for c in (table.sigma, table.noise))
+    keep, weights = (np.asarray(c, dtype=np.float64) for c in (table.keep, table.weights))
+    if keep.ndim != 2 or weights.ndim != 2 or not len(keep) == len(weights) == sigma.size:
+        raise ValueError(
+            f"keep and weights must have shape ({sigma.size}, H), "
+            f"got {keep.shape} and {weights.shape}"
+        )
+    wide = max(keep.shape[1], weights.shape[1])
+    keep, weights = (np.pad(c, ((0, 0), (0, wide - c.shape[1]))) for c in (keep, weights))
+    return sigma, np.ascontiguousarray(keep), np.ascontiguousarray(weights), noise
+
+
+def available_threads() -> int:
+    """Cores this process may use; NUMBA_NUM_THREADS, which joblib sets for its workers, caps it."""
+    cap = os.environ.get("NUMBA_NUM_THREADS", "")
+    if cap.isdigit() and int(cap) > 0:
+        return int(cap)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_states(
+    toy: Mixture, table: Table, n: int, seed: int, path: int = 0, start: str = "noise"
+) -> Array:
+    """States at sigma[0], shape (n, d): N(0, start_std^2 I), or "data", the true law there."""
+    if start == "data":
+        return toy.sample_noisy(n, float(table.sigma[0]), seed, path)
+    if start != "noise":
+        raise ValueError(f"start must be 'noise' or 'data', got {start!r}")
+    return float(table.start_std) * normals(n, toy.dim, seed, path, 0)
+
+
+def walk_states(toy: Mixture, table: Table, states: Array, seed: int, path: int = 0) -> Array:
+    """Final states of given starts (n, d), row i carrying the noise of path + i; one thread."""
+    return _walk(toy, table, states, seed, path, trace=False)[0]
+
+
+def trace_paths(
+    toy: Mixture, table: Table, n: int, seed: int, path: int = 0, start: str = "noise"
+) -> Array:
+    """All states of n paths, shape (rows + 1, n, d)."""
+    states = start_states(toy, table, n, seed, path, start)
+    return _walk(toy, table, states, seed, path, trace=True)[1]
+
+
+def sample_batches(
+    toy: Mixture,
+    table: Table,
+    n: int,
+    seed: int,
+    path: int = 0,
+    start: str = "noise",
+    threads: int | None = None,
+    batch: int | None = None,
+) -> Iterator[Array]:
+    """Final states of paths path .. path + n - 1 in order, batch by batch, each (m, d).
+
+    Memory is that of a few batches, whatever n is.
+
+    Args:
+        toy: The data.
+        table: The solver.
+        n: Number of paths, at least 1.
+        seed: Whole number in [0, 2**32).
+        path: First path, at least 0; study repeat r of P paths uses r P.
+        start: "noise" or "data".
+        threads: Threads; all cores by default.
+        batch: Paths a task; chosen by memory by default. The result does not depend on it.
+    """
+    if n < 1:
+        raise ValueError(f"paths must be at least 1, got {n}")
+    if path < 0:
+        raise ValueError(f"path must be at least 0, got {path}")
+    threads = available_threads() if threads is None else threads
+    if batch is None:
+        most = BATCH_NUMBERS // (toy.dim * columns(table)[1].shape[1])
+        share = -(-n // (4 * threads))  # several batches a thread, for an even end
+        batch = max(kernels.BLOCK, kernels.BLOCK * (min(most, share) // kernels.BLOCK))
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+
+    def task(first: int) -> Array:
+        m = min(batch, n - first)
+        states = start_states(toy, table, m, seed, path + first, start)
+        return walk_states(toy, table, states, seed, path + first)
+
+    firsts = iter(range(0, n, batch))
+    if threads == 1:
+        yield from map(task, firsts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pending = [pool.submit(task, first) for _, first in zip(range(2 * threads), firsts)]
+        while pending:
+            yield pending.pop(0).result()
+            pending.extend(pool.submit(task, first) for _, first in zip(range(1), firsts))
+
+
+def sample(
+    toy: Mixture,
+    table: Table,
+    n: int,
+    seed: int,
+    path: int = 0,
+    start: str = "noise",
+    threads: int | None = None,
+    batch: int | None = None,
+) -> Array:
+    """Final states of paths path .. path + n - 1, shape (n, d); arguments as `sample_batches`."""
+    out = np.empty((n, toy.dim))
+    at = 0
+    for part in sample_batches(toy, table, n, seed, path, start, threads, batch):
+        out[at : at + len(part)] = part
+        at += len(part)
+    return out
+
+
+def _walk(
+    toy: Mixture, table: Table, states: Array, seed: int, path: int, trace: bool
+) -> tuple[Array, Array]:
+    """Final states (n, d) and, when asked for, all states (rows + 1, n, d)."""
+    check_seed(seed)
+    states = np.asarray(states, dtype=np.float64)
+    if states.ndim != 2 or states.shape[1] != toy.dim:
+        raise ValueError(f"states must have shape (n, {toy.dim}), got {states.shape}")
+    arrays = columns(table)
+    n = len(states)
+    x = np.zeros((toy.dim, n + -n % kernels.BLOCK))
+    x[:, :n] = states.T
+    every = np.empty((arrays[0].size + 1 if trace else 0, *x.shape))
+    kernels.walk(x, seed, path, *arrays, *toy.packed, every)
+    return np.ascontiguousarray(x[:, :n].T), np.swapaxes(every[:, :, :n], 1, 2)

@@ -1,0 +1,46 @@
+"""The named toys of the papers."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from toys.mixture import Mixture
+
+CIRCLE_WEIGHTS = (0.22, 0.18, 0.15, 0.12, 0.10, 0.09, 0.08, 0.06)
+GRID_WEIGHTS = (0.20, 0.05, 0.15, 0.10, 0.18, 0.07, 0.15, 0.10)
+
+
+def _fifteen(std: float) -> Mixture:
+    """15 equal components of one std on random means, mean 0 and total variance 1."""
+    means = np.sort(np.random.default_rng(0).normal(size=15))
+    means = (means - means.mean()) / means.std()
+    return Mixture(np.ones(15), means * np.sqrt(1.0 - std**2), std)
+
+
+def _circle8() -> Mixture:
+    """Eight Gaussians of std 0.25 on a circle of radius 4 (paper B, inferred settings)."""
+    angle = 2.0 * np.pi * np.arange(8) / 8
+    return Mixture(CIRCLE_WEIGHTS, 4.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.25)
+
+
+def _grid8() -> Mixture:
+    """Eight Gaussians of std 0.25 on a 3 x 3 lattice of spacing 3 without its centre (paper B)."""
+    places = [(x, y) for x in (-3.0, 0.0, 3.0) for y in (-3.0, 0.0, 3.0) if (x, y) != (0.0, 0.0)]
+    return Mixture(GRID_WEIGHTS, places, 0.25)
+
+
+ZOO = {
+    "two_points": ("points at -1 and 1", lambda: Mixture([1, 1], [-1, 1], 0)),
+    "points15": ("15 random points, mean 0, std 1 (paper A)", lambda: _fifteen(0.0)),
+    "gaussians15_narrow": ("the same means, std 0.02 (paper A)", lambda: _fifteen(0.02)),
+    "gaussians15_overlap": ("the same means, std 0.2 (paper A)", lambda: _fifteen(0.2)),
+    "circle8": ("8 Gaussians on a circle, 2-D (paper B)", _circle8),
+    "grid8": ("8 Gaussians on a lattice, 2-D (paper B)", _grid8),
+    "gaussian": ("N(0, 1)", lambda: Mixture([1], [0], 1)),
+}
+
+
+@lru_cache
+def toy(name: str) -> Mixture:
+    """The toy of that name; KeyError for an unknown one."""
+    return ZOO[name][1]()
