@@ -27,6 +27,7 @@ from theory.files import (
     write_profile,
     write_schedule,
 )
+from theory.levels import MOST_STEPS
 from theory.noise import VP, named_process
 from theory.profile import PARAMETRISATIONS, Profile, from_losses
 from theory.schedules import SCHEDULES
@@ -82,6 +83,7 @@ def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
         method, terminal = one_of("schedule", schedule, SCHEDULES), o["terminal"] or "stop"
         if o["steps"] is None:
             raise ValueError("--steps must be given with a schedule's name, got none")
+        whole("steps", o["steps"], 1, MOST_STEPS)
         low, high = _ends(process.name, o["sigma_min"], o["sigma_max"])
         named = (method, o["steps"], process.name)
         rest = (terminal, low, high, o["c"])
@@ -252,6 +254,7 @@ def schedule(
 ) -> dict[str, Any]:
     """The schedule file that `entropic schedule` prints."""
     one_of("method", method, SCHEDULES)
+    whole("steps", steps, 1, MOST_STEPS)
     needs = needs_profile(method, c)
     if needs or any(s is not None for s in (toy, profile, losses)):
         _one_source(toy=toy, profile=profile, losses=losses)

@@ -674,6 +674,11 @@ def log_gaussian_sums(
             high = max(high, top[left] - d * d * h)
         # Slices, so that the loops run from 0: LLVM vectorises no index that might wrap.
         m, a = means[LANES * left : LANES * right], masses[LANES * left : LANES * right]
+        if high - low > 300.0:  # far away the bounds are too loose to shift by: take the maximum
+            high = -np.inf
+            for j in range(m.size):
+                z = at - m[j]
+                high = max(high, a[j] - z * z * h)
         for j in range(m.size):
             z = at - m[j]
             terms[j] = exp_nonpositive(a[j] - z * z * h - high)

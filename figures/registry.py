@@ -1,0 +1,57 @@
+"""The figures by name, and how they are written to disk."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+FIGURES = {
+    "entropic_time": "figures.entropic_time",
+    "kl_vs_steps": "figures.kl_vs_steps",
+    "information_window": "figures.information_window",
+    "low_noise_boundary": "figures.low_noise_boundary",
+}
+DPI = 200
+# Without dates the same figure is the same bytes.
+METADATA: dict[str, dict[str, str | None]] = {"png": {}, "pdf": {"CreationDate": None}}
+
+
+def draw(name: str, table: pd.DataFrame) -> Figure:
+    """The figure of that name from its table.
+
+    Raises:
+        ValueError: No figure has that name.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"figure must be one of {', '.join(FIGURES)}, got {name}")
+    figure = import_module(FIGURES[name]).draw(table)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write NAME.png and NAME.pdf, each whole or not at all; their paths.
+
+    Raises:
+        ValueError: The folder cannot be written.
+    """
+    folder = Path(folder)
+    paths = [folder / f"{name}.{kind}" for kind in METADATA]
+    parts = [folder / f".{path.name}.part" for path in paths]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with matplotlib.rc_context({"pdf.fonttype": 42}):  # text stays text
+                for part, (kind, metadata) in zip(parts, METADATA.items(), strict=True):
+                    figure.savefig(part, format=kind, dpi=DPI, metadata=metadata)
+            for part, path in zip(parts, paths, strict=True):
+                os.replace(part, path)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: must be a writable folder, got {error.strerror}") from None
+    return paths

@@ -1,0 +1,294 @@
+"""The command line: what it prints, what it refuses, and how."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import entropic
+from theory.files import read_profile, read_schedule
+from theory.gaussian import gaussian_mmse, gaussian_rescaled_entropy
+from theory.schedules import edm_sigmas
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(entropic.main, list(args), catch_exceptions=False)
+
+
+def printed(*args: str) -> dict:
+    result = run(*args, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Small files, good and bad, by name."""
+    texts = {
+        "toy": '{"kind": "mixture", "weights": [1, 3], "means": [-1, 0.5], "stds": [0.1, 0]}',
+        "rising": '{"kind": "schedule", "method": "x", "sigmas": [0.1, 1.0], "terminal": "stop"}',
+        "good_schedule": '{"kind": "schedule", "method": "mine", "sigmas": [80, 1, 0.01],'
+        ' "terminal": "stop"}',
+        "truncated": '{"kind": "mixture", "weights": [1, 3], "means": [-1, 0.5',
+        "wrong_kind": '{"kind": "profile", "weights": [1], "means": [0], "stds": [1]}',
+        "no_stds": '{"kind": "mixture", "weights": [1], "means": [0]}',
+        "negative_weight": '{"kind": "mixture", "weights": [1, -3], "means": [0, 1], "stds": [0, 0]}',
+        "zero_weight": '{"kind": "mixture", "weights": [1, 0], "means": [0, 1], "stds": [0, 0]}',
+        "nan_mean": '{"kind": "mixture", "weights": [1], "means": [NaN], "stds": [0]}',
+        "shapes": '{"kind": "mixture", "weights": [1, 1], "means": [0, 1, 2], "stds": [0, 0]}',
+        "text_weight": '{"kind": "mixture", "weights": ["a"], "means": [0], "stds": [0]}',
+        "ragged": '{"kind": "mixture", "weights": [1, 1], "means": [[0, 1], [1]], "stds": [0, 0]}',
+        "losses": "sigma,loss\n0.01,0.99\n0.1,0.9\n1,0.5\n10,0.02\n80,0.0003\n",
+        "no_header": "0.01,0.99\n0.1,0.9\n1,0.5\n10,0.02\n",
+        "bad_cell": "sigma,loss\n0.01,0.99\n0.1,oops\n1,0.5\n10,0.02\n",
+        "nan_loss": "sigma,loss\n0.01,0.99\n0.1,nan\n1,0.5\n10,0.02\n",
+        "negative_loss": "sigma,loss\n0.01,0.99\n0.1,-1\n1,0.5\n10,0.02\n",
+        "zero_sigma": "sigma,loss\n0,0.99\n0.1,0.5\n1,0.5\n10,0.02\n",
+        "empty": "",
+        "nan_profile": '{"kind": "profile", "dim": 1, "sigma": [1, 2, 3, 4],'
+        ' "mmse": [1, 2, NaN, 4], "stderr": null}',
+    }
+    names = {}
+    for name, text in texts.items():
+        ending = ".csv" if text[:1] in "s0" or not text else ".json"
+        path = tmp_path / (name + ending)
+        path.write_text(text)
+        names[name] = str(path)
+    names["folder"] = str(tmp_path)
+    names["missing"] = str(tmp_path / "nowhere.json")
+    (tmp_path / "blocker").write_text("")
+    names["unwritable"] = str(tmp_path / "blocker" / "out.json")
+    return names
+
+
+KL = ("kl", "--toy", "gaussian", "--schedule", "edm")
+LOSSES = ("profile", "--parametrisation", "eps", "--losses")
+BAD = [
+    (("kl", "--toy", "pionts15", "--schedule", "edm", "--steps", "2"), "did you mean 'points15'?"),
+    (("kl", "--toy", "gaussian", "--schedule", "endm", "--steps", "2"), "did you mean 'edm'?"),
+    ((*KL, "--steps", "2", "--solver", "stochastic_dim"), "did you mean 'stochastic_ddim'?"),
+    ((*KL, "--steps", "2", "--process", "vpp"), "process must be one of edm, vp, got 'vpp'"),
+    ((*KL, "--steps", "2", "--terminal", "stopp"), "did you mean 'stop'?"),
+    ((*KL, "--steps", "2", "--start", "dat"), "did you mean 'data'?"),
+    ((*KL, "--steps", "0"), "steps must be a whole number in 1..1000000, got 0"),
+    ((*KL, "--steps", "10000000"), "steps must be a whole number in 1..1000000, got 10000000"),
+    ((*KL, "--steps", "-3"), "steps must be a whole number in 1..1000000, got -3"),
+    ((*KL, "--steps", "two"), "'two' is not a valid integer"),
+    (KL, "--steps must be given with a schedule's name, got none"),
+    ((*KL, "--steps", "2", "--sigma-min", "90"), "sigma_min must be below sigma_max 80, got 90"),
+    ((*KL, "--steps", "2", "--sigma-min", "80"), "sigma_min must be below sigma_max 80, got 80"),
+    ((*KL, "--steps", "2", "--sigma-min", "0"), "sigma_min must be positive, got 0"),
+    ((*KL, "--steps", "2", "--sigma-max", "nan"), "sigma_max must be finite, got nan"),
+    ((*KL, "--steps", "2", "--sigma-max", "-1"), "sigma_max must be positive, got -1"),
+    ((*KL, "--steps", "2", "--eta", "1.5"), "eta must be in [0, 1], got 1.5"),
+    ((*KL, "--steps", "2", "--eta", "nan"), "eta must be"),
+    ((*KL, "--steps", "2", "--solver", "ddim", "--eta", "1"), "eta"),
+    ((*KL, "--steps", "2", "--paths", "0"), "paths must be a whole number at least 1, got 0"),
+    ((*KL, "--steps", "2", "--paths", "9", "--exact"), "--exact must not stand with --paths"),
+    ((*KL, "--steps", "2", "--seed", "1"), "--seed must come with --paths, got it alone"),
+    ((*KL, "--steps", "2", "--repeats", "2"), "--repeats must come with --paths, got it alone"),
+    ((*KL, "--steps", "2", "--paths", "9", "--repeats", "0"), "repeats must be a whole number at least 1, got 0"),
+    ((*KL, "--steps", "2", "--paths", "9", "--seed", "-1"), "seed must be a whole number in"),
+    (("kl", "--toy", "circle8", "--schedule", "edm", "--steps", "2"), "give --paths P"),
+    (("kl", "--toy", "gaussian", "--schedule", "arctan", "--steps", "2", "--c", "0"), "c must be"),
+    (("kl", "--toy", "{missing}", "--schedule", "edm", "--steps", "2"), "No such file"),
+    (("kl", "--toy", "{folder}", "--schedule", "edm", "--steps", "2"), "Is a directory"),
+    (("kl", "--toy", "{truncated}", "--schedule", "edm", "--steps", "2"), "valid JSON"),
+    (("kl", "--toy", "{wrong_kind}", "--schedule", "edm", "--steps", "2"), "kind must be 'mixture'"),
+    (("kl", "--toy", "{no_stds}", "--schedule", "edm", "--steps", "2"), "must have the key 'stds'"),
+    (("kl", "--toy", "{negative_weight}", "--schedule", "edm", "--steps", "2"), "weights must be"),
+    (("kl", "--toy", "{zero_weight}", "--schedule", "edm", "--steps", "2"), "got 0 at index 1"),
+    (("kl", "--toy", "{nan_mean}", "--schedule", "edm", "--steps", "2"), "finite, got NaN"),
+    (("kl", "--toy", "{shapes}", "--schedule", "edm", "--steps", "2"), "means must have shape"),
+    (("kl", "--toy", "{text_weight}", "--schedule", "edm", "--steps", "2"), "numbers only, got 'a'"),
+    (("kl", "--toy", "{ragged}", "--schedule", "edm", "--steps", "2"), "means must be numbers"),
+    (("kl", "--toy", "gaussian", "--schedule", "{rising}"), "sigmas must fall strictly"),
+    (("kl", "--toy", "gaussian", "--schedule", "{missing}"), "No such file"),
+    (("kl", "--toy", "gaussian", "--schedule", "{truncated}"), "valid JSON"),
+    (
+        ("kl", "--toy", "gaussian", "--schedule", "{good_schedule}", "--steps", "4"),
+        "--steps must not stand with a schedule file, got 4",
+    ),
+    (
+        ("kl", "--toy", "gaussian", "--schedule", "{good_schedule}", "--sigma-min", "0.1"),
+        "--sigma-min must not stand with a schedule file, got 0.1",
+    ),
+    (
+        ("kl", "--toy", "{toy}", "--schedule", "edm", "--steps", "3", "--terminal", "zero"),
+        "terminal must be 'stop' where some stds are 0 and some positive",
+    ),
+    (("profile",), "exactly one of --toy, --losses must be given, got none"),
+    (("profile", "--toy", "gaussian", "--losses", "x.csv"), "got --toy and --losses"),
+    (("profile", "--toy", "gaussian", "--sigma", "0"), "sigma must lie in [1e-06, 1e+06]"),
+    (("profile", "--toy", "gaussian", "--sigma", "nan"), "sigma must"),
+    (("profile", "--losses", "{losses}"), "--parametrisation must come with --losses"),
+    ((*LOSSES[:1], "--parametrisation", "epps", "--losses", "{losses}"), "did you mean 'eps'?"),
+    ((*LOSSES, "{no_header}"), "must"),
+    ((*LOSSES, "{bad_cell}"), "line 3"),
+    ((*LOSSES, "{nan_loss}"), "line 3"),
+    ((*LOSSES, "{negative_loss}"), "line 3"),
+    ((*LOSSES, "{zero_sigma}"), "line 2"),
+    ((*LOSSES, "{empty}"), "must"),
+    ((*LOSSES, "{folder}"), "Is a directory"),
+    ((*LOSSES, "{losses}", "--dim", "0"), "dim must be a whole number at least 1, got 0"),
+    ((*LOSSES, "{losses}", "--reduction", "summ"), "did you mean 'sum'?"),
+    (("profile", "--toy", "gaussian", "--out", "{unwritable}"), "must be writable"),
+    (("schedule", "--method", "entropic", "--steps", "4"), "exactly one of --toy, --profile"),
+    (
+        ("schedule", "--method", "entropic", "--steps", "4", "--profile", "{nan_profile}"),
+        "numbers must be finite, got NaN",
+    ),
+    (
+        ("schedule", "--method", "edm", "--steps", "4", "--format", "yaml"),
+        "format must be one of json, lines, got 'yaml'",
+    ),
+    (("schedule", "--method", "edm", "--steps", "4", "--out", "{unwritable}"), "must be writable"),
+    (("figures", "kl_vs_step"), "did you mean 'kl_vs_steps'?"),
+    (("figures", "--quick", "--paper"), "--quick must not stand with --paper"),
+    (("figures", "entropic_time", "--quick", "--out", "{unwritable}"), "must be writable"),
+    (("figures", "--jobs", "0"), "0 is not in the range"),
+    (("klu",), "No such command 'klu'"),
+    (("kl", "--frobnicate"), "No such option"),
+]
+
+
+@pytest.mark.parametrize(("args", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+def test_bad_input_gives_one_clear_line_and_exit_code_2(
+    args: tuple[str, ...], words: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    result = run(*(a.format(**files) for a in args))
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("entropic: ")
+    assert words in lines[0], lines[0]
+    assert "Traceback" not in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before  # nothing half-written is left
+
+
+def test_there_are_at_least_thirty_cases_of_bad_input() -> None:
+    assert len(BAD) >= 30
+
+
+def test_help_answers_at_once() -> None:
+    """Under 0.4 s; the best of three, since the machine may be busy."""
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        out = subprocess.run(
+            [sys.executable, "-m", "entropic", "--help"], capture_output=True, text=True, check=True
+        )
+        times.append(time.perf_counter() - begin)
+    assert "figures" in out.stdout
+    assert min(times) < 0.4
+
+
+def test_kl_prints_its_parts() -> None:
+    row = printed(*KL, "--steps", "4", "--process", "vp")
+    assert {"kl_data_model", "error", "kl_start", "nfe", "sigmas", "kl_discretisation"} <= set(row)
+    assert row["nfe"] == 4
+    assert len(row["sigmas"]) == 5
+    assert row["error"] < 1e-8 * row["kl_data_model"]
+    # On N(0, 1) the VP start N(0, 1 + sigma^2) is the true law.
+    assert row["kl_start"] == pytest.approx(0.0, abs=1e-15)
+    assert row["kl_discretisation"] == pytest.approx(row["kl_data_model"], rel=1e-9)
+    text = run(*KL, "--steps", "4", "--process", "vp").stdout
+    assert f"{row['kl_data_model']:.10g}" in text
+
+
+def test_kl_by_monte_carlo_reports_a_standard_error_only_from_repeats() -> None:
+    args = ("kl", "--toy", "points15", "--schedule", "edm", "--steps", "8", "--terminal", "zero")
+    many = printed(*args, "--paths", "4000", "--repeats", "4")
+    one = printed(*args, "--paths", "4000")
+    assert one["stderr"] is None
+    exact = printed(*args)
+    assert abs(many["kl_data_model"] - exact["kl_data_model"]) < 5 * many["stderr"] + 15 / 8000
+    assert printed(*args, "--paths", "4000", "--repeats", "4") == many
+
+
+def test_kl_of_all_solvers_at_a_schedule_file(files: dict[str, str]) -> None:
+    rows = printed("kl", "--toy", "{toy}".format(**files), "--schedule", files["good_schedule"],
+                   "--solver", "all")  # fmt: skip
+    assert [r["solver"] for r in rows] == ["ddim", "stochastic_ddim"]
+    assert all(r["sigmas"] == [80, 1, 0.01] for r in rows)
+
+
+def test_kl_in_two_dimensions_by_monte_carlo() -> None:
+    row = printed("kl", "--toy", "circle8", "--schedule", "edm", "--steps", "6", "--paths", "2000")
+    assert row["kl_data_model"] > 0
+    assert row["kde_std"] > 0
+
+
+def test_an_infinite_kl_is_null_with_a_reason() -> None:
+    row = printed("kl", "--toy", "points15", "--schedule", "edm_linear", "--steps", "4",
+                  "--terminal", "zero", "--paths", "500")  # fmt: skip
+    assert row["kl_data_model"] is None
+    assert row["empty_bins"] >= 1
+    assert "empty bins" in row["reason"]
+
+
+def test_profile_of_a_toy_is_exact_and_writes_a_readable_file(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    row = printed("profile", "--toy", "gaussian", "--out", str(path))
+    sigma = np.array(row["sigma"])
+    assert sigma.size == 200
+    np.testing.assert_allclose(row["mmse"], gaussian_mmse(sigma, 1.0), rtol=1e-13)
+    np.testing.assert_allclose(
+        row["rescaled_entropy"], gaussian_rescaled_entropy(sigma, 1.0), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.array(row["conditional_entropy"]) + np.array(row["mutual_information"]),
+        0.5 * np.log(2 * np.pi * np.e),
+        rtol=1e-12,
+    )
+    np.testing.assert_array_equal(read_profile(path).mmse, row["mmse"])
+    few = printed("profile", "--toy", "two_points", "--sigma", "0.5", "--sigma", "0.1")
+    assert few["sigma"] == [0.1, 0.5]
+
+
+def test_profile_of_losses_knows_entropies_up_to_a_constant(files: dict[str, str]) -> None:
+    row = printed(*LOSSES, files["losses"])
+    assert row["conditional_entropy"] is None
+    assert row["mutual_information"] is None
+    assert row["entropy_from_sigma_min"][0] == 0
+    assert np.all(np.diff(row["rescaled_entropy"]) > 0)
+
+
+def test_a_loss_log_becomes_a_list_of_sigmas(files: dict[str, str], tmp_path: Path) -> None:
+    args = ("schedule", "--losses", files["losses"], "--parametrisation", "eps", "--method",
+            "rescaled", "--steps", "6")  # fmt: skip
+    fields = printed(*args, "--out", str(tmp_path / "s.json"))
+    assert fields["kind"] == "schedule"
+    assert fields["sigmas"][0] == 80
+    assert fields["sigmas"][-1] == 0.01
+    assert np.all(np.diff(fields["sigmas"]) < 0)
+    np.testing.assert_array_equal(read_schedule(tmp_path / "s.json").sigmas, fields["sigmas"])
+    lines = run(*args, "--format", "lines").stdout.split()
+    assert [float(v) for v in lines] == fields["sigmas"]
+
+
+def test_schedule_without_data_needs_none() -> None:
+    fields = printed("schedule", "--method", "edm", "--steps", "9", "--terminal", "zero")
+    np.testing.assert_array_equal(fields["sigmas"], edm_sigmas(9, 80.0, 0.002, "zero"))
+
+
+def test_toys_and_doctor_answer() -> None:
+    assert {"points15", "circle8"} <= {row["name"] for row in json.loads(run("toys", "--json").stdout)}
+    row = printed("doctor")
+    assert row["verified"] is True
+    assert row["simd_bits"] in (128, 256, 512)
+    assert run("doctor").exit_code == 0
+
+
+def test_speed_has_the_promised_keys() -> None:
+    row = printed("speed")
+    assert {"exp_ns", "kernel_ns", "kernel_over_exp", "numpy_over_kernel", "exact_seconds",
+            "mc_seconds_1e-2", "mc_kde_bias"} <= set(row)  # fmt: skip
+    assert all(np.isfinite(v) for v in row.values())

@@ -1,0 +1,197 @@
+"""Exact information curves against 40-digit quadrature, closed forms and identities."""
+
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.polynomial.legendre import leggauss
+from strategies import random_mixture, seeds
+
+from toys import information, zoo
+from toys.mixture import Mixture
+from toys.quadrature import integrals, log_integrals
+
+CASES = {
+    "two points": ([1, 1], [-1, 1], [0, 0]),
+    "uneven points": ([1e-6, 0.3, 1], [-1.0, 0.2, 0.21], [0, 0, 0]),
+    "narrow": ([1, 2, 1], [-1.2, 0.1, 1.4], [1e-4, 1e-4, 1e-4]),
+    "point on a broad one": ([1, 3], [0.2, 0.0], [0, 1]),
+    "widths 1e-3 to 1": ([1, 2, 1, 1], [-1, 0, 0.5, 2], [1e-3, 0.05, 1, 0.3]),
+    "one Gaussian": ([1], [0.3], [0.5]),
+}
+SIGMAS = [1e-6, 1e-4, 3e-3, 0.03, 0.2, 1.0, 7.0, 1e3, 1e6]
+
+
+def arrays(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    weights, means, stds = (np.array(v, dtype=float) for v in CASES[name])
+    return weights / weights.sum(), means, stds
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_mmse_and_information_have_twelve_digits(name: str) -> None:
+    """Whatever exceeds 1e-290, from sigma 1e-6 to 1e6, points and narrow components included."""
+    weights, means, stds = arrays(name)
+    found = information.curves(Mixture(weights, means, stds), SIGMAS)
+    for i, sigma in enumerate(SIGMAS):
+        want = float(oracles.mmse_mp(sigma, weights, means, stds))
+        if want > 1e-290:
+            assert found.mmse[i] == pytest.approx(want, rel=1e-12), sigma
+        else:
+            assert found.mmse[i] < 1e-289
+        want = float(oracles.mutual_information_mp(sigma, weights, means, stds))
+        assert found.mutual_information[i] == pytest.approx(want, rel=1e-12), sigma
+
+
+@pytest.mark.parametrize("name", ["two points", "uneven points"])
+def test_discrete_entropy_keeps_its_digits_where_it_is_tiny(name: str) -> None:
+    weights, means, stds = arrays(name)
+    toy = Mixture(weights, means, stds)
+    for sigma in (0.03, 0.05, 0.002, 0.3, 3.0, 1e5):
+        want = float(oracles.discrete_conditional_entropy_mp(sigma, weights, means, stds))
+        got = information.conditional_entropy(toy, sigma)[0]
+        if want > 1e-290:
+            assert got == pytest.approx(want, rel=1e-12), sigma
+
+
+@pytest.mark.parametrize("name", ["narrow", "widths 1e-3 to 1", "one Gaussian"])
+def test_differential_entropy_is_good_to_1e_12(name: str) -> None:
+    weights, means, stds = arrays(name)
+    want = float(oracles.differential_entropy_mp(0.0, weights, means, stds))
+    got = information.differential_entropy(Mixture(weights, means, stds))
+    assert got == pytest.approx(want, rel=0, abs=1e-12)
+
+
+def test_log_mmse_goes_on_where_mmse_underflows() -> None:
+    """Two points at +-1: log mmse = -1 / (2 sigma^2) + log(sigma pi^2 / (4 sqrt(2 pi)) ...) + O."""
+    sigma = np.array([0.02, 0.01, 0.004])
+    got = information.log_mmse(zoo.toy("two_points"), sigma)
+    for s, value in zip(sigma.tolist(), got.tolist(), strict=True):
+        # mmse = exp(-1/(2 s^2)) / (s sqrt(2 pi)) * int exp(-u^2/(2 s^2)) sech(u/s^2) du, exactly.
+        u = np.linspace(-60 * s**2, 60 * s**2, 20_001)
+        inner = np.exp(-(u**2) / (2 * s**2)) / np.cosh(u / s**2)
+        want = -0.5 / s**2 - np.log(s * np.sqrt(2 * np.pi)) + np.log(np.trapezoid(inner, u))
+        assert value == pytest.approx(want, rel=1e-13)
+
+
+def test_two_points_peak_where_they_should() -> None:
+    """Paper D: dH/dsigma peaks at 0.6438 a with height 0.6678 / a, dH/dlog sigma at 0.8142 a."""
+    sigma = np.linspace(0.6, 0.9, 3001)
+    rate = information.entropy_rate(zoo.toy("two_points"), sigma)
+    assert sigma[np.argmax(rate)] == pytest.approx(0.6438, abs=2e-4)
+    assert rate.max() == pytest.approx(0.6678, abs=5e-5)
+    assert sigma[np.argmax(rate * sigma)] == pytest.approx(0.8142, abs=2e-4)
+
+
+@given(seed=seeds, kind=st.sampled_from(["any", "points", "density"]))
+@settings(max_examples=15)
+def test_information_is_the_integral_of_the_mmse(seed: int, kind: str) -> None:
+    """I-MMSE (Guo, Shamai, Verdu 2005): I(s1) - I(s2) = int mmse / s^2 dlog s from s1 to s2."""
+    toy = random_mixture(seed, kind=kind)
+    low, high = 0.05, 20.0
+    nodes, weights = leggauss(24)
+    cuts = np.linspace(np.log(low), np.log(high), 13)
+    half = 0.5 * np.diff(cuts)
+    log_s = (0.5 * (cuts[1:] + cuts[:-1]))[:, None] + half[:, None] * nodes
+    mmse = information.mmse(toy, np.exp(log_s.ravel())).reshape(log_s.shape)
+    integral = float(np.sum(half[:, None] * weights * mmse * np.exp(-2 * log_s)))
+    ends = information.mutual_information(toy, [low, high])
+    # Points narrow to sigma^2 / gap: the integrand has the sharpest turn there.
+    assert ends[0] - ends[1] == pytest.approx(integral, rel=2e-8)
+
+
+@given(seed=seeds, kind=st.sampled_from(["points", "density"]), log_sigma=st.floats(-3.0, 3.0))
+@settings(max_examples=25)
+def test_entropies_add_up(seed: int, kind: str, log_sigma: float) -> None:
+    """H(x0) - H(x0 | x) = I(x0; x), the three computed by three different integrals for points."""
+    toy, sigma = random_mixture(seed, kind=kind), 10.0**log_sigma
+    found = information.curves(toy, sigma)
+    assert found.conditional_entropy is not None
+    gained = information.entropy(toy) - found.conditional_entropy[0]
+    assert gained == pytest.approx(found.mutual_information[0], rel=1e-11, abs=2e-12)
+
+
+@given(seed=seeds, log_sigma=st.floats(-2.0, 2.0), log_scale=st.floats(-3.0, 3.0))
+@settings(max_examples=25)
+def test_curves_scale_with_the_data(seed: int, log_sigma: float, log_scale: float) -> None:
+    toy, sigma, scale = random_mixture(seed), 10.0**log_sigma, 10.0**log_scale
+    one = information.curves(toy, sigma)
+    two = information.curves(toy.scaled(0.7, scale), sigma * scale)
+    np.testing.assert_allclose(two.log_mmse, one.log_mmse + 2 * np.log(scale), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(two.mutual_information, one.mutual_information, rtol=1e-11)
+
+
+def test_repeated_points_count_once() -> None:
+    once, twice = Mixture([2, 1], [0, 1], 0), Mixture([1, 1, 1], [0, 0, 1], 0)
+    for sigma in (0.1, 1.0, 10.0):
+        a, b = information.curves(once, sigma), information.curves(twice, sigma)
+        np.testing.assert_allclose(a.conditional_entropy, b.conditional_entropy, rtol=1e-13)
+        np.testing.assert_allclose(a.mmse, b.mmse, rtol=1e-13)
+
+
+def product() -> Mixture:
+    """A product of two 1-D mixtures, its components shuffled."""
+    order = [3, 0, 5, 1, 4, 2]
+    places = [(x, y, s, t) for x, s in ((-1, 0.1), (1, 0.2)) for y, t in ((0, 0.3), (2, 0.1), (5, 0.2))]
+    weights = np.outer([0.3, 0.7], [0.2, 0.5, 0.3]).ravel()
+    rows = np.array(places)[order]
+    return Mixture(weights[order], rows[:, :2], rows[:, 2:])
+
+
+def test_a_product_is_recognised_and_summed() -> None:
+    toy = product()
+    factors = information.factorise(toy)
+    assert factors is not None
+    assert [f.size for f in factors] == [2, 3]
+    found = information.curves(toy, [0.05, 0.5, 5.0])
+    apart = [information.curves(f, [0.05, 0.5, 5.0]) for f in factors]
+    np.testing.assert_allclose(found.mmse, sum(a.mmse for a in apart), rtol=1e-13)
+    np.testing.assert_allclose(
+        found.mutual_information, sum(a.mutual_information for a in apart), rtol=1e-13
+    )
+    assert information.factorise(Mixture([1, 1, 2], [[0, 0], [0, 1], [1, 0]], 0.1)) is None
+
+
+def test_monte_carlo_in_two_dimensions_agrees_with_the_exact_product() -> None:
+    """Six z-scores below 4.2: one false alarm in several thousand seeds."""
+    toy = product()
+    exact = information.curves(toy, [0.1, 0.5, 3.0])
+    found = information._estimated(toy, np.array([0.1, 0.5, 3.0]), 2**16, seed=1)
+    z = (found.mmse - exact.mmse) / found.mmse_stderr
+    assert np.all(np.abs(z) < 4.2)
+    z = (found.mutual_information - exact.mutual_information) / found.information_stderr
+    assert np.all(np.abs(z) < 4.2)
+
+
+def test_circle_is_estimated_with_standard_errors() -> None:
+    found = information.curves(zoo.toy("circle8"), [0.5, 2.0], samples=2**14)
+    assert np.all(found.mmse_stderr > 0)
+    assert found.mmse[1] > found.mmse[0]
+
+
+def test_mixed_kinds_have_no_entropy() -> None:
+    toy = Mixture([1, 1], [0, 1], [0, 0.5])
+    assert information.curves(toy, 1.0).conditional_entropy is None
+    with pytest.raises(ValueError, match="stds must be all 0 or all positive, got both"):
+        information.conditional_entropy(toy, 1.0)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, 1e-7, 1e7, float("nan")])
+def test_sigma_outside_its_range_is_refused(sigma: float) -> None:
+    with pytest.raises(ValueError, match=r"sigma must lie in \[1e-06, 1e\+06\], got"):
+        information.mmse(zoo.toy("gaussian"), sigma)
+
+
+def test_quadratures_are_exact_on_known_integrals() -> None:
+    zero = np.zeros(1, dtype=int)
+    logs, error = log_integrals(
+        lambda _, x: np.stack([-0.5 * x**2, -1e4 - 0.5 * ((x - 3) / 1e-3) ** 2]),
+        zero,
+        np.array([-40.0]),
+        np.array([40.0]),
+        1e-12,
+    )
+    np.testing.assert_allclose(logs, [0.5 * np.log(2 * np.pi), -1e4 + np.log(1e-3) + 0.5 * np.log(2 * np.pi)], rtol=1e-13)
+    assert np.all(error < 1e-12)
+    got, _ = integrals(lambda x: np.stack([np.log(np.abs(x)), np.cos(x)]), np.array([0.0, 2.0]), 1e-12, 0)
+    np.testing.assert_allclose(got, [2 * np.log(2) - 2, np.sin(2.0)], rtol=1e-11)

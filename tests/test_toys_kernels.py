@@ -1,0 +1,104 @@
+"""Compiled kernels against known answers and NumPy."""
+
+import math
+
+import numpy as np
+import oracles
+import pytest
+from scipy import stats
+
+from toys import kernels
+
+
+def test_exp_is_good_to_one_ulp_down_to_its_floor() -> None:
+    x = np.concatenate([-np.geomspace(1e-300, 708.0, 20_001), [0.0, -0.0]])
+    out = np.empty_like(x)
+    kernels.exp_array(x, out)
+    np.testing.assert_allclose(out, np.exp(x), rtol=2.3e-16)
+    kernels.exp_array(np.full(8, -1e308), out[:8])
+    assert np.all(out[:8] == out[0])
+    assert 0 < out[0] < 4e-308
+
+
+def test_log_is_good_to_two_ulp_of_the_result() -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate(
+        [rng.random(2000) + 2**-53, 1 + 1e-9 * rng.normal(size=500), np.geomspace(1e-300, 1e300, 999)]
+    )
+    got = [kernels.log_positive(v) for v in x.tolist()]
+    np.testing.assert_allclose(got, [math.log(v) for v in x], rtol=4.5e-16)
+
+
+def test_cosine_of_turns_is_good_to_rounding() -> None:
+    from mpmath import mp
+
+    v = np.concatenate([np.random.default_rng(1).random(3000), np.arange(16) / 16])
+    want = [float(mp.cospi(2 * mp.mpf(t))) for t in v.tolist()]
+    got = [kernels.cos_turns(t) for t in v.tolist()]
+    np.testing.assert_allclose(got, want, rtol=0, atol=2.3e-16)
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), oracles.PHILOX4X32_10_ANSWERS)
+def test_philox_gives_the_published_answers(
+    counter: tuple[int, ...], key: tuple[int, ...], answer: tuple[int, ...]
+) -> None:
+    """Salmon et al. 2011: the known answers of Philox4x32-10."""
+    high, low = np.empty(1, np.uint64), np.empty(1, np.uint64)
+    path = np.uint64(counter[2] | counter[3] << 32)
+    kernels.philox(counter[0], counter[1], path, key[0], key[1], high, low)
+    words = [int(high[0]) >> 32, int(high[0]) & 0xFFFFFFFF, int(low[0]) >> 32, int(low[0]) & 0xFFFFFFFF]
+    assert tuple(words) == tuple(answer)
+
+
+def test_philox_lanes_are_consecutive_paths() -> None:
+    high, low = np.empty(4, np.uint64), np.empty(4, np.uint64)
+    kernels.philox(7, 3, 2**32 - 2, 5, 0, high, low)  # crosses into the path's high word
+    for i in range(4):
+        p = 2**32 - 2 + i
+        words = oracles.philox4x32_10((7, 3, p & 0xFFFFFFFF, p >> 32), (5, 0))
+        assert int(high[i]) == words[0] << 32 | words[1]
+        assert int(low[i]) == words[2] << 32 | words[3]
+
+
+def test_normals_are_the_box_muller_of_the_philox_words() -> None:
+    n = kernels.BLOCK
+    high, low, out = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n)
+    kernels.fill_normals(9, 100, 4, 2, high, low, out)
+    want = []
+    for i in range(n):
+        a, b, c, d = oracles.philox4x32_10((2, 4, 100 + i, 0), (9, 0))
+        u, v = ((a << 32 | b) >> 11) + 1, (c << 32 | d) >> 11
+        want.append(math.sqrt(-2 * math.log(u * 2.0**-53)) * math.cos(2 * math.pi * v * 2.0**-53))
+    np.testing.assert_allclose(out, want, rtol=1e-13, atol=1e-15)
+
+
+def test_normals_are_normal() -> None:
+    """Kolmogorov-Smirnov and the first moments; each fails once in a thousand seeds."""
+    n = 1 << 18
+    high, low, out = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n)
+    kernels.fill_normals(0, 0, 0, 0, high, low, out)
+    assert stats.kstest(out, "norm").pvalue > 1e-3
+    moments = [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)]
+    for power, mean, var in moments:
+        assert abs(np.mean(out**power) - mean) < 3.3 * np.sqrt(var / n)
+
+
+def test_gaussian_sums_equal_the_plain_sum_near_and_far() -> None:
+    rng = np.random.default_rng(3)
+    mean = np.sort(rng.normal(0, 30, (200, 1)), axis=0) + rng.uniform(-1, 1, (200, kernels.LANES))
+    mass = rng.uniform(-800.0, 0.0, (200, 1)) + rng.normal(size=mean.shape)
+    low, high = mean.min(axis=1), mean.max(axis=1)
+    centre = 0.5 * (low + high)
+    order = np.argsort(centre)
+    y = np.concatenate([rng.normal(0, 30, 300), [-1e4, 1e4, -500.0, 500.0]])
+    out = np.empty_like(y)
+    kernels.log_gaussian_sums(
+        y, centre[order], mean[order], mass[order], 0.7, 0.5 * (high - low).max(), out
+    )
+    z = (y[:, None] - mean.ravel()) / 0.7
+    want = np.logaddexp.reduce(mass.ravel() - 0.5 * z**2, axis=1) - np.log(0.7 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(out, want, rtol=1e-13, atol=1e-12)
+
+
+def test_simd_width_is_one_that_exists() -> None:
+    assert kernels.simd_bits() in (128, 256, 512)

@@ -1,0 +1,244 @@
+"""The exact law: closed forms, the independent oracle, Monte Carlo, folds, and its own error."""
+
+import numpy as np
+import oracles
+import pytest
+from scipy import stats
+from strategies import churned_table, heun_table, random_mixture, random_sigmas
+
+from benchmarks import metrics
+from theory.gaussian import arctan_ddim_kl_data_model, gaussian_kl_data_model, table_variances
+from theory.schedules import arctan_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
+from theory.noise import EDM
+from theory.solvers import SolverTable, ddim_table, stochastic_ddim_table
+from toys import laws, sampling, zoo
+from toys.mixture import Mixture
+from toys.quadrature import integrals
+
+
+@pytest.mark.parametrize("case", oracles.LAW_CASES, ids=lambda c: c.name)
+def test_kl_agrees_with_the_dense_oracle(case: oracles.LawCase) -> None:
+    """1e-7 relative or 1e-12 absolute, within the engine's own error."""
+    toy = Mixture(case.weights, case.means, case.stds)
+    table = stochastic_ddim_table(case.sigmas, case.start_std, case.eta)
+    found = metrics.exact_kl(toy, table, float(case.sigmas[-1]), case.start)
+    want, coarse = case.kl()
+    assert coarse == pytest.approx(want, rel=3e-8, abs=3e-13)  # the oracle itself has converged
+    assert found.kl_data_model == pytest.approx(want, rel=1e-7, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 5, 10, 20, 64])
+@pytest.mark.parametrize("c", [0.3, 1.0, 4.0])
+def test_ddim_on_the_arctan_grid_has_the_closed_form(n_steps: int, c: float) -> None:
+    """PAPERS.md 1.3: KL = (1/r - 1 + ln r) / 2, r = cos^{2N} delta, to 1e-10."""
+    sigmas = arctan_sigmas(n_steps, 80.0, 0.002, c=c)
+    found = metrics.exact_kl(Mixture([1], [0], c), ddim_table(sigmas), sigmas[-1], "data", 1e-11)
+    want = arctan_ddim_kl_data_model(n_steps, 80.0, 0.002, c)
+    assert found.kl_data_model == pytest.approx(want, rel=1e-10)
+
+
+@pytest.mark.parametrize("make", [stochastic_ddim_table, ddim_table, churned_table, heun_table])
+@pytest.mark.parametrize("start", ["noise", "data"])
+def test_gaussian_data_give_the_gaussian_recursion(make: object, start: str) -> None:
+    sigmas = edm_sigmas(6, 80.0, 0.01)
+    table: SolverTable = make(sigmas)  # type: ignore[operator]
+    if start == "data":
+        std = float(np.hypot(0.8, 80.0))
+        other = SolverTable(
+            table.sigma, table.keep, table.weights, table.noise, std, table.order, table.n_steps
+        )
+    else:
+        other = table
+    want = gaussian_kl_data_model(0.8**2 + 0.01**2, float(table_variances(other, 0.8)[-1]))
+    found = metrics.exact_kl(Mixture([1], [0], 0.8), table, 0.01, start)
+    assert found.kl_data_model == pytest.approx(float(want), rel=1e-10, abs=1e-13)
+
+
+REFINED = [
+    ("gaussians15_narrow", stochastic_ddim_table(log_snr_sigmas(4, 80.0, 0.002))),
+    ("gaussians15_overlap", stochastic_ddim_table(time_sigmas(4, 80.0, 0.002, coordinate=EDM()))),
+    ("gaussians15_overlap", stochastic_ddim_table(edm_sigmas(12, 80.0, 0.002), eta=0.5)),
+    ("gaussians15_narrow", ddim_table(edm_sigmas(5, 80.0, 0.002))),
+    ("gaussians15_overlap", heun_table(log_snr_sigmas(4, 80.0, 0.002))),
+    ("gaussians15_narrow", churned_table(edm_sigmas(6, 80.0, 0.002))),
+]
+
+
+@pytest.mark.parametrize(("name", "table"), REFINED)
+def test_doubling_resolution_and_domain_stays_within_the_error(
+    name: str, table: SolverTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = zoo.toy(name)
+    found = metrics.exact_kl(toy, table, 0.002)
+    monkeypatch.setattr(laws, "PANEL_WIDTHS", laws.PANEL_WIDTHS / 2)
+    monkeypatch.setattr(laws, "FIRST_REACH", laws.FIRST_REACH * 2)
+    again = metrics.exact_kl(toy, table, 0.002)
+    assert abs(again.kl_data_model - found.kl_data_model) <= found.error
+
+
+def test_components_of_unlike_width_are_resolved() -> None:
+    """Widths 0.005 and 1 side by side, against one Gaussian law where the narrow weight vanishes."""
+    broad = metrics.exact_kl(Mixture([1], [0], 1), stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002)
+    mixed = Mixture([1, 1e-9], [0, 0.3], [1, 0.005])
+    found = metrics.exact_kl(mixed, stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002)
+    assert found.kl_data_model == pytest.approx(broad.kl_data_model, abs=1e-7)
+
+
+@pytest.mark.parametrize("n_steps", [4, 8])
+def test_folded_maps_agree_with_a_histogram(n_steps: int) -> None:
+    """Heun folds the line: 15 components of std 0.05. Largest of 100 z-scores below 4.5 (1e-3)."""
+    base = zoo.toy("points15").means[:, 0]
+    toy = Mixture(np.ones(15), base * np.sqrt(1 - 0.05**2), 0.05)
+    table = heun_table(log_snr_sigmas(n_steps, 80.0, 0.002))
+    law = laws.Law(toy, table, "noise", 1.0, 20.0)
+    law.cover(-3.0, 3.0, 0.05)
+    assert law.folds.size >= 4
+    edges = np.linspace(-2.5, 2.5, 101)
+    p = np.exp(law.log_bins(edges[:-1], edges[1:]))
+    n = 1_000_000
+    counts = np.histogram(sampling.sample(toy, table, n, seed=1)[:, 0], edges)[0]
+    busy = n * p >= 25
+    z = (counts - n * p)[busy] / np.sqrt(n * (p * (1 - p))[busy])
+    assert np.abs(z).max() < 4.5
+    # The density, singular at the folds, integrates to the same bins.
+    cuts = np.unique(np.concatenate([np.linspace(0.4, 0.6, 20), law.folds]))
+    cuts = cuts[(cuts >= 0.4) & (cuts <= 0.6)]
+    mass = integrals(lambda y: np.exp(law.log_density(y))[None], cuts, 1e-5, 1e-7)[0][0]
+    want = float(np.exp(law.log_bins(cuts[:1], cuts[-1:]))[0])
+    assert mass == pytest.approx(want, rel=1e-4)
+
+
+def random_case(i: int) -> tuple[Mixture, SolverTable, float]:
+    """Case i of 200: points or densities, eta 0, 0.5 or 1, both terminals."""
+    rng = np.random.default_rng(1000 + i)
+    points, eta = i % 2 == 0, (0.0, 0.5, 1.0)[i % 3]
+    toy = random_mixture(i, kind="points" if points else "density", k_max=6)
+    zero = bool(rng.random() < 0.5)
+    sigmas = random_sigmas(i, int(rng.integers(1, 9)), zero=zero and points)
+    table = stochastic_ddim_table(sigmas, float(sigmas[0]), eta)
+    return toy, table, float(sigmas[-1])
+
+
+def test_monte_carlo_agrees_with_the_law_over_200_random_cases() -> None:
+    """Bin probabilities (chi-squared) and two moments; family-wise false alarms at most 1 %.
+
+    600 tests at level 1e-2 / 600 each (Bonferroni).
+    """
+    level, n, smallest = 1e-2 / 600, 20_000, 1.0
+    for i in range(200):
+        toy, table, sigma_end = random_case(i)
+        x = sampling.sample(toy, table, n, seed=i, threads=1)[:, 0]
+        law = laws.Law(toy, table, "noise", 1.0, 20.0)
+        edges = np.quantile(x, np.linspace(0.0, 1.0, 22))[1:-1]
+        edges = np.unique(edges + 1e-9 * np.arange(edges.size))
+        if toy.is_points and sigma_end == 0:
+            found = np.unique(toy.means[:, 0])
+            if found.size == 1:
+                assert np.all(np.abs(x - found[0]) < 1e-12)
+                continue
+            half = metrics.bin_half_width(found[:, None])
+            edges = np.unique(np.concatenate([found - half, found + half]))[1:-1]
+        span = float(np.ptp(edges)) + 1e-9
+        law.cover(float(edges[0]), float(edges[-1]), 0.02 * span)
+        cdf = np.exp(law.log_cdf(edges))
+        expected = n * np.diff(np.concatenate([[0.0], cdf, [1.0]]))
+        counts = np.diff(np.concatenate([[0], np.searchsorted(np.sort(x), edges), [n]]))
+        rare = expected < 25
+        observed = np.append(counts[~rare], counts[rare].sum())
+        wanted = np.append(expected[~rare], expected[rare].sum())
+        if wanted[-1] < 25:
+            observed[0] += observed[-1]
+            wanted[0] += wanted[-1]
+            observed, wanted = observed[:-1], wanted[:-1]
+        if observed.size > 1:
+            p = stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue
+            smallest = min(smallest, float(p))
+            assert p > level, (i, p)
+    assert smallest < 0.05  # 200 tests that never came near would not have tested anything
+
+
+def test_moments_agree_with_the_law_over_random_densities() -> None:
+    """Mean and second moment by quadrature of the law; 66 z-scores, false alarms below 1 %."""
+    for i in range(1, 67, 2):
+        toy, table, _ = random_case(i)
+        x = sampling.sample(toy, table, 40_000, seed=10_000 + i, threads=1)[:, 0]
+        law = laws.Law(toy, table, "noise", 1.0, 20.0)
+        low, high = float(toy.means.min()) - 8.0, float(toy.means.max()) + 8.0
+        law.cover(low, high, 0.01)
+        inside = x[(x > low) & (x < high)]
+        cuts = np.unique(np.concatenate([np.linspace(low, high, 200), law.folds]))
+        cuts = cuts[(cuts >= low) & (cuts <= high)]
+
+        def moments(y: np.ndarray, law: laws.Law = law) -> np.ndarray:
+            q = np.exp(law.log_density(y))
+            return np.stack([q, q * y, q * y**2])
+
+        m0, m1, m2 = integrals(moments, cuts, 1e-7, 1e-9)[0]
+        for got, want in ((inside, m1 / m0), (inside**2, m2 / m0)):
+            z = (got.mean() - want) / (got.std() / np.sqrt(got.size))
+            assert abs(z) < 4.2, (i, z)
+
+
+def test_points_with_terminal_zero_are_compared_by_bins() -> None:
+    toy, sigmas = zoo.toy("points15"), log_snr_sigmas(8, 80.0, 0.002, "zero")
+    table = stochastic_ddim_table(sigmas)
+    found = metrics.exact_kl(toy, table, 0.0)
+    n = 400_000
+    weights, counts = metrics.bin_counts(toy, sampling.sample(toy, table, n, seed=0))
+    mc = float(weights @ (np.log(weights) - np.log(counts / n)))
+    slope = weights**2 / (counts / n)  # delta method
+    error = np.sqrt((slope.sum() - 1.0) / n)
+    assert abs(mc - found.kl_data_model) < 4 * error
+    assert found.empty_bins == 0
+
+
+def test_one_step_to_zero_leaves_an_astronomic_but_finite_kl() -> None:
+    toy = zoo.toy("two_points")
+    found = metrics.exact_kl(toy, stochastic_ddim_table([80.0, 0.0]), 0.0)
+    # Each bin's edge 1 - 0.98 is reached at x = -80^2 artanh(0.02): symmetric, so both are equal.
+    edge = 80.0**2 * np.arctanh(1 - 2 * 0.49)
+    q = stats.norm.sf(edge / 80.0)
+    assert found.kl_data_model == pytest.approx(-np.log(2 * q), rel=1e-9)
+
+
+def test_history_across_noise_is_refused_with_the_reason() -> None:
+    table = SolverTable(
+        np.array([2.0, 1.0]),
+        np.array([[0.5, 0.0], [0.5, 0.0]]),
+        np.array([[0.5, 0.0], [0.6, -0.1]]),
+        np.array([0.1, 0.1]),
+        2.0,
+        1,
+        2,
+    )
+    with pytest.raises(ValueError, match="row 1 using row 0 although row 0 adds noise"):
+        metrics.exact_kl(zoo.toy("gaussian"), table, 0.1)
+
+
+def test_what_does_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laws, "MAX_PASSES", 2)
+    monkeypatch.setattr(laws, "FIRST_REACH", 3.0)
+    table = stochastic_ddim_table(time_sigmas(1, 80.0, 0.002, coordinate=EDM()))
+    with pytest.raises(ValueError, match="unsettled: .* at reach 3, .* at reach 6"):
+        metrics.exact_kl(zoo.toy("gaussians15_narrow"), table, 0.002)
+
+
+def test_more_than_one_dimension_is_refused() -> None:
+    with pytest.raises(ValueError, match="toy must have d = 1 for an exact law, got d = 2"):
+        metrics.exact_kl(zoo.toy("circle8"), stochastic_ddim_table([80.0, 0.1]), 0.1)
+
+
+def test_the_ddim_law_is_the_same_in_vp_coordinates() -> None:
+    """A VP step on x_vp = alpha x, written in alpha and sigma_vp, maps to the same points."""
+    toy, sigmas = zoo.toy("gaussians15_overlap"), log_snr_sigmas(6, 150.0, 0.01)
+    table = ddim_table(sigmas, start_std=float(np.hypot(1.0, 150.0)))
+    x = sampling.start_states(toy, table, 2000, seed=0)
+    ve = sampling.walk_states(toy, table, x, seed=0)
+    alpha = 1.0 / np.sqrt(1.0 + sigmas**2)
+    noise = sigmas * alpha
+    vp = x * alpha[0]  # N(0, 1) at the start
+    for i in range(sigmas.size - 1):
+        x0 = toy.denoise(vp / alpha[i], float(sigmas[i]))
+        eps = (vp - alpha[i] * x0) / noise[i]
+        vp = alpha[i + 1] * x0 + noise[i + 1] * eps
+    np.testing.assert_allclose(vp / alpha[-1], ve, rtol=1e-11, atol=1e-12)
