@@ -85,13 +85,11 @@ def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
             raise ValueError("--steps must be given with a schedule's name, got none")
         whole("steps", o["steps"], 1, MOST_STEPS)
         low, high = _ends(process.name, o["sigma_min"], o["sigma_max"])
-        named = (method, o["steps"], process.name)
-        rest = (terminal, low, high, o["c"])
+        steps, name = o["steps"], process.name
         # Everything but the profile is checked before the profile is computed.
-        named_schedule("log_snr", *named[1:], None, *rest[:3])
-        needs = needs_profile(method, o["c"])
-        grid = _toy_profile(data, low, high) if needs else None
-        sigmas = named_schedule(*named, grid, *rest)
+        named_schedule("log_snr", steps, name, None, terminal, low, high)
+        grid = _toy_profile(data, low, high) if needs_profile(method, o["c"]) else None
+        sigmas = named_schedule(method, steps, name, grid, terminal, low, high, o["c"])
     metrics.check_terminal(data, float(sigmas[-1]))
     task = Divergences(
         spec,

@@ -136,32 +136,34 @@ class Divergences:
         return found.as_row() | {"sd": None, "stderr": 0.0}
 
     def _sampled(self, toy: Mixture, table: SolverTable) -> dict[str, Any]:
-        values, empty = [], 0
+        values: list[float] = []
+        empty: list[int] = []
         for r in range(self.repeats):
-            samples = sampling.sample(
-                toy, table, self.paths, self.seed, r * self.paths, self.start
-            )
+            samples = sampling.sample(toy, table, self.paths, self.seed, r * self.paths, self.start)
             found = metrics.sample_kl(
                 toy, samples, self.sigmas[-1], self.seed, r * metrics.KDE_POINTS
             )
             if found.kl_data_model is None:
-                empty += 1
+                empty.append(found.empty_bins or 0)
             else:
                 values.append(found.kl_data_model)
         return summary(values, empty)
 
 
-def summary(values: list[float], empty: int) -> dict[str, Any]:
+def summary(values: list[float], empty: list[int]) -> dict[str, Any]:
     """Mean, sd and standard error over repeats; null where a repeat was infinite.
 
-    The sd is over the finite repeats, of which there must be two.
+    Args:
+        values: KL of the finite repeats; their sd needs two.
+        empty: Numbers of empty bins of the infinite ones.
     """
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {
         "kl_data_model": float(np.mean(values)) if values and not empty else None,
         "error": None,
-        "reason": f"{empty} repeats with empty bins" if empty else None,
-        "empty_bins": empty,
+        "reason": f"{len(empty)} repeats with up to {max(empty)} empty bins" if empty else None,
+        "empty_bins": max(empty, default=0),
+        "infinite_repeats": len(empty),
         "sd": sd,
         "stderr": None if sd is None or empty else sd / len(values) ** 0.5,
         "kl_finite_mean": float(np.mean(values)) if values else None,
@@ -212,7 +214,9 @@ def schedule(
 
 def needs_profile(name: str, c: float | None = None) -> bool:
     """Whether a schedule draws on the data's profile."""
-    return name in SCHEDULES and (name in ("entropic", "rescaled") or (name == "arctan" and c is None))
+    return name in SCHEDULES and (
+        name in ("entropic", "rescaled") or (name == "arctan" and c is None)
+    )
 
 
 @cache

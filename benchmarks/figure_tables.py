@@ -36,7 +36,9 @@ class KLBudget:
 KL_BUDGETS = {
     "quick": KLBudget((2, 4, 8), (4,), 1000, 2, 1e-5),
     "default": KLBudget((2, 4, 8, 16, 32, 64, 128, 256), (2, 8, 32, 128), 10_000, 4, 1e-6),
-    "paper": KLBudget((2, 4, 8, 16, 32, 64, 128, 256), (2, 4, 8, 16, 32, 64, 128, 256), 10_000, 100, 1e-8),
+    "paper": KLBudget(
+        (2, 4, 8, 16, 32, 64, 128, 256), (2, 4, 8, 16, 32, 64, 128, 256), 10_000, 100, 1e-8
+    ),
 }
 KL_TOYS = {"points15": "zero", "gaussians15_narrow": "stop", "gaussians15_overlap": "stop"}
 STANDARD = {"vp": "vp_linear", "edm": "edm_linear"}
@@ -110,7 +112,9 @@ def entropic_time(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     )
     keep = np.zeros(fine.size, dtype=bool)
     for axis in (time, share):  # what either panel needs to look continuous
-        places = np.interp(np.linspace(axis[-1], axis[0], points), axis[::-1], np.arange(fine.size)[::-1])
+        places = np.interp(
+            np.linspace(axis[-1], axis[0], points), axis[::-1], np.arange(fine.size)[::-1]
+        )
         keep[np.round(places).astype(int)] = True
     parts = [
         pd.DataFrame(
@@ -126,7 +130,9 @@ def entropic_time(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     ]
     for i in range(n_paths):
         parts.append(parts[0].assign(kind="path", path=i, value=paths[keep, i]))
-    return pd.concat(parts, ignore_index=True).assign(toy="two_points", process="vp", seed=1, **versions())
+    return pd.concat(parts, ignore_index=True).assign(
+        toy="two_points", process="vp", seed=1, **versions()
+    )
 
 
 def information_window(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
@@ -202,7 +208,9 @@ def low_noise_boundary(budget: str, store: Store, jobs: int | None) -> pd.DataFr
     Discrete toys come twice: exact, and with a denoiser that errs by DENOISER_ERROR (r.m.s.),
     whose loss, not the posterior, makes the power law that the paper reports.
     """
-    grids = [ToyProfile(name, 0.002, 80.0, 60 if budget == "quick" else 400) for name in BOUNDARY_TOYS]
+    grids = [
+        ToyProfile(name, 0.002, 80.0, 60 if budget == "quick" else 400) for name in BOUNDARY_TOYS
+    ]
     parts = []
     for grid, row in zip(grids, run_tasks(grids, store, jobs, "profiles"), strict=True):
         sigma, exact = np.array(row["sigma"]), np.array(row["mmse"])

@@ -127,7 +127,7 @@ def bin_counts(toy: Mixture, samples: Array) -> tuple[Array, Array]:
 def distinct_points(toy: Mixture) -> tuple[Array, Array]:
     """Distinct points (K, d), in rising order for d = 1, and their weights (K,)."""
     points, label = np.unique(toy.means, axis=0, return_inverse=True)
-    return points, np.bincount(label.ravel(), weights=toy.weights)
+    return points, np.bincount(label.ravel(), weights=toy.weights).astype(np.float64)
 
 
 def bin_half_width(points: Array) -> float:
@@ -199,7 +199,7 @@ def _distances(toy: Mixture, sigma_end: float, law: Law) -> tuple[float, float]:
     def f(y: Array) -> Array:
         return np.exp([_log_data(toy, y[:, None], sigma_end), law.log_density(y)])
 
-    x, half, values, _ = resolve(f, cuts, 1e-8, 1e-10)
+    _, half, values, _ = resolve(f, cuts, 1e-8, 1e-10)
     gap = values[0] - values[1]
     behind = np.concatenate([[0.0], np.cumsum(gap @ WEIGHTS * half)[:-1]])
     gap_cdf = behind[:, None] + half[:, None] * (gap @ _ANTIDERIVATIVE)
@@ -263,7 +263,7 @@ def _log_data(toy: Mixture, y: Array, sigma_end: float) -> Array:
 
 
 def _excess(log_p: Array, log_q: Array) -> Array:
-    """p log(p/q) - p + q >= 0, without cancellation where p is near q."""
+    """P log(p/q) - p + q >= 0, without cancellation where p is near q."""
     t = log_p - log_q
     near = np.abs(t) < 1e-2
     small = np.where(near, t, 0.0)

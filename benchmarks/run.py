@@ -32,7 +32,13 @@ def run_tasks(
         (i for i, found in enumerate(results) if found is None), key=lambda i: -_cost(tasks[i])
     )
     jobs = available_threads() if jobs is None else jobs
-    bar = tqdm(total=len(tasks), initial=len(tasks) - len(todo), desc=title, leave=False, mininterval=0.5 if sys.stderr.isatty() else 10)
+    bar = tqdm(
+        total=len(tasks),
+        initial=len(tasks) - len(todo),
+        desc=title,
+        leave=False,
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+    )
     with bar:
         if jobs == 1 or len(todo) < 2:
             for i in todo:

@@ -30,7 +30,7 @@ from figures.style import (
 
 BAND = 0.13  # share of a panel's height, at its top, where infinite values are drawn
 DODGE = 0.0125  # share of the steps axis between the marks of two schedules
-NUMBERS = ("kl_data_model", "sd", "kl_finite_mean", "empty_bins", "error")
+NUMBERS = ("kl_data_model", "sd", "kl_finite_mean", "infinite_repeats", "error")
 PAPER = (
     "Paper A (figs. 2-4) states: 15 points and 15 Gaussians of mean 0 and std 1, stochastic DDIM, "
     "10⁴ paths, 10² repeats, kernel bandwidth 10⁻² with 10³ data points. It does not state: ends "
@@ -144,7 +144,7 @@ def _infinities(ax: Axes, infinite: pd.DataFrame, aside: float) -> None:
                 )
         sampled = here[here["paths"] > 0]
         if len(sampled):
-            counts = sorted({int(count) for count in sampled["empty_bins"]})
+            counts = sorted({int(count) for count in sampled["infinite_repeats"]})
             span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
             text = f"{span}/{int(sampled['repeats'].max())}"
             style: dict[str, Any] = {

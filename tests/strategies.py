@@ -1,5 +1,7 @@
 """Random mixtures and tables shared by the tests."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -34,7 +36,7 @@ def random_sigmas(seed: int, n_steps: int, *, zero: bool = False) -> np.ndarray:
 def heun_table(sigmas: np.ndarray) -> SolverTable:
     """Heun's rule as a table, two rows a step, written here from DESIGN.md's example."""
     rows = []
-    for a, b in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for a, b in pairwise(sigmas):
         if b == 0:
             rows.append((a, [0.0, 0.0], [1.0, 0.0]))
             continue
@@ -48,7 +50,7 @@ def heun_table(sigmas: np.ndarray) -> SolverTable:
 def churned_table(sigmas: np.ndarray, churn: float = 0.3) -> SolverTable:
     """Euler steps, each followed by a little noise: no history, noise in most rows, 0 in some."""
     rows = []
-    for i, (a, b) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(sigmas)):
         low = b * (1 - churn) if i % 2 == 0 else b
         rows.append((a, [low / a], [1 - low / a], np.sqrt(b**2 - low**2)))
     sigma, keep, weights, noise = (np.array(c) for c in zip(*rows, strict=True))

@@ -98,13 +98,13 @@ def test_a_single_point_is_always_hit() -> None:
 def test_summary_reports_the_spread_and_never_hides_infinities() -> None:
     from benchmarks.experiments import summary
 
-    row = summary([1.0, 2.0, 3.0], 0)
+    row = summary([1.0, 2.0, 3.0], [])
     assert row["kl_data_model"] == 2.0
     assert row["stderr"] == pytest.approx(1 / np.sqrt(3))
-    assert summary([1.0], 0)["stderr"] is None
-    row = summary([1.0, 2.0], 3)
+    assert summary([1.0], [])["stderr"] is None
+    row = summary([1.0, 2.0], [4, 1, 2])
     assert row["kl_data_model"] is None
-    assert row["empty_bins"] == 3
+    assert (row["infinite_repeats"], row["empty_bins"]) == (3, 4)
     assert row["kl_finite_mean"] == 1.5
 
 

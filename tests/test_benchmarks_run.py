@@ -12,7 +12,14 @@ import pandas as pd
 import pytest
 
 from benchmarks import store as stores
-from benchmarks.experiments import Divergences, ToyProfile, needs_profile, schedule, task_key, to_profile
+from benchmarks.experiments import (
+    Divergences,
+    ToyProfile,
+    needs_profile,
+    schedule,
+    task_key,
+    to_profile,
+)
 from benchmarks.figure_tables import TABLES, make_table, stable_fixed_point
 from benchmarks.run import run_tasks
 from benchmarks.store import Store

@@ -37,7 +37,8 @@ def files(tmp_path: Path) -> dict[str, str]:
         "truncated": '{"kind": "mixture", "weights": [1, 3], "means": [-1, 0.5',
         "wrong_kind": '{"kind": "profile", "weights": [1], "means": [0], "stds": [1]}',
         "no_stds": '{"kind": "mixture", "weights": [1], "means": [0]}',
-        "negative_weight": '{"kind": "mixture", "weights": [1, -3], "means": [0, 1], "stds": [0, 0]}',
+        "negative_weight": '{"kind": "mixture", "weights": [1, -3], "means": [0, 1],'
+        ' "stds": [0, 0]}',
         "zero_weight": '{"kind": "mixture", "weights": [1, 0], "means": [0, 1], "stds": [0, 0]}',
         "nan_mean": '{"kind": "mixture", "weights": [1], "means": [NaN], "stds": [0]}',
         "shapes": '{"kind": "mixture", "weights": [1, 1], "means": [0, 1, 2], "stds": [0, 0]}',
@@ -92,20 +93,29 @@ BAD = [
     ((*KL, "--steps", "2", "--paths", "9", "--exact"), "--exact must not stand with --paths"),
     ((*KL, "--steps", "2", "--seed", "1"), "--seed must come with --paths, got it alone"),
     ((*KL, "--steps", "2", "--repeats", "2"), "--repeats must come with --paths, got it alone"),
-    ((*KL, "--steps", "2", "--paths", "9", "--repeats", "0"), "repeats must be a whole number at least 1, got 0"),
+    (
+        (*KL, "--steps", "2", "--paths", "9", "--repeats", "0"),
+        "repeats must be a whole number at least 1, got 0",
+    ),
     ((*KL, "--steps", "2", "--paths", "9", "--seed", "-1"), "seed must be a whole number in"),
     (("kl", "--toy", "circle8", "--schedule", "edm", "--steps", "2"), "give --paths P"),
     (("kl", "--toy", "gaussian", "--schedule", "arctan", "--steps", "2", "--c", "0"), "c must be"),
     (("kl", "--toy", "{missing}", "--schedule", "edm", "--steps", "2"), "No such file"),
     (("kl", "--toy", "{folder}", "--schedule", "edm", "--steps", "2"), "Is a directory"),
     (("kl", "--toy", "{truncated}", "--schedule", "edm", "--steps", "2"), "valid JSON"),
-    (("kl", "--toy", "{wrong_kind}", "--schedule", "edm", "--steps", "2"), "kind must be 'mixture'"),
+    (
+        ("kl", "--toy", "{wrong_kind}", "--schedule", "edm", "--steps", "2"),
+        "kind must be 'mixture'",
+    ),
     (("kl", "--toy", "{no_stds}", "--schedule", "edm", "--steps", "2"), "must have the key 'stds'"),
     (("kl", "--toy", "{negative_weight}", "--schedule", "edm", "--steps", "2"), "weights must be"),
     (("kl", "--toy", "{zero_weight}", "--schedule", "edm", "--steps", "2"), "got 0 at index 1"),
     (("kl", "--toy", "{nan_mean}", "--schedule", "edm", "--steps", "2"), "finite, got NaN"),
     (("kl", "--toy", "{shapes}", "--schedule", "edm", "--steps", "2"), "means must have shape"),
-    (("kl", "--toy", "{text_weight}", "--schedule", "edm", "--steps", "2"), "numbers only, got 'a'"),
+    (
+        ("kl", "--toy", "{text_weight}", "--schedule", "edm", "--steps", "2"),
+        "numbers only, got 'a'",
+    ),
     (("kl", "--toy", "{ragged}", "--schedule", "edm", "--steps", "2"), "means must be numbers"),
     (("kl", "--toy", "gaussian", "--schedule", "{rising}"), "sigmas must fall strictly"),
     (("kl", "--toy", "gaussian", "--schedule", "{missing}"), "No such file"),
@@ -157,7 +167,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("args", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+@pytest.mark.parametrize(
+    ("args", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, tuple) else ""
+)
 def test_bad_input_gives_one_clear_line_and_exit_code_2(
     args: tuple[str, ...], words: str, files: dict[str, str], tmp_path: Path
 ) -> None:
@@ -280,7 +292,9 @@ def test_schedule_without_data_needs_none() -> None:
 
 
 def test_toys_and_doctor_answer() -> None:
-    assert {"points15", "circle8"} <= {row["name"] for row in json.loads(run("toys", "--json").stdout)}
+    assert {"points15", "circle8"} <= {
+        row["name"] for row in json.loads(run("toys", "--json").stdout)
+    }
     row = printed("doctor")
     assert row["verified"] is True
     assert row["simd_bits"] in (128, 256, 512)

@@ -39,7 +39,7 @@ def kl_table() -> pd.DataFrame:
                 "seed": 7 if paths else None,
                 "kl_data_model": (1.0 + i) / n**2 + (0.01 if paths else 0.0),
                 "error": None if paths else 1e-9,
-                "empty_bins": 0 if paths else None,
+                "infinite_repeats": 0 if paths else None,
                 "sd": 0.02 * (1 + i) if paths else None,
                 "kl_finite_mean": (1.0 + i) / n**2 + 0.01 if paths else None,
             }
@@ -48,10 +48,10 @@ def kl_table() -> pd.DataFrame:
     first = (table["toy"] == "points15") & (table["process"] == "vp") & (table["n_steps"] == 4)
     every = first & (table["label"] == "standard") & (table["paths"] > 0)
     table.loc[every, ["kl_data_model", "kl_finite_mean", "sd"]] = None
-    table.loc[every, "empty_bins"] = 3
+    table.loc[every, "infinite_repeats"] = 3
     some = first & (table["label"] == "entropic") & (table["paths"] > 0)
     table.loc[some, "kl_data_model"] = None
-    table.loc[some, "empty_bins"] = 1
+    table.loc[some, "infinite_repeats"] = 1
     exact = first & (table["label"] == "rescaled") & (table["paths"] == 0)
     table.loc[exact, "kl_data_model"] = None
     return table

@@ -9,9 +9,20 @@ from scipy.special import logsumexp
 POINTS = np.array([0.1, 0.3, 0.35, 0.25]), np.array([-1.3, -0.2, 0.4, 1.5]), np.zeros(4)
 BLOBS = np.array([0.3, 0.5, 0.2]), np.array([-1.0, 0.2, 1.3]), np.array([0.1, 0.2, 0.15])
 EASY_SIGMAS = np.array([5.0, 2.0, 1.0, 0.5, 0.25, 0.1])
-SLOW_CASES = {"three-0.1-edm-64-eta0.3", "ten-0.1-logsnr-64-eta0", "twenty-0.02-entropic-32-eta0"}
-SLOW_CASES |= {"gauss-1-edm-8", "two-0.01-and-1-edm-8", "five-1-edm-4", "ten-0.1-vp-64"}
-SLOW_CASES |= {"fifteen-0.05-edm-32", "twenty-0.02-cosine-16-eta0.3"}
+QUICK_CASES = {
+    "eight-0.01-uniform-1",
+    "ten-0.06-edm-3",
+    "fifteen-0.05-arctan-8",
+    "fifteen-0.05-rescaled-6",
+    "twenty-0.01-vp-2",
+    "ten-0.05-vp-6-eta0.5-from-data",
+    "two-0.01-and-1-arctan-12-eta0",
+    "three-0.1-edm-1-eta0",
+    "five-0.3-cosine-2-eta0",
+    "eight-0.01-uniform-4-eta0",
+    "fifteen-0.05-vp-8-eta0",
+    "three-0.1-edm-6-eta0-from-data",
+}
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), oracles.PHILOX4X32_10_ANSWERS)
@@ -35,9 +46,9 @@ def test_denoise_keeps_all_digits(sigma, stds):
     middle = 0.5 * (means[1] + means[2])
     x = np.array([0.0, middle, middle + sigma**2, 40.0, -1e3 * sigma, 1e6])
     want = [float(oracles.denoise_mp(float(a), sigma, weights, means, stds)) for a in x]
-    np.testing.assert_allclose(
-        oracles.denoise(x, sigma, weights, means, stds), want, rtol=3e-15, atol=3e-15
-    )
+    slope = oracles.posterior(x, sigma, (weights, means, stds))[1] / sigma**2
+    error = np.abs(oracles.denoise(x, sigma, weights, means, stds) - want)
+    assert np.all(error < 3e-15 * (1 + np.abs(want)) + 3e-16 * slope)  # slope times rounding of x
 
 
 def test_denoise_in_two_dimensions():
@@ -95,19 +106,16 @@ def test_information_of_a_gaussian(sigma):
     assert oracles.discrete_conditional_entropy_mp(sigma, *gaussian) == 0
 
 
-@pytest.mark.parametrize("sigma", [0.02, 0.028, 0.3, 0.8146, 1e6])
+@pytest.mark.parametrize("sigma", [0.028, 0.8146, 1e6])
 def test_information_of_two_points(sigma):
     pair = np.full(2, 0.5), np.array([-1.0, 1.0]), np.zeros(2)
     s = mp.mpf(sigma)
     with mp.workdps(30):
-        # E of f(y) with y ~ N(1, s^2), by symmetry, and with the peak at y = 0 in a corner
+        # E of f(y / s^2) for y ~ N(1, s^2), with the density at 0 outside the integral
         def mean(f):
-            corners = [-1 - 40 * s, -40 * s * s, 0, 40 * s * s, 1 + 40 * s]
-            density = mp.sqrt(2 * mp.pi) * s
-            return mp.quad(
-                lambda y: f(y / s**2) * mp.exp(-((y - 1) ** 2) / (2 * s**2)) / density,
-                sorted(corners),
-            )
+            corners = sorted([-1 - 40 * s, -40 * s * s, 0, 40 * s * s, 1 + 40 * s])
+            value = mp.quad(lambda y: f(y / s**2) * mp.exp((y - y**2 / 2) / s**2), corners)
+            return value * mp.exp(-1 / (2 * s**2)) / (mp.sqrt(2 * mp.pi) * s)
 
         want = mean(lambda u: mp.sech(u) ** 2)
         assert relative(oracles.mmse_mp(sigma, *pair), want) < 1e-15
@@ -115,34 +123,29 @@ def test_information_of_two_points(sigma):
         assert relative(oracles.discrete_conditional_entropy_mp(sigma, *pair), want) < 1e-15
 
 
-def test_information_identities():
-    h = mp.mpf(10) ** -8
-    for weights, means, stds in (POINTS, BLOBS):
-        for sigma in (0.3, 50.0):
-            mixture = weights, means, stds
-            info = oracles.mutual_information_mp(sigma, *mixture)
-            label = oracles.discrete_conditional_entropy_mp(sigma, *mixture)
-            with mp.workdps(40):
-                weight = [mp.mpf(w) / mp.fsum(weights) for w in weights]
-                inside = mp.fsum(
-                    w * mp.log1p((mp.mpf(s) / mp.mpf(sigma)) ** 2) / 2
-                    for w, s in zip(weight, stds, strict=True)
-                )
-                entropy = -mp.fsum(w * mp.log(w) for w in weight)
-                assert relative(info + label, entropy + inside) < 1e-20
-                noise = mp.log(2 * mp.pi * mp.e * mp.mpf(sigma) ** 2) / 2
-                output = oracles.differential_entropy_mp(sigma, *mixture)
-                assert relative(info + noise, output) < 1e-20
-            up, down = float(sigma * (1 + h)), float(sigma * (1 - h))
-            rise = oracles.mutual_information_mp(up, *mixture)
-            rise -= oracles.mutual_information_mp(down, *mixture)
-            want = -oracles.mmse_mp(sigma, *mixture) / sigma**3  # dI / dsigma
-            assert relative(rise / (mp.mpf(up) - mp.mpf(down)), want) < 1e-12
+@pytest.mark.parametrize("sigma", [0.3, 50.0])
+def test_information_identities(sigma):
+    mixture = np.array([0.3, 0.7]), np.array([-1.0, 0.5]), np.array([0.0, 0.4])
+    info = oracles.mutual_information_mp(sigma, *mixture)
+    label = oracles.discrete_conditional_entropy_mp(sigma, *mixture)
+    with mp.workdps(40):
+        s2, w, v = mp.mpf(sigma) ** 2, mp.mpf(0.3), mp.mpf(0.4) ** 2
+        w /= w + mp.mpf(0.7)
+        prior = -w * mp.log(w) - (1 - w) * mp.log(1 - w)
+        assert relative(info + label, prior + (1 - w) * mp.log1p(v / s2) / 2) < 1e-20
+        noise = mp.log(2 * mp.pi * mp.e * s2) / 2
+        assert relative(info + noise, oracles.differential_entropy_mp(sigma, *mixture)) < 1e-20
+        up, down = sigma * (1 + 1e-8), sigma * (1 - 1e-8)
+        rise = oracles.mutual_information_mp(up, *mixture)
+        rise -= oracles.mutual_information_mp(down, *mixture)
+        slope = -oracles.mmse_mp(sigma, *mixture) / s2 / mp.mpf(sigma)  # dI / dsigma
+        assert relative(rise / (mp.mpf(up) - mp.mpf(down)), slope) < 1e-8
 
 
 def test_information_of_tiny_and_huge_noise():
-    mmse = oracles.mmse_mp(0.002, *POINTS)
-    assert 0 < mmse < mp.mpf(10) ** -3000
+    mmse = oracles.mmse_mp(0.002, *(a[:2] for a in POINTS))
+    assert 0 < mmse < mp.mpf(10) ** -3000  # about exp(-1.1^2 / 8 sigma^2)
+    assert relative(mp.log(mmse), -(1.1**2) / (8 * 0.002**2)) < 1e-3
     variance = POINTS[0] @ POINTS[1] ** 2 - (POINTS[0] @ POINTS[1]) ** 2
     got = oracles.mutual_information_mp(1e6, *POINTS)
     assert relative(got, variance / 2e12) < 1e-11
@@ -202,12 +205,12 @@ def gaussian_kl(c, sigmas, start_std, eta):
 
 
 @pytest.mark.parametrize("start", ["noise", "data"])
-@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(
     ("c", "sigmas"),
     [
-        (0.3, oracles.edm_sigmas(80.0, 0.002, 6)),
-        (0.05, oracles.vp_sigmas(*oracles.VP_ENDS, 3)),
+        (0.05, oracles.edm_sigmas(80.0, 0.002, 3)),
+        (0.3, oracles.vp_sigmas(*oracles.VP_ENDS, 4)),
         (0.01, oracles.uniform_sigmas(80.0, 0.002, 1)),
     ],
 )
@@ -217,12 +220,12 @@ def test_law_of_gaussian_data(c, sigmas, eta, start):
     law_kl = oracles.law_kl if eta > 0 else oracles.law_kl_deterministic
     got, coarse = law_kl(oracles.ddim_table(sigmas, eta), mixture, start_std, sigmas[-1], start)
     want = gaussian_kl(c, sigmas, start_std, eta)
-    np.testing.assert_allclose([got, coarse], want, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(coarse, want, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("eta", [0.5, 1.0])
-def test_law_is_that_of_a_uniform_grid(eta):
-    table, n = oracles.ddim_table(EASY_SIGMAS, eta), 3000
+def test_law_is_that_of_a_uniform_grid():
+    table, n = oracles.ddim_table(EASY_SIGMAS, 0.5), 1201
     x = np.linspace(-50, 50, n)
     log_q = -0.5 * (x / 5) ** 2 - np.log(5 * np.sqrt(2 * np.pi))
     for sigma, keep, weights, noise in zip(*table, strict=True):
@@ -236,12 +239,12 @@ def test_law_is_that_of_a_uniform_grid(eta):
     got, _ = oracles.law_kl(table, BLOBS, 5.0, 0.1)
     np.testing.assert_allclose(got, want, rtol=1e-9)
     np.testing.assert_allclose(
-        oracles.law_log_density(x[[700, 1500, 1900]], table, BLOBS, 5.0),
-        log_q[[700, 1500, 1900]],
+        oracles.law_log_density(x[[510, 600, 720]], table, BLOBS, 5.0),
+        log_q[[510, 600, 720]],
         rtol=1e-9,
     )
-    alone = oracles.law_log_density(x[[1500]], table, BLOBS, 5.0)
-    np.testing.assert_allclose(alone, log_q[[1500]], rtol=1e-9)
+    alone = oracles.law_log_density(x[[600]], table, BLOBS, 5.0)
+    np.testing.assert_allclose(alone, log_q[[600]], rtol=1e-9)
 
 
 def test_law_is_that_of_many_walks():
@@ -284,10 +287,10 @@ def test_deterministic_law_is_that_of_the_inverse_flow():
 def test_little_noise_is_nearly_none():
     sure, _ = oracles.law_kl_deterministic(oracles.ddim_table(EASY_SIGMAS, 0.0), BLOBS, 5.0, 0.1)
     gaps = []
-    for eta in (0.04, 0.02):
+    for eta in (0.2, 0.1):
         noisy, _ = oracles.law_kl(oracles.ddim_table(EASY_SIGMAS, eta), BLOBS, 5.0, 0.1, domain=40)
         gaps.append(noisy - sure)
-    np.testing.assert_allclose(gaps[0] / gaps[1], 4.0, rtol=0.02)  # of order eta^2
+    np.testing.assert_allclose(gaps[0] / gaps[1], 4.0, rtol=0.05)  # of order eta^2
 
 
 def test_laws_refuse_other_tables():
@@ -312,16 +315,31 @@ def test_law_cases_are_well_formed():
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, marks=[pytest.mark.slow] * (case.name in SLOW_CASES), id=case.name)
+        pytest.param(case, marks=[pytest.mark.slow] * (case.name not in QUICK_CASES), id=case.name)
         for case in oracles.LAW_CASES
-        if not case.name.startswith("gauss")
     ],
 )
 def test_law_cases_have_their_kl(case):
-    refined, standard = case.kl(nodes_per_width=16 / 3)  # the second with 4 nodes a width
-    np.testing.assert_allclose(
-        [refined, standard], oracles.LAW_KL[case.name], rtol=1e-11, atol=1e-13
-    )
+    got, coarse = case.kl()
+    want = oracles.LAW_KL[case.name]
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(coarse, want, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [case for case in oracles.LAW_CASES if case.name in QUICK_CASES], ids=lambda c: c.name
+)
+def test_law_cases_do_not_move_with_the_method(case, monkeypatch):
+    monkeypatch.setattr(oracles, "GROWTH", 0.12)
+    monkeypatch.setattr(oracles, "WINDOW", 90.0)
+    monkeypatch.setattr(oracles, "P_REACH", 16.0)
+    arguments = case.table, case.mixture, case.start_std, case.sigmas[-1], case.start
+    if case.eta > 0:
+        got, _ = oracles.law_kl(*arguments, nodes_per_width=6.0, domain=2560.0)
+    else:
+        got, _ = oracles.law_kl_deterministic(*arguments, nodes_per_width=6.0)
+    np.testing.assert_allclose(got, oracles.LAW_KL[case.name], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.slow

@@ -117,7 +117,9 @@ def test_curves_scale_with_the_data(seed: int, log_sigma: float, log_scale: floa
     toy, sigma, scale = random_mixture(seed), 10.0**log_sigma, 10.0**log_scale
     one = information.curves(toy, sigma)
     two = information.curves(toy.scaled(0.7, scale), sigma * scale)
-    np.testing.assert_allclose(two.log_mmse, one.log_mmse + 2 * np.log(scale), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        two.log_mmse, one.log_mmse + 2 * np.log(scale), rtol=1e-10, atol=1e-10
+    )
     np.testing.assert_allclose(two.mutual_information, one.mutual_information, rtol=1e-11)
 
 
@@ -132,7 +134,9 @@ def test_repeated_points_count_once() -> None:
 def product() -> Mixture:
     """A product of two 1-D mixtures, its components shuffled."""
     order = [3, 0, 5, 1, 4, 2]
-    places = [(x, y, s, t) for x, s in ((-1, 0.1), (1, 0.2)) for y, t in ((0, 0.3), (2, 0.1), (5, 0.2))]
+    places = [
+        (x, y, s, t) for x, s in ((-1, 0.1), (1, 0.2)) for y, t in ((0, 0.3), (2, 0.1), (5, 0.2))
+    ]
     weights = np.outer([0.3, 0.7], [0.2, 0.5, 0.3]).ravel()
     rows = np.array(places)[order]
     return Mixture(weights[order], rows[:, :2], rows[:, 2:])
@@ -191,7 +195,11 @@ def test_quadratures_are_exact_on_known_integrals() -> None:
         np.array([40.0]),
         1e-12,
     )
-    np.testing.assert_allclose(logs, [0.5 * np.log(2 * np.pi), -1e4 + np.log(1e-3) + 0.5 * np.log(2 * np.pi)], rtol=1e-13)
+    np.testing.assert_allclose(
+        logs, [0.5 * np.log(2 * np.pi), -1e4 + np.log(1e-3) + 0.5 * np.log(2 * np.pi)], rtol=1e-13
+    )
     assert np.all(error < 1e-12)
-    got, _ = integrals(lambda x: np.stack([np.log(np.abs(x)), np.cos(x)]), np.array([0.0, 2.0]), 1e-12, 0)
+    got, _ = integrals(
+        lambda x: np.stack([np.log(np.abs(x)), np.cos(x)]), np.array([0.0, 2.0]), 1e-12, 0
+    )
     np.testing.assert_allclose(got, [2 * np.log(2) - 2, np.sin(2.0)], rtol=1e-11)

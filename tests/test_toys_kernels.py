@@ -23,7 +23,11 @@ def test_exp_is_good_to_one_ulp_down_to_its_floor() -> None:
 def test_log_is_good_to_two_ulp_of_the_result() -> None:
     rng = np.random.default_rng(0)
     x = np.concatenate(
-        [rng.random(2000) + 2**-53, 1 + 1e-9 * rng.normal(size=500), np.geomspace(1e-300, 1e300, 999)]
+        [
+            rng.random(2000) + 2**-53,
+            1 + 1e-9 * rng.normal(size=500),
+            np.geomspace(1e-300, 1e300, 999),
+        ]
     )
     got = [kernels.log_positive(v) for v in x.tolist()]
     np.testing.assert_allclose(got, [math.log(v) for v in x], rtol=4.5e-16)
@@ -46,7 +50,12 @@ def test_philox_gives_the_published_answers(
     high, low = np.empty(1, np.uint64), np.empty(1, np.uint64)
     path = np.uint64(counter[2] | counter[3] << 32)
     kernels.philox(counter[0], counter[1], path, key[0], key[1], high, low)
-    words = [int(high[0]) >> 32, int(high[0]) & 0xFFFFFFFF, int(low[0]) >> 32, int(low[0]) & 0xFFFFFFFF]
+    words = [
+        int(high[0]) >> 32,
+        int(high[0]) & 0xFFFFFFFF,
+        int(low[0]) >> 32,
+        int(low[0]) & 0xFFFFFFFF,
+    ]
     assert tuple(words) == tuple(answer)
 
 

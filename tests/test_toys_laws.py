@@ -8,8 +8,8 @@ from strategies import churned_table, heun_table, random_mixture, random_sigmas
 
 from benchmarks import metrics
 from theory.gaussian import arctan_ddim_kl_data_model, gaussian_kl_data_model, table_variances
-from theory.schedules import arctan_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
 from theory.noise import EDM
+from theory.schedules import arctan_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
 from theory.solvers import SolverTable, ddim_table, stochastic_ddim_table
 from toys import laws, sampling, zoo
 from toys.mixture import Mixture
@@ -77,8 +77,10 @@ def test_doubling_resolution_and_domain_stays_within_the_error(
 
 
 def test_components_of_unlike_width_are_resolved() -> None:
-    """Widths 0.005 and 1 side by side, against one Gaussian law where the narrow weight vanishes."""
-    broad = metrics.exact_kl(Mixture([1], [0], 1), stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002)
+    """Widths 0.005 and 1 side by side; as the narrow weight vanishes, the broad law is left."""
+    broad = metrics.exact_kl(
+        Mixture([1], [0], 1), stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002
+    )
     mixed = Mixture([1, 1e-9], [0, 0.3], [1, 0.005])
     found = metrics.exact_kl(mixed, stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002)
     assert found.kl_data_model == pytest.approx(broad.kl_data_model, abs=1e-7)
@@ -219,7 +221,7 @@ def test_what_does_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(laws, "MAX_PASSES", 2)
     monkeypatch.setattr(laws, "FIRST_REACH", 3.0)
     table = stochastic_ddim_table(time_sigmas(1, 80.0, 0.002, coordinate=EDM()))
-    with pytest.raises(ValueError, match="unsettled: .* at reach 3, .* at reach 6"):
+    with pytest.raises(ValueError, match=r"unsettled: .* at reach 3, .* at reach 6"):
         metrics.exact_kl(zoo.toy("gaussians15_narrow"), table, 0.002)
 
 

@@ -86,7 +86,11 @@ def test_posterior_variance_of_two_points_is_a_hyperbolic_secant() -> None:
 @pytest.mark.parametrize("d", [1, 3])
 def test_nothing_overflows_however_far_the_state(sigma: float, k: int, d: int) -> None:
     rng = np.random.default_rng(k)
-    toy = Mixture(rng.random(k) + 0.1, rng.normal(size=(k, d)), rng.random((k, d)) * (rng.random((k, 1)) < 0.5))
+    toy = Mixture(
+        rng.random(k) + 0.1,
+        rng.normal(size=(k, d)),
+        rng.random((k, d)) * (rng.random((k, 1)) < 0.5),
+    )
     far = [0.0, 5e-324, 1e-300, 1.0, 1e8, 1e20, 1e100, 1e154, 1e200, 1.7e308]
     x = np.concatenate([np.full((1, d), s * v) for v in far for s in (-1, 1)])
     for got in (
@@ -125,16 +129,22 @@ def test_density_without_noise_is_the_plain_sum() -> None:
 
 def test_samples_have_the_weights_means_and_spread() -> None:
     """Every z-score below 4.5: one false alarm in a thousand seeds over the 24 numbers."""
-    toy = Mixture([1, 2, 5, 2], [[0, 0], [5, 0], [0, 5], [9, 9]], [[0, 0.1], [0.2, 0.2], [0, 0], [1, 2]])
+    toy = Mixture(
+        [1, 2, 5, 2], [[0, 0], [5, 0], [0, 5], [9, 9]], [[0, 0.1], [0.2, 0.2], [0, 0], [1, 2]]
+    )
     n = 200_000
     x = toy.sample(n, seed=11)
-    label = np.argmin(np.linalg.norm(x[:, None] - toy.means, axis=2) / (0.5 + toy.stds.sum(1)), axis=1)
+    label = np.argmin(
+        np.linalg.norm(x[:, None] - toy.means, axis=2) / (0.5 + toy.stds.sum(1)), axis=1
+    )
     share = np.bincount(label, minlength=4) / n
     assert np.all(np.abs(share - toy.weights) < 4.5 * np.sqrt(toy.weights / n) + 1e-4)
     for k in range(3):  # the last overlaps none of these
         part = x[label == k]
         spread = toy.stds[k]
-        assert np.all(np.abs(part.mean(0) - toy.means[k]) <= 4.5 * spread / np.sqrt(len(part)) + 1e-12)
+        assert np.all(
+            np.abs(part.mean(0) - toy.means[k]) <= 4.5 * spread / np.sqrt(len(part)) + 1e-12
+        )
         assert np.all(np.abs(part.std(0) - spread) <= 4.5 * spread / np.sqrt(2 * len(part)) + 1e-12)
 
 
@@ -182,16 +192,28 @@ TWO = Mixture([1, 1], [0, 1], 0.1)
         (lambda: Mixture([1, 1], [0, np.inf], 0), "means must be finite, got inf at index 1"),
         (lambda: Mixture([1, 1], [0, 1e101], 0), "means must lie within 1e+100, got 1e+101"),
         (lambda: Mixture([1, 1], [0, 1, 2], 0), "means must have shape (2, d), got (3,)"),
-        (lambda: Mixture([1, 1], [0, 1], [1, -1]), "stds must lie in [0, 1e+100], got -1 at index 1"),
-        (lambda: Mixture([1, 1], [0, 1], [1, 2, 3]), "stds must have shape (2,) or (2, 1), got (3,)"),
+        (
+            lambda: Mixture([1, 1], [0, 1], [1, -1]),
+            "stds must lie in [0, 1e+100], got -1 at index 1",
+        ),
+        (
+            lambda: Mixture([1, 1], [0, 1], [1, 2, 3]),
+            "stds must have shape (2,) or (2, 1), got (3,)",
+        ),
         (lambda: Mixture([1, 1], [0, 1], ["a", 1]), "stds must be numbers, got"),
         (lambda: TWO.denoise([NAN], 1.0), "x must be finite, got nan at index 0"),
         (lambda: TWO.denoise([[1.0, 2.0]], 1.0), "x must have shape (n, 1), got (1, 2)"),
         (lambda: TWO.denoise([1.0], 0.0), "sigma must lie in [1e-12, 1e+12], got 0.0"),
         (lambda: TWO.denoise([1.0], NAN), "sigma must lie in [1e-12, 1e+12], got nan"),
-        (lambda: Mixture([1], [0], 0).log_density([0.0]), "sigma must be positive where a std is 0"),
+        (
+            lambda: Mixture([1], [0], 0).log_density([0.0]),
+            "sigma must be positive where a std is 0",
+        ),
         (lambda: TWO.sample(3, seed=-1), "seed must be a whole number in [0, 2**32), got -1"),
-        (lambda: TWO.sample(3, seed=2**32), "seed must be a whole number in [0, 2**32), got 4294967296"),
+        (
+            lambda: TWO.sample(3, seed=2**32),
+            "seed must be a whole number in [0, 2**32), got 4294967296",
+        ),
     ],
 )
 def test_bad_input_is_named(make: Callable[[], object], words: str) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import oracles
@@ -38,7 +39,7 @@ def test_paths_can_be_split_in_any_way(cuts: tuple[int, ...]) -> None:
     ends = [0, *cuts, N]
     parts = [
         sampling.sample(TOY, TABLE, b - a, seed=3, path=a)
-        for a, b in zip(ends[:-1], ends[1:], strict=True)
+        for a, b in pairwise(ends)
     ]
     np.testing.assert_array_equal(np.concatenate(parts), reference())
 

@@ -7,12 +7,14 @@ start. Solvers with memory or inner stages fold the line, so F is not monotone i
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from toys import kernels
 from toys.kernels import Array
 from toys.mixture import Mixture
+from toys.quadrature import Ints
 from toys.sampling import Table, available_threads, columns
 
 MAX_SLOPE = 1e280  # slopes at unstable points outgrow float64 in long tables; q is 0 there
@@ -39,9 +41,7 @@ def stretches(table: Table) -> list[Stretch]:
     cuts = [0, *(int(r) + 1 for r in np.flatnonzero(noise))]
     if cuts[-1] != noise.size:
         cuts.append(noise.size)
-    parts = [
-        Stretch(a, b, float(noise[b - 1])) for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    parts = [Stretch(a, b, float(noise[b - 1])) for a, b in pairwise(cuts)]
     for part in parts:
         for r in range(part.first, part.last):
             used = np.flatnonzero((keep[r] != 0) | (weights[r] != 0))
@@ -76,7 +76,9 @@ class Flow:
             step = kernels.BLOCK * -(-padded.size // (kernels.BLOCK * threads))
             with ThreadPoolExecutor(threads) as pool:
                 parts = list(
-                    pool.map(self._walk, (padded[i : i + step] for i in range(0, padded.size, step)))
+                    pool.map(
+                        self._walk, (padded[i : i + step] for i in range(0, padded.size, step))
+                    )
                 )
             y, slope = (np.concatenate(column) for column in zip(*parts, strict=True))
         return y[:n].reshape(np.shape(x)), slope[:n].reshape(np.shape(x))
@@ -153,10 +155,8 @@ class Branches:
         where = np.searchsorted(x, x_turn)
         self.x, self.f = np.insert(x, where, x_turn), np.insert(f, where, f_turn)
         self.df = np.insert(df, where, df_turn)
-        ends = np.unique(
-            np.concatenate([[0], np.searchsorted(self.x, x_turn), [self.x.size - 1]])
-        )
-        self.pieces = [(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        ends = np.unique(np.concatenate([[0], np.searchsorted(self.x, x_turn), [self.x.size - 1]]))
+        self.pieces = [(a, b) for a, b in pairwise(ends.tolist())]
         self.turning_values = f_turn
 
     def _turning_points(self, x: Array, f: Array, df: Array) -> Array:
@@ -173,7 +173,7 @@ class Branches:
             a = np.where(upper, a, middle)
         return np.asarray(0.5 * (a + b))
 
-    def preimages(self, y: Array) -> tuple[Array, Array, Array]:
+    def preimages(self, y: Array) -> tuple[Ints, Array, Array]:
         """All solutions of F(x) = y: index into y, x and F'(x), flat arrays of one length."""
         owners, lows, highs, rise = [], [], [], []
         for a, b in self.pieces:
@@ -204,8 +204,8 @@ class Branches:
             low[active] = np.where(above, low[active], x[active])
             with np.errstate(divide="ignore", invalid="ignore"):
                 newton = x[active] - gap / df
-            inside = (newton > low[active]) & (newton < high[active]) & (step % 4 != 3)
-            new = np.where(inside, newton, 0.5 * (low[active] + high[active]))
+            trusted = (newton > low[active]) & (newton < high[active]) & (step % 4 != 3)
+            new = np.where(trusted, newton, 0.5 * (low[active] + high[active]))
             # Done when a step is within rounding of x, or F is within rounding of y.
             close = np.abs(new - x[active]) <= 4e-16 * np.abs(x[active])
             close |= np.abs(gap) <= 2e-16 * np.abs(target[active])

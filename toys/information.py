@@ -83,7 +83,7 @@ def mmse(toy: Mixture, sigma: ArrayLike) -> Array:
 
 
 def log_mmse(toy: Mixture, sigma: ArrayLike) -> Array:
-    """log of `mmse`, shape (m,), good also where mmse itself underflows."""
+    """Log of `mmse`, shape (m,), good also where mmse itself underflows."""
     return curves(toy, sigma).log_mmse
 
 
@@ -96,7 +96,9 @@ def conditional_entropy(toy: Mixture, sigma: ArrayLike) -> Array:
     """H(x0 | x_sigma), shape (m,), in nats: discrete for points, differential for densities."""
     entropy = curves(toy, sigma).conditional_entropy
     if entropy is None:
-        raise ValueError("stds must be all 0 or all positive, got both; the entropy has no one kind")
+        raise ValueError(
+            "stds must be all 0 or all positive, got both; the entropy has no one kind"
+        )
     return entropy
 
 
@@ -111,7 +113,9 @@ def entropy(toy: Mixture) -> float:
         weights = _merged(toy).weights
         return float(-np.sum(weights * np.log(weights)))
     if not toy.has_density:
-        raise ValueError("stds must be all 0 or all positive, got both; the entropy has no one kind")
+        raise ValueError(
+            "stds must be all 0 or all positive, got both; the entropy has no one kind"
+        )
     return differential_entropy(toy)
 
 
@@ -172,7 +176,7 @@ def _merged(toy: Mixture) -> Mixture:
 
 @lru_cache(maxsize=4096)
 def _exact_1d(toy: Mixture, sigma: float) -> tuple[float, float, float]:
-    """log mmse, mutual information and E H(component | x) of a 1-D mixture."""
+    """Log mmse, mutual information and E H(component | x) of a 1-D mixture."""
     parts = _Channel(_merged(toy), sigma)
 
     def log_f(anchor: Ints, offset: Array) -> Array:

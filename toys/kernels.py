@@ -1,4 +1,4 @@
-"""Compiled kernels: plain float64 arrays and scalars in, arrays out; nothing checked, nothing drawn.
+"""Compiled kernels: plain float64 arrays and scalars in, arrays out; nothing is checked or drawn.
 
 Every kernel, and the choice of numba's flags, lives in this one file: the on-disk cache
 notices an edit to this file, but not to a file that this one imports.
@@ -66,7 +66,7 @@ def exp_nonpositive(x: float) -> float:
     p = p * r + 0.5
     p = p * r * r + r + 1.0
     bits = np.float64(p).view(np.int64) + (np.float64(shifted).view(np.int64) << np.int64(52))
-    return float(np.int64(bits).view(np.float64))
+    return np.int64(bits).view(np.float64)
 
 
 @kernel
@@ -111,7 +111,7 @@ def cos_turns(v: float) -> float:
     s = s * w - 41.34170224039976
     sine = f * w * s + f * 6.283185307179586
     value = sine if (quarter == 1.0) | (quarter == 3.0) else cosine
-    return -value if (quarter == 1.0) | (quarter == 2.0) else value
+    return float(-value if (quarter == 1.0) | (quarter == 2.0) else value)
 
 
 @kernel
@@ -183,7 +183,7 @@ def fill_normals(
 
 @kernel
 def log_priors(sigma: float, log_weights: Array, stds: Array) -> Array:
-    """log weight minus half the log determinant of each noisy component, shape (K,).
+    """Log weight minus half the log determinant of each noisy component, shape (K,).
 
     Relative to the first component, so that a common std costs nothing and adds no rounding.
     """
@@ -372,10 +372,10 @@ def _denoise_nd(
 @kernel
 def has_common_std(stds: Array) -> bool:
     """True when all components share one std (K, 1)."""
+    common = True
     for k in range(stds.shape[0]):
-        if stds[k, 0] != stds[0, 0]:
-            return False
-    return True
+        common &= stds[k, 0] == stds[0, 0]
+    return common
 
 
 @kernel
@@ -405,9 +405,7 @@ def denoise(
         work = np.empty((CHUNK, BLOCK))
         pulls, shrinks, res2 = np.empty((d, BLOCK)), np.empty((d, BLOCK)), np.empty((d, BLOCK))
         for at in range(0, n, BLOCK):
-            _denoise_nd(
-                x, at, sigma, priors, means, stds, peak, total, work, pulls, shrinks, res2
-            )
+            _denoise_nd(x, at, sigma, priors, means, stds, peak, total, work, pulls, shrinks, res2)
             for j in range(d):
                 for i in range(BLOCK):
                     out[j, at + i] = res2[j, i]
@@ -519,7 +517,7 @@ def walk(
 
 @kernel
 def _phi(y: float) -> float:
-    """y e^y - e^y + 1, which is y**2 / 2 near 0, to rounding."""
+    """Y e^y - e^y + 1, which is y**2 / 2 near 0, to rounding."""
     if abs(y) > 0.3:
         e = np.exp(min(y, 700.0))
         return float(y * e - e + 1.0)

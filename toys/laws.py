@@ -124,11 +124,12 @@ class Law:
     def __init__(
         self, toy: Mixture, table: Table, start: str, resolution: float, reach: float
     ) -> None:
-        density: Components | GaussianSums = _start(toy, table, start)
-        width = float(density.stds.min())
+        begin = _start(toy, table, start)
+        density: Density = begin
+        width = float(begin.stds.min())
         self.resolution, self.reach = resolution, reach
         flows = [Flow(toy, table, stretch) for stretch in stretches(table)]
-        domains = _domains(flows, density, toy, reach)
+        domains = _domains(flows, begin, toy, reach)
         self._flow = flows.pop() if flows[-1].noise == 0 else None
         for flow, (low, high) in zip(flows, domains, strict=False):
             x, half, mapped = _panels(flow, low, high, width, resolution)

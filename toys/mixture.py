@@ -59,9 +59,7 @@ class Mixture:
         if s.ndim == 1 and s.size == k_max:
             s = np.broadcast_to(s[:, None], m.shape)
         if s.shape != m.shape:
-            raise ValueError(
-                f"stds must have shape ({k_max},) or {m.shape}, got {np.shape(stds)}"
-            )
+            raise ValueError(f"stds must have shape ({k_max},) or {m.shape}, got {np.shape(stds)}")
         _require("weights", w, w > 0, "be positive")
         _require("means", m, np.abs(m) <= SIZE_LIMIT, f"lie within {SIZE_LIMIT:g}")
         _require("stds", s, (s >= 0) & (s <= SIZE_LIMIT), f"lie in [0, {SIZE_LIMIT:g}]")
@@ -123,9 +121,11 @@ class Mixture:
         return self._kernel_denoise(x, sigma)[0]
 
     def log_density(self, x: ArrayLike, sigma: float = 0.0) -> Array:
-        """log p of x0 + sigma eps at x, shape (n,), in nats; sigma = 0 needs positive stds."""
+        """Log p of x0 + sigma eps at x, shape (n,), in nats; sigma = 0 needs positive stds."""
         if sigma == 0.0 and not self.has_density:
-            raise ValueError("sigma must be positive where a std is 0, got 0; points have no density")
+            raise ValueError(
+                "sigma must be positive where a std is 0, got 0; points have no density"
+            )
         if sigma != 0.0:
             return self._kernel_denoise(x, sigma)[1]
         # The kernel needs some noise: take the smallest variance out of the components into it.
@@ -196,7 +196,9 @@ class Mixture:
     def _draw(self, n: int, sigma: float, seed: int, path: int, step: int) -> Array:
         k = np.searchsorted(np.cumsum(self.weights), uniforms(n, seed, path, PICK_STEP), "right")
         k = np.minimum(k, self.size - 1)
-        return self.means[k] + np.hypot(self.stds[k], sigma) * normals(n, self.dim, seed, path, step)
+        return self.means[k] + np.hypot(self.stds[k], sigma) * normals(
+            n, self.dim, seed, path, step
+        )
 
     def _posterior_moments(self, x: ArrayLike, sigma: float) -> tuple[Array, Array]:
         """Trace and Frobenius norm of the posterior covariance, (n,) each.

@@ -45,9 +45,7 @@ def log_integrals(
         scale = np.where(np.isfinite(total), total, 0.0)
         moved = np.abs(np.exp(refined - scale) - np.exp(whole - scale))  # (Q, P)
         open_ = np.any(moved > rtol / 50, axis=0)
-        done = logsumexp(
-            np.concatenate([done, refined[:, ~open_]], axis=1), axis=1, keepdims=True
-        )
+        done = logsumexp(np.concatenate([done, refined[:, ~open_]], axis=1), axis=1, keepdims=True)
         error += moved[:, ~open_].sum(axis=1)
         if not open_.any():
             return done[:, 0], error
@@ -69,7 +67,6 @@ def _panel_logs(log_f: LogIntegrand, anchor: Ints, left: Array, right: Array) ->
     sums = np.exp(logs - peak) @ WEIGHTS
     with np.errstate(divide="ignore"):
         return np.asarray(peak[:, :, 0] + np.log(sums * half))
-
 
 
 def integrals(
@@ -137,9 +134,7 @@ def resolve(
     )
 
 
-def _evaluate(
-    f: Callable[[Array], Array], left: Array, right: Array
-) -> tuple[Array, Array, Array]:
+def _evaluate(f: Callable[[Array], Array], left: Array, right: Array) -> tuple[Array, Array, Array]:
     """Nodes (P, 16), half widths (P,) and values (Q, P, 16) of panels."""
     half = 0.5 * (right - left)
     x = 0.5 * (left + right)[:, None] + half[:, None] * NODES

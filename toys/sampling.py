@@ -7,6 +7,7 @@ depend on threads, batches or processes; paths may be split in any way.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -138,10 +139,10 @@ def sample_batches(
         yield from map(task, firsts)
         return
     with ThreadPoolExecutor(threads) as pool:
-        pending = [pool.submit(task, first) for _, first in zip(range(2 * threads), firsts)]
+        pending = [pool.submit(task, first) for first in islice(firsts, 2 * threads)]
         while pending:
             yield pending.pop(0).result()
-            pending.extend(pool.submit(task, first) for _, first in zip(range(1), firsts))
+            pending.extend(pool.submit(task, first) for first in islice(firsts, 1))
 
 
 def sample(

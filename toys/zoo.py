@@ -1,5 +1,6 @@
 """The named toys of the papers."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,7 @@ def _grid8() -> Mixture:
     return Mixture(GRID_WEIGHTS, places, 0.25)
 
 
-ZOO = {
+ZOO: dict[str, tuple[str, Callable[[], Mixture]]] = {
     "two_points": ("points at -1 and 1", lambda: Mixture([1, 1], [-1, 1], 0)),
     "points15": ("15 random points, mean 0, std 1 (paper A)", lambda: _fifteen(0.0)),
     "gaussians15_narrow": ("the same means, std 0.02 (paper A)", lambda: _fifteen(0.02)),

@@ -1,0 +1,257 @@
+"""Bars of the spine: `python -m benchmarks.acceptance.spine [BAR ...]`, all of them by default.
+
+Bars: fresh (a clone with empty caches), tests (oracle, Monte Carlo, bit for bit, Theorem 5.2, bad
+input), speed, memory, rankings (the papers' claims), help. Rankings write
+benchmarks/results/schedule_ranking.csv and resume after an interruption.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
+from benchmarks.figure_tables import KL_SCHEDULES, STANDARD, write_csv
+from benchmarks.run import run_tasks
+from benchmarks.store import ROOT, Store
+from theory.noise import PROCESSES
+
+RESULTS = ROOT / "benchmarks" / "results"
+FIFTEEN = ("points15", "gaussians15_narrow", "gaussians15_overlap")
+TERMINAL_NOISE = (0.002, 0.01, 0.05)
+SMOOTHING = (0.0, 0.01)
+STEPS = (4, 16, 64)
+
+
+class Bar(NamedTuple):
+    """One line of the report."""
+
+    name: str
+    target: str
+    measured: str
+    passed: bool | None  # None: a finding, not a bar to pass
+
+
+def fresh() -> Iterator[Bar]:
+    """Clone, empty caches, the two commands of the README."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        clean = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NUMBA", "VIRT"))
+        }
+        for command, minutes in (("figures", 4), ("test", 6)):
+            begin = time.perf_counter()
+            done = subprocess.run(
+                ["make", command], cwd=clone, env=clean, capture_output=True, text=True, check=False
+            )
+            seconds = time.perf_counter() - begin
+            last = (done.stdout.strip().splitlines() or ["no output"])[-1]
+            made = len(list((clone / "out").glob("*.png"))) if command == "figures" else last
+            good = done.returncode == 0 and seconds < 60 * minutes
+            yield Bar(f"make {command}", f"exit 0 in < {minutes} min", f"exit {done.returncode} in "
+                      f"{seconds:.0f} s ({made})", good)  # fmt: skip
+
+
+def tests() -> Iterator[Bar]:
+    """Bars that live as tests."""
+    groups = {
+        "exact law = dense oracle": (
+            "1e-7 relative or 1e-12 on >= 24 cases",
+            ["tests/test_toys_laws.py", "-k", "dense_oracle"],
+        ),
+        "DDIM closed form": ("1e-10", ["tests/test_toys_laws.py", "-k", "closed_form"]),
+        "doubled engine": ("within own error", ["tests/test_toys_laws.py", "-k", "doubling"]),
+        "Monte Carlo = law": (
+            "200 cases, false alarms <= 1 %",
+            ["tests/test_toys_laws.py", "-k", "200_random or moments"],
+        ),
+        "bit for bit": ("equal", ["tests/test_toys_sampling.py"]),
+        "Theorem 5.2": (
+            "1e-9; law equal in VP and VE",
+            [
+                "tests/test_theory_schedules.py",
+                "tests/test_toys_laws.py",
+                "-k",
+                "theorem_5_2 or vp_coordinates",
+            ],
+        ),
+        "information": ("1e-12 relative", ["tests/test_toys_information.py"]),
+        "bad input": (">= 30 cases, one line, exit 2", ["tests/test_entropic_cli.py"]),
+    }  # fmt: skip
+    for name, (target, args) in groups.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        last = (done.stdout.strip().splitlines() or ["no output"])[-1]
+        yield Bar(name, target, last, done.returncode == 0)
+
+
+def speed() -> Iterator[Bar]:
+    """The ratios of `entropic speed`."""
+    from benchmarks.speed import measure
+
+    row = measure()
+    ratio, numpys = row["kernel_over_exp"], row["numpy_over_kernel"]
+    yield Bar("kernel over exp", "<= 2", f"{ratio:.2f}", ratio <= 2)
+    yield Bar("NumPy over kernel", ">= 20", f"{numpys:.1f} on {row['threads']} threads, "
+              f"{row['numpy_over_kernel_one_thread']:.1f} on one", numpys >= 20)  # fmt: skip
+    seconds, other = row["exact_seconds"], row["mc_seconds_1e-2"]
+    good = seconds < 0.5 and seconds < other and row["exact_relative_error"] <= 1e-8
+    yield Bar("exact law, 1e-8", "< 0.5 s, sooner than MC to 1 %", f"{seconds:.3f} s (error "
+              f"{row['exact_relative_error']:.0e}) against {other:.0f} s; KDE bias "
+              f"{row['mc_kde_bias']:.2g} nats", good)  # fmt: skip
+
+
+def memory() -> Iterator[Bar]:
+    """Peak memory of 10^9 path-steps."""
+    code = (
+        "import resource, time; from toys import sampling, zoo\n"
+        "from theory.schedules import log_snr_sigmas as s\n"
+        "from theory.solvers import stochastic_ddim_table as t\n"
+        "begin, n = time.time(), 0\n"
+        "for x in sampling.sample_batches(zoo.toy('gaussians15_narrow'), t(s(100, 80.0, 0.002)),"
+        " 10**7, 0): n += len(x)\n"
+        "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - begin)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    n, mib, seconds = (float(v) for v in done.stdout.split())
+    yield Bar(
+        "memory, 10^9 path-steps",
+        "< 400 MiB",
+        f"{mib:.0f} MiB, {seconds:.0f} s",
+        mib < 400 and n == 1e7,
+    )
+
+
+def help_() -> Iterator[Bar]:
+    """How soon `--help` answers."""
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "entropic", "--help"], cwd=ROOT, capture_output=True, check=True
+        )
+        times.append(time.perf_counter() - begin)
+    yield Bar(
+        "--help", "< 0.4 s", f"{sorted(times)[2]:.2f} s (median of 5)", sorted(times)[2] < 0.4
+    )
+
+
+def rankings() -> Iterator[Bar]:
+    """Paper A's ranking of schedules on the toys, by terminal noise, smoothing and process."""
+    table = ranking_table(Store(ROOT / "out" / "store"))
+    RESULTS.mkdir(exist_ok=True)
+    write_csv(table, RESULTS / "schedule_ranking.csv")
+    keys = ["toy", "process", "terminal", "sigma_min", "smoothing", "n_steps"]
+    wide = table.pivot_table(index=keys, columns="label", values="kl_data_model")
+    paper = wide[["standard", "entropic", "rescaled"]]  # the schedules that paper A compares
+    best, worst = paper.idxmin(axis=1), paper.idxmax(axis=1)
+    flat = wide.assign(best=best, worst=worst, best_of_all=wide.idxmin(axis=1)).reset_index()
+    claims = [
+        ("points: entropic best", "points15", "best", "entropic"),
+        ("points: standard worst", "points15", "worst", "standard"),
+        ("narrow Gaussians: entropic best", "gaussians15_narrow", "best", "entropic"),
+        ("overlapping Gaussians: rescaled best", "gaussians15_overlap", "best", "rescaled"),
+    ]
+    for name, toy, column, wanted in claims:
+        rows = flat[flat.toy == toy]
+        held = rows[column] == wanted
+        parts = []
+        for by in ("process", "terminal", "sigma_min", "smoothing", "n_steps"):
+            share = held.groupby(rows[by]).agg(["sum", "size"])
+            parts.append(
+                f"{by} "
+                + " ".join(
+                    f"{k}:{a}/{b}" for k, (a, b) in zip(share.index, share.to_numpy(), strict=True)
+                )
+            )
+        yield Bar(
+            name,
+            "paper A, sec. 6.1",
+            f"{int(held.sum())} of {len(held)} settings; " + "; ".join(parts),
+            None,
+        )
+    rows = flat[flat.toy != "points15"]
+    lost = (rows["rescaled"] / rows["log_snr"]).groupby(
+        rows.toy + ", smoothing " + rows.smoothing.astype(str)
+    )
+    for setting, ratio in lost:
+        spread = f"{ratio.min():.2g} to {ratio.max():.2g} in KL"
+        yield Bar(f"rescaled over log-SNR, {setting}", "a finding", spread, None)
+
+
+def ranking_table(store: Store) -> pd.DataFrame:
+    """Exact KL of every schedule in every setting."""
+    tasks, labels = [], []
+    grids = {
+        (toy, process, low): ToyProfile(toy, low, PROCESSES[process].sigma_max)
+        for toy in FIFTEEN
+        for process in STANDARD
+        for low in TERMINAL_NOISE
+    }
+    profiles = dict(
+        zip(grids, run_tasks(list(grids.values()), store, title="profiles"), strict=True)
+    )
+    for (toy, process, low), row in profiles.items():
+        points = toy == "points15"
+        for terminal in ("stop", "zero"):
+            for label in KL_SCHEDULES:
+                method = STANDARD[process] if label == "standard" else label
+                for n in STEPS:
+                    sigmas = schedule(method, n, process, to_profile(row, {}), terminal, low)
+                    for smoothing in (0.0,) if points and terminal == "zero" else SMOOTHING:
+                        tasks.append(
+                            Divergences(
+                                toy, process, method, tuple(sigmas.tolist()), terminal=terminal,
+                                rtol=1e-5, smoothing=smoothing,
+                            )
+                        )  # fmt: skip
+                        labels.append((label, low))
+    table = pd.DataFrame(run_tasks(tasks, store, title="rankings"))
+    table["label"] = [label for label, _ in labels]
+    table["sigma_min"] = [low for _, low in labels]
+    return table
+
+
+BARS: dict[str, Callable[[], Iterator[Bar]]] = {
+    "help": help_,
+    "speed": speed,
+    "memory": memory,
+    "tests": tests,
+    "rankings": rankings,
+    "fresh": fresh,
+}
+
+
+def main(names: list[str]) -> int:
+    """Print one line a bar; 1 if any fell short."""
+    unknown = [n for n in names if n not in BARS]
+    if unknown:
+        print(f"bar must be one of {', '.join(BARS)}, got {unknown[0]}", file=sys.stderr)
+        return 2
+    short = 0
+    for name in names or BARS:
+        for bar in BARS[name]():
+            verdict = "found" if bar.passed is None else "pass" if bar.passed else "FELL SHORT"
+            short += bar.passed is False
+            print(
+                f"{verdict:10s} {bar.name}: target {bar.target}; measured {bar.measured}",
+                flush=True,
+            )
+    print(json.dumps({"fell_short": short}))
+    return int(short > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
