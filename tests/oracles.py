@@ -173,7 +173,11 @@ def _integrate(f: Callable, points: list[mp.mpf], rtol: float = 1e-22) -> mp.mpf
 
 
 def _breakpoints(components: list[Component]) -> list[mp.mpf]:
-    """Ends 16 deviations out (exp(-128) = 3e-56), the means, and the crossings of components."""
+    """Ends 16 deviations out (exp(-128) = 3e-56), the means, the crossings, and ladders off them.
+
+    The ladders, powers of 4 of the sharpest width, keep every peak from hiding at the end of a
+    panel so long that no node of it, nor of its halves, sees the peak.
+    """
     points = {m for _, m, _, _ in components}
     for (w1, m1, _, v1), (w2, m2, _, v2) in combinations(components, 2):
         a = (1 / v2 - 1 / v1) / 2
@@ -185,6 +189,15 @@ def _breakpoints(components: list[Component]) -> list[mp.mpf]:
             points |= {(-b + sign * mp.sqrt(b**2 - 4 * a * c)) / (2 * a) for sign in (-1, 1)}
     low = min(m - 16 * mp.sqrt(v) for _, m, _, v in components)
     high = max(m + 16 * mp.sqrt(v) for _, m, _, v in components)
+    far = max(
+        (abs(m1 - m2) for (_, m1, _, _), (_, m2, _, _) in combinations(components, 2)), default=0
+    )
+    sharpest = min(min(mp.sqrt(v), v / far) if far else mp.sqrt(v) for _, _, _, v in components)
+    rungs = []
+    while sharpest < high - low:
+        rungs += [-sharpest, sharpest]
+        sharpest *= 4
+    points = {x + rung for x in points for rung in (0, *rungs)}
     return [low, *sorted(x for x in points if low < x < high), high]
 
 

@@ -23,6 +23,7 @@ from benchmarks.experiments import (
 from benchmarks.figure_tables import TABLES, make_table, stable_fixed_point
 from benchmarks.run import run_tasks
 from benchmarks.store import Store
+from figures import registry
 
 TASKS = [
     Divergences("gaussian", "edm", "x", (80.0, 1.0, s), paths=p, repeats=2 if p else 1)
@@ -122,16 +123,21 @@ def test_profiles_of_toys_reach_their_ends() -> None:
     assert profile.stderr is None
 
 
-@pytest.mark.parametrize("name", TABLES)
+SLOW = ("kl_vs_steps",)  # half a minute, of tasks that are tested one by one above
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in TABLES]
+)
 def test_quick_tables_are_whole_and_repeatable(name: str, tmp_path: Path) -> None:
-    if name == "kl_vs_steps":
-        pytest.skip("its tasks are tested above; `entropic figures --quick` runs it in test-all")
     table = make_table(name, "quick", Store(tmp_path / "store"), 1, tmp_path)
     read = pd.read_csv(tmp_path / f"{name}.csv")
     assert list(read.columns) == list(table.columns)
     assert len(read) == len(table) > 50
     again = TABLES[name]("quick", Store(tmp_path / "store"), 1)
     pd.testing.assert_frame_equal(again, table)
+    drawn = registry.save(registry.draw(name, read), tmp_path, name)
+    assert all(path.stat().st_size > 10_000 for path in drawn)
 
 
 def test_the_pitchfork_solves_its_equation() -> None:

@@ -37,10 +37,7 @@ def test_threads_and_batches_do_not_change_a_bit(threads: int, batch: int | None
 @pytest.mark.parametrize("cuts", [(400,), (1, 2, 3), (255, 256, 257, 2999)])
 def test_paths_can_be_split_in_any_way(cuts: tuple[int, ...]) -> None:
     ends = [0, *cuts, N]
-    parts = [
-        sampling.sample(TOY, TABLE, b - a, seed=3, path=a)
-        for a, b in pairwise(ends)
-    ]
+    parts = [sampling.sample(TOY, TABLE, b - a, seed=3, path=a) for a, b in pairwise(ends)]
     np.testing.assert_array_equal(np.concatenate(parts), reference())
 
 

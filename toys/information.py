@@ -275,11 +275,15 @@ class _Channel:
         scores = self.log_w - self.log_std - 0.5 * (b / self.std) ** 2
         open_ = scores.max(axis=1) - scores[np.arange(j.size), j] < 30.0
         j, place, width = j[open_], place[open_], width[open_]
-        spread = np.array([-30.0, -6.0, -1.5, 0.0, 1.5, 6.0, 30.0])
+        # Geometric, out to the components' own ladder: no sharp peak may stand at the end of a
+        # panel so long that none of its nodes sees the peak's tail.
+        reach = 4 * REACH * float(self.std.max() / width.min()) if width.size else 1.0
+        up = 1.5 * 4.0 ** np.arange(max(3, int(np.ceil(np.log(reach) / np.log(4.0)))))
+        spread = np.concatenate([-up[::-1], [0.0], up])
         return (
             np.repeat(j, spread.size),
             (place[:, None] + width[:, None] * spread).ravel(),
-            np.repeat(width, spread.size),
+            (width[:, None] * np.maximum(0.5 * np.abs(spread), 1.0)).ravel(),
         )
 
 

@@ -563,14 +563,20 @@ def posterior_logs(
             b_ref = off + (start[p] - mean[ref])
             second, span = -np.inf, 0.0
             for k in range(k_max):
-                # log N_k(x) - log N_ref(x), and the gap of the posterior means.
+                # log N_k(x) - log N_ref(x), and the gap of the posterior means. Components of
+                # like width differ by products of differences; of unlike width by plain terms,
+                # which then do not cancel.
                 b, gap = off + (start[p] - mean[k]), mean[k] - mean[ref]
-                ratio[k] = gap * (b + b_ref) / (2.0 * var[k])
-                shift[k] = var0 / var[k] * gap
-                if std0[k] != std0[ref]:
-                    widen = (std0[k] - std0[ref]) * (std0[k] + std0[ref]) / var[ref]
-                    ratio[k] += 0.5 * (b_ref * b_ref * (widen / var[k]) - np.log1p(widen))
-                    shift[k] += var0 / var[k] * widen * b_ref
+                widen = (std0[k] - std0[ref]) * (std0[k] + std0[ref]) / var[ref]
+                if -0.5 < widen < 1.0:
+                    ratio[k] = 0.5 * (gap * (b + b_ref) / var[k] + b_ref * b_ref * (widen / var[k]))
+                    shift[k] = var0 / var[k] * (gap + widen * b_ref)
+                    if widen != 0.0:
+                        ratio[k] -= 0.5 * np.log1p(widen)
+                else:
+                    ratio[k] = 0.5 * (b_ref * b_ref / var[ref] - b * b / var[k])
+                    ratio[k] -= log_std[k] - log_std[ref]
+                    shift[k] = var0 / var[ref] * b_ref - var0 / var[k] * b
                 log_odds[k] = ratio[k] + (log_w[k] - log_w[ref])
                 span = max(span, abs(ratio[k]))
                 if k != ref:
@@ -596,7 +602,9 @@ def posterior_logs(
             inner = np.log((own[ref] + small * within) / norm)
             outer = second + np.log(between / norm) if k_max > 1 else -np.inf
             top = max(inner, outer)
-            out[1, p, i] = top + np.log(np.exp(inner - top) + np.exp(outer - top))
+            if top > -np.inf:  # a single point has no variance
+                top += np.log(np.exp(inner - top) + np.exp(outer - top))
+            out[1, p, i] = top
             if k_max == 1:
                 out[2, p, i] = -np.inf
                 out[3, p, i] = -np.inf
