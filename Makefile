@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out
 
-.PHONY: figures test test-all lint bounds clean
+.PHONY: figures test test-all lint bounds interpreted clean
 
 figures: .venv/base
 	$(BIN)/entropic figures --out $(OUT)
@@ -15,9 +15,17 @@ test: .venv/test
 test-all: .venv/all
 	$(BIN)/python -m pytest -q
 
-# Bounds are only checked when the cache is empty.
+KERNEL_TESTS := tests/test_toys_kernels.py tests/test_toys_sampling.py
+
+# Kernels with bounds checks, which numba makes only while compiling: hence the empty cache.
 bounds: .venv/test
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q -m "not slow" tests/test_toys_kernels.py tests/test_toys_sampling.py
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q -m "not slow" \
+		-p no:cacheprovider $(KERNEL_TESTS) tests/test_toys_mixture.py
+
+# The same kernels as plain Python.
+interpreted: .venv/test
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(KERNEL_TESTS) \
+		-k "kernels or plain_loop"
 
 lint: .venv/all
 	$(BIN)/ruff check .
@@ -34,11 +42,11 @@ lint: .venv/all
 
 .venv/test: .venv/base
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test]"
-	touch $@ .venv/base
+	touch $@
 
 .venv/all: .venv/test
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
-	touch $@ .venv/test .venv/base
+	touch $@
 
 clean:
 	rm -rf .venv $(OUT) build *.egg-info

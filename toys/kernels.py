@@ -122,10 +122,11 @@ def exp_array(x: Array, out: Array) -> None:
 
 
 def simd_bits() -> int:
-    """Width of the vectors that LLVM uses on this machine, read off a fresh compilation."""
-    fresh = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(
-        getattr(exp_array, "py_func", exp_array)
-    )
+    """Width of the vectors that LLVM uses here, read off a fresh compilation; 0 without one."""
+    plain = getattr(exp_array, "py_func", None)
+    if plain is None:  # the compiler is off
+        return 0
+    fresh = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(plain)
     fresh(np.zeros(1), np.zeros(1))
     code = "".join(fresh.inspect_asm().values())
     return 512 if "%zmm" in code else 256 if "%ymm" in code else 128
