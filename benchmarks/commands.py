@@ -31,7 +31,7 @@ from theory.levels import MOST_STEPS
 from theory.noise import VP, named_process
 from theory.profile import PARAMETRISATIONS, Profile, from_losses
 from theory.schedules import SCHEDULES
-from theory.solvers import SOLVERS
+from theory.solvers import SOLVERS, takes_eta
 from toys import information, kernels, sampling, zoo
 from toys.mixture import Mixture, check_seed
 
@@ -44,14 +44,10 @@ TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
 def kl(toy: str, schedule: str, solver: str, **options: Any) -> list[dict[str, Any]]:
     """Rows of `entropic kl`, one a solver."""
     base = _kl_task(toy, schedule, solver, **options)
-    names = list(SOLVERS) if solver == "all" else [solver]
-    eta = options["eta"]
-    return [
-        _kl_row(replace(base, solver=name, eta=eta if name == "stochastic_ddim" else None))
-        if solver == "all"
-        else _kl_row(base)
-        for name in names
-    ]
+    if solver != "all":
+        return [_kl_row(base)]
+    etas = {name: base.eta if takes_eta(name) else None for name in SOLVERS}
+    return [_kl_row(replace(base, solver=name, eta=eta)) for name, eta in etas.items()]
 
 
 def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:

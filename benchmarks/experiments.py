@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import metrics
+from benchmarks.inputs import parse_toy
 from benchmarks.store import versions
 from theory.noise import named_process
 from theory.profile import Profile
@@ -55,6 +56,8 @@ def curves_row(toy: Mixture, sigma: Array) -> dict[str, Any]:
         "sigma": sigma.tolist(),
         "mmse": found.mmse.tolist(),
         "stderr": None if exact else found.mmse_stderr.tolist(),
+        "information_stderr": None if exact else found.information_stderr.tolist(),
+        "entropy_stderr": None if exact else found.entropy_stderr.tolist(),
         "mutual_information": found.mutual_information.tolist(),
         "conditional_entropy": None if entropy is None else entropy.tolist(),
         "entropy_rate": found.entropy_rate.tolist(),
@@ -222,6 +225,4 @@ def needs_profile(name: str, c: float | None = None) -> bool:
 @cache
 def load_toy(spec: str) -> Mixture:
     """A toy of the zoo by name, or from the text of a mixture file."""
-    from benchmarks.inputs import parse_toy
-
     return zoo.toy(spec) if spec in zoo.ZOO else parse_toy(spec)

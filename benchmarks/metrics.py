@@ -99,7 +99,7 @@ def sample_kl(
     data = toy.sample(KDE_POINTS, seed, path, sigma_end)
     estimate = Mixture(np.ones(len(samples)), samples, 0.0)
     log_q = estimate.log_density(data, kde_std(toy, len(samples), sigma_end))
-    gaps = _log_data(toy, data, sigma_end) - log_q
+    gaps = toy.log_density(data, sigma_end) - log_q
     return Divergence(float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(gaps.size)))
 
 
@@ -168,7 +168,7 @@ def _kl(toy: Mixture, sigma_end: float, law: Law) -> float:
     cuts = _covered_cuts(toy, sigma_end, law)
 
     def f(y: Array) -> Array:
-        log_p = _log_data(toy, y[:, None], sigma_end)
+        log_p = toy.log_density(y, sigma_end)
         return np.asarray(np.exp(log_p) * (log_p - law.log_density(y)))[None]
 
     return float(integrals(f, cuts, 1e-10, 1e-15)[0][0])
@@ -197,7 +197,7 @@ def _distances(toy: Mixture, sigma_end: float, law: Law) -> tuple[float, float]:
     )
 
     def f(y: Array) -> Array:
-        return np.exp([_log_data(toy, y[:, None], sigma_end), law.log_density(y)])
+        return np.exp([toy.log_density(y, sigma_end), law.log_density(y)])
 
     _, half, values, _ = resolve(f, cuts, 1e-8, 1e-10)
     gap = values[0] - values[1]
@@ -255,11 +255,6 @@ def _bins_kl(weights: Array, log_q: Array, empty: Any) -> Divergence:
     if n_empty:
         return Divergence(None, 0.0, f"{n_empty} empty bins", n_empty)
     return Divergence(float(weights @ (np.log(weights) - log_q)), 0.0, empty_bins=0)
-
-
-def _log_data(toy: Mixture, y: Array, sigma_end: float) -> Array:
-    """Log density of x0 + sigma_end eps at y (n, d)."""
-    return toy.log_density(y, sigma_end)
 
 
 def _excess(log_p: Array, log_q: Array) -> Array:

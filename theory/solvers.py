@@ -125,6 +125,11 @@ SOLVERS: dict[str, Callable[..., SolverTable]] = {
 }
 
 
+def takes_eta(name: str) -> bool:
+    """Whether the solver of that name has an amount of noise to choose."""
+    return "eta" in inspect.signature(SOLVERS[name]).parameters
+
+
 def make_table(
     name: str, sigmas: ArrayLike, start_std: float | None = None, eta: float | None = None
 ) -> SolverTable:
@@ -140,6 +145,6 @@ def make_table(
     solver = SOLVERS[name]
     if eta is None:
         return solver(sigmas, start_std)
-    if "eta" not in inspect.signature(solver).parameters:
+    if not takes_eta(name):
         raise ValueError(f"eta must be left out for solver {name!r}, got {eta}")
     return solver(sigmas, start_std, eta=eta)

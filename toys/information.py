@@ -44,6 +44,7 @@ class Curves:
     conditional_entropy: Array | None
     mmse_stderr: Array
     information_stderr: Array
+    entropy_stderr: Array
 
     @property
     def entropy_rate(self) -> Array:
@@ -74,7 +75,7 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
     elif toy.has_density:
         entropy = differential_entropy(toy) - information
     zero = np.zeros_like(sigma)
-    return Curves(sigma, np.exp(log_mmse), log_mmse, information, entropy, zero, zero)
+    return Curves(sigma, np.exp(log_mmse), log_mmse, information, entropy, zero, zero, zero)
 
 
 def mmse(toy: Mixture, sigma: ArrayLike) -> Array:
@@ -121,13 +122,12 @@ def entropy(toy: Mixture) -> float:
 
 @lru_cache(maxsize=64)
 def differential_entropy(toy: Mixture) -> float:
-    """Differential entropy of a mixture of positive stds, to 1e-12 nats (1-D and products)."""
+    """Differential entropy, stds positive: to 1e-12 nats in 1-D and for products, else sampled."""
     factors = factorise(toy)
     if not toy.has_density:
         raise ValueError("stds must be positive, got 0; points have no differential entropy")
     if factors is None:
-        x = toy.sample(SAMPLES, seed=0)
-        return float(-np.mean(toy.log_density(x)))
+        return _sampled_entropy(toy)[0]
     total = 0.0
     for factor in factors:
         parts = _Channel(_merged(factor), 0.0)
@@ -307,14 +307,24 @@ def _estimated(toy: Mixture, sigma: Array, samples: int, seed: int) -> Curves:
                 uncertain.mean(),
                 var.std(ddof=1) / root,
                 gain.std(ddof=1) / root,
+                uncertain.std(ddof=1) / root,
             ]
         )
     columns = np.array(rows).T
     entropy: Array | None = None
+    error = columns[5]
     if toy.is_points:
         entropy = columns[2]
     elif toy.has_density:
-        entropy = differential_entropy(toy) - columns[1]
+        whole, whole_error = _sampled_entropy(toy)
+        entropy, error = whole - columns[1], np.hypot(whole_error, columns[4])
     with np.errstate(divide="ignore"):
         log_mmse = np.log(columns[0])
-    return Curves(sigma, columns[0], log_mmse, columns[1], entropy, columns[3], columns[4])
+    return Curves(sigma, columns[0], log_mmse, columns[1], entropy, columns[3], columns[4], error)
+
+
+@lru_cache(maxsize=64)
+def _sampled_entropy(toy: Mixture) -> tuple[float, float]:
+    """Differential entropy of a mixture of d > 1 and its standard error, by Monte Carlo."""
+    logs = toy.log_density(toy.sample(SAMPLES, seed=0))
+    return float(-logs.mean()), float(logs.std(ddof=1) / np.sqrt(SAMPLES))
