@@ -63,9 +63,9 @@ def ends(command: F) -> F:
 def losses_options(command: F) -> F:
     """Options for a loss log."""
     for option in (
-        click.option("--reduction", default="sum", show_default=True, help="sum or mean over d."),
-        click.option("--sigma-data", default=0.5, show_default=True, help="EDM's sigma_data."),
-        click.option("--dim", type=int, default=1, show_default=True, help="Coordinates of x0."),
+        click.option("--reduction", help="sum (default) or mean over d."),
+        click.option("--sigma-data", type=float, help="EDM's sigma_data, 0.5 by default."),
+        click.option("--dim", type=int, help="Coordinates of x0; 1 by default."),
         click.option("--parametrisation", help="Of the losses: eps, x0, v or edm."),
         click.option(
             "--losses", help="CSV with columns sigma (or snr, or t with --process vp) and loss."

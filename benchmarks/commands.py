@@ -1,6 +1,5 @@
 """What the commands of the command line compute: options in, plain rows out."""
 
-import json
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -11,7 +10,10 @@ import numpy as np
 
 from benchmarks import metrics
 from benchmarks.experiments import (
+    PROFILE_POINTS,
+    SAMPLED_POINTS,
     Divergences,
+    ToyProfile,
     curves_row,
     load_toy,
     needs_profile,
@@ -19,7 +21,7 @@ from benchmarks.experiments import (
 )
 from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import looks_like_path, toy_spec
-from theory.checks import one_of, whole
+from theory.checks import one_of, positive, whole, within
 from theory.files import (
     read_losses_csv,
     read_profile,
@@ -33,10 +35,9 @@ from theory.profile import PARAMETRISATIONS, Profile, from_losses
 from theory.schedules import SCHEDULES
 from theory.solvers import SOLVERS, takes_eta
 from toys import information, kernels, sampling, zoo
-from toys.mixture import Mixture, check_seed
+from toys.mixture import SIGMA_RANGE, Mixture, check_seed
 
 PROFILE_LEVELS = 200  # levels `profile` prints by default
-FINE_LEVELS = 400  # levels a toy's profile is integrated on
 START_SAMPLES = 2**16
 TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
 
@@ -44,10 +45,11 @@ TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
 def kl(toy: str, schedule: str, solver: str, **options: Any) -> list[dict[str, Any]]:
     """Rows of `entropic kl`, one a solver."""
     base = _kl_task(toy, schedule, solver, **options)
-    if solver != "all":
-        return [_kl_row(base)]
-    etas = {name: base.eta if takes_eta(name) else None for name in SOLVERS}
-    return [_kl_row(replace(base, solver=name, eta=eta)) for name, eta in etas.items()]
+    etas = {base.solver: base.eta}
+    if solver == "all":
+        etas = {name: base.eta if takes_eta(name) else None for name in SOLVERS}
+    tasks = [replace(base, solver=name, eta=eta) for name, eta in etas.items()]
+    return [{"target": toy, **_kl_row(task)} for task in tasks]
 
 
 def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
@@ -80,11 +82,12 @@ def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
         if o["steps"] is None:
             raise ValueError("--steps must be given with a schedule's name, got none")
         whole("steps", o["steps"], 1, MOST_STEPS)
+        _refuse_c(method, o["c"])
         low, high = _ends(process.name, o["sigma_min"], o["sigma_max"])
         steps, name = o["steps"], process.name
         # Everything but the profile is checked before the profile is computed.
         named_schedule("log_snr", steps, name, None, terminal, low, high)
-        grid = _toy_profile(data, low, high) if needs_profile(method, o["c"]) else None
+        grid = _toy_profile(spec, low, high) if needs_profile(method, o["c"]) else None
         sigmas = named_schedule(method, steps, name, grid, terminal, low, high, o["c"])
     metrics.check_terminal(data, float(sigmas[-1]))
     task = Divergences(
@@ -140,7 +143,7 @@ def kl_text(rows: list[dict[str, Any]]) -> str:
     """Rows of `kl` for people."""
     first = rows[0]
     lines = [
-        f"{first['toy'][:60]}, {first['process']}, {first['schedule']}, "
+        f"{first['target']}, {first['process']}, {first['schedule']}, "
         f"{first['n_steps']} steps, terminal {first['terminal']}, start {first['start']}"
     ]
     for row in rows:
@@ -195,28 +198,19 @@ def profile(
     assert toy is not None  # _one_source
     _refuse_logged(logged)
     data = load_toy(toy_spec(toy))
+    exact = information.factorise(data) is not None
+    count = PROFILE_LEVELS if exact else SAMPLED_POINTS
+    levels = np.geomspace(ends.sigma_min, ends.sigma_max, count)
     if sigma:
         levels = np.unique(np.asarray(sigma, dtype=np.float64))
-    else:
-        levels = np.geomspace(ends.sigma_min, ends.sigma_max, PROFILE_LEVELS)
+        if out is not None and levels.size < 4:
+            raise ValueError(f"--sigma must name at least 4 levels with --out, got {levels.size}")
     row = curves_row(data, levels)
-    row["rescaled_entropy"] = _toy_rescaled(data, levels)
+    few = SAMPLED_POINTS if row["stderr"] else PROFILE_POINTS
+    row["rescaled_entropy"] = information.rescaled_entropy(data, levels, few).tolist()
     if out is not None:
         write_profile(out, to_profile(row, {"toy": toy}))
     return row
-
-
-def _toy_rescaled(toy: Mixture, levels: np.ndarray[Any, Any]) -> list[float]:
-    """R at the levels, integrated on a finer grid that starts well below the data's scales."""
-    positive = toy.stds[toy.stds > 0]
-    floor = min(float(levels[0]), 0.05 * float(positive.min()) if positive.size else np.inf)
-    low = max(floor / 4, information.SIGMA_RANGE[0])
-    fine = np.geomspace(low, max(float(levels[-1]), 2 * low), FINE_LEVELS)
-    grid = np.unique(np.concatenate([fine, levels]))
-    apart = np.concatenate([[True], np.diff(np.log(grid)) > 1e-9])
-    grid = grid[apart | np.isin(grid, levels)]
-    whole_ = to_profile(curves_row(toy, grid), {}).rescaled_entropy()
-    return [float(v) for v in whole_[np.searchsorted(grid, levels)]]
 
 
 def profile_text(row: dict[str, Any]) -> str:
@@ -249,6 +243,7 @@ def schedule(
     """The schedule file that `entropic schedule` prints."""
     one_of("method", method, SCHEDULES)
     whole("steps", steps, 1, MOST_STEPS)
+    _refuse_c(method, c)
     needs = needs_profile(method, c)
     if needs or any(s is not None for s in (toy, profile, losses)):
         _one_source(toy=toy, profile=profile, losses=losses)
@@ -266,8 +261,8 @@ def schedule(
     low, high = _ends(ends.name, sigma_min, sigma_max)
     named_schedule("log_snr", steps, process, None, terminal, low, high)  # checks before work
     if toy is not None:
-        data = load_toy(toy_spec(toy))
-        grid = _toy_profile(data, low, high) if needs else None
+        spec = toy_spec(toy)
+        grid = _toy_profile(spec, low, high) if needs else None
     sigmas = named_schedule(method, steps, process, grid, terminal, low, high, c)
     given = {"toy": toy, "profile": profile, "losses": losses}
     source = {k: v for k, v in given.items() if v is not None} | {
@@ -320,18 +315,22 @@ def doctor() -> dict[str, Any]:
 
 
 def _ends(process: str, low: float | None, high: float | None) -> tuple[float, float]:
+    """Ends of a schedule: the process's unless given, and within what a mixture resolves."""
     default = named_process(process)
-    return (
-        default.sigma_min if low is None else low,
-        default.sigma_max if high is None else high,
-    )
+    ends = {
+        "sigma_min": default.sigma_min if low is None else low,
+        "sigma_max": default.sigma_max if high is None else high,
+    }
+    for name, value in ends.items():
+        within(name, positive(name, value), *SIGMA_RANGE)
+    return ends["sigma_min"], ends["sigma_max"]
 
 
-def _toy_profile(toy: Mixture, low: float, high: float) -> Profile:
-    """A toy's exact profile between two levels."""
-    sigma = np.geomspace(low, high, FINE_LEVELS)
-    sigma[0], sigma[-1] = low, high
-    return to_profile(curves_row(toy, sigma), {})
+def _toy_profile(spec: str, low: float, high: float) -> Profile:
+    """A toy's profile between two levels."""
+    exact = information.factorise(load_toy(spec)) is not None
+    task = ToyProfile(spec, low, high, PROFILE_POINTS if exact else SAMPLED_POINTS)
+    return to_profile(task.run(), {})
 
 
 def _loss_profile(path: str, process: str, **logged: Any) -> Profile:
@@ -349,9 +348,9 @@ def _loss_profile(path: str, process: str, **logged: Any) -> Profile:
         sigma,
         loss,
         parametrisation,
-        logged["dim"],
-        logged["sigma_data"],
-        reduction=logged["reduction"],
+        1 if logged["dim"] is None else logged["dim"],
+        0.5 if logged["sigma_data"] is None else logged["sigma_data"],
+        reduction=logged["reduction"] or "sum",
         source={"losses": path, "parametrisation": parametrisation},
     )
 
@@ -367,6 +366,13 @@ def _one_source(**given: str | None) -> None:
 
 def _refuse_logged(logged: dict[str, Any]) -> None:
     """Options of a loss log mean nothing without one."""
-    if logged.get("parametrisation") is not None:
-        given = json.dumps(logged["parametrisation"])
-        raise ValueError(f"--parametrisation must come with --losses, got {given} alone")
+    for name, value in logged.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must come with --losses, got {value} alone")
+
+
+def _refuse_c(method: str, c: float | None) -> None:
+    """The data scale means nothing to schedules without one."""
+    if c is not None and method != "arctan":
+        raise ValueError(f"--c must come with the arctan schedule, got {c} with {method!r}")

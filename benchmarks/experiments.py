@@ -20,7 +20,8 @@ from toys import information, sampling, zoo
 from toys.kernels import Array
 from toys.mixture import Mixture
 
-PROFILE_POINTS = 400
+PROFILE_POINTS = 400  # levels of an exact profile
+SAMPLED_POINTS = 100  # levels of one that Monte Carlo estimates
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class Divergences:
     def _sampled(self, toy: Mixture, table: SolverTable) -> dict[str, Any]:
         values: list[float] = []
         empty: list[int] = []
+        distances: list[dict[str, float]] = []
         for r in range(self.repeats):
             samples = sampling.sample(toy, table, self.paths, self.seed, r * self.paths, self.start)
             found = metrics.sample_kl(
@@ -150,7 +152,14 @@ class Divergences:
                 empty.append(found.empty_bins or 0)
             else:
                 values.append(found.kl_data_model)
-        return summary(values, empty)
+            if toy.dim == 1:
+                distances.append(metrics.sample_distances(toy, samples, self.sigmas[-1]))
+        means = (
+            {k: float(np.mean([d[k] for d in distances])) for k in distances[0]}
+            if distances
+            else {}
+        )
+        return summary(values, empty) | means
 
 
 def summary(values: list[float], empty: list[int]) -> dict[str, Any]:

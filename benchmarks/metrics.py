@@ -21,8 +21,8 @@ from toys.sampling import Table
 BIN_SHARE = 0.49
 KDE_STD = 1e-2  # paper A, appendix F.1
 KDE_POINTS = 1000
-DATA_REACH = 10.0  # deviations of the data's components that the integrals cover
-LADDER = np.array([0.0, 1.5, 3.0, 5.0, 7.0, DATA_REACH])
+KL_REACH = 10.0  # deviations of the data's components that the integrals cover
+LADDER = np.array([0.0, 1.5, 3.0, 5.0, 7.0, KL_REACH])
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def start_kl(toy: Mixture, sigma: float, start_std: float) -> float:
 
     std = float(np.hypot(toy.noisy_stds(sigma).max(), start_std))
     centre = float(toy.mean[0])
-    far = DATA_REACH * std + float(np.abs(toy.means - centre).max())
+    far = KL_REACH * std + float(np.abs(toy.means - centre).max())
     cuts = np.unique(np.concatenate([data_cuts(toy, sigma), [centre - far, centre + far]]))
     return float(integrals(f, cuts, 1e-10, 1e-16)[0][0])
 
@@ -95,7 +95,8 @@ def sample_kl(
     check_terminal(toy, sigma_end)
     if sigma_end == 0 and toy.is_points:
         weights, counts = bin_counts(toy, samples)
-        return _bins_kl(weights, np.log(np.maximum(counts, 1) / len(samples)), counts == 0)
+        with np.errstate(divide="ignore"):
+            return _bins_kl(weights, np.log(counts / len(samples)))
     data = toy.sample(KDE_POINTS, seed, path, sigma_end)
     estimate = Mixture(np.ones(len(samples)), samples, 0.0)
     log_q = estimate.log_density(data, kde_std(toy, len(samples), sigma_end))
@@ -220,15 +221,16 @@ def _absolute_integral(values: Array, half: Array) -> float:
 
 def _exact_bins(toy: Mixture, table: Table, start: str, rtol: float) -> Divergence:
     """KL of the points' weights from the bins' probabilities."""
-    if len(distinct_points(toy)[0]) == 1:
+    weights = distinct_points(toy)[1]
+    if weights.size == 1:
         return Divergence(0.0, 0.0, empty_bins=0)
-    empty = int(np.isneginf(_bin_logs(toy, Law(toy, table, start, 1.0, 20.0))).sum())
-    if empty:
-        return Divergence(None, 0.0, f"{empty} empty bins", empty)
+    first = _bins_kl(weights, _bin_logs(toy, Law(toy, table, start, 1.0, 20.0)))
+    if first.kl_data_model is None:
+        return first
 
     def kl(law: Law) -> float:
-        weights = distinct_points(toy)[1]
-        return float(weights @ (np.log(weights) - _bin_logs(toy, law)))
+        value = _bins_kl(weights, _bin_logs(toy, law)).kl_data_model
+        return float("inf") if value is None else value
 
     settled = settle(toy, table, kl, start, rtol)
     return Divergence(settled.value, settled.error, empty_bins=0)
@@ -249,11 +251,11 @@ def _bin_logs(toy: Mixture, law: Law) -> Array:
     return law.log_bins(points - half, points + half)
 
 
-def _bins_kl(weights: Array, log_q: Array, empty: Any) -> Divergence:
-    """KL of weights from bin frequencies."""
-    n_empty = int(np.sum(empty))
-    if n_empty:
-        return Divergence(None, 0.0, f"{n_empty} empty bins", n_empty)
+def _bins_kl(weights: Array, log_q: Array) -> Divergence:
+    """KL of weights from the log probabilities of bins, -inf for an empty one."""
+    empty = int(np.isneginf(log_q).sum())
+    if empty:
+        return Divergence(None, 0.0, f"{empty} empty bins", empty)
     return Divergence(float(weights @ (np.log(weights) - log_q)), 0.0, empty_bins=0)
 
 
@@ -285,7 +287,7 @@ _ANTIDERIVATIVE = np.stack(
 
 
 def sample_distances(toy: Mixture, samples: Array, sigma_end: float) -> dict[str, float]:
-    """Wasserstein-1 and Kolmogorov distance of samples (n, 1) from the 1-D data law."""
+    """Wasserstein-1 and Kolmogorov distance of samples (n, 1) and the 1-D data law."""
     x = np.sort(samples[:, 0])
     std = toy.noisy_stds(sigma_end)[:, 0]
     grid = np.unique(np.concatenate([x, np.linspace(x[0] - 1, x[-1] + 1, 4096), toy.means[:, 0]]))

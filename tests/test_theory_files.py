@@ -189,7 +189,7 @@ def test_reading_a_broken_profile_says_why(tmp_path: Path, text: str, message: s
             json_case(SCHEDULE, terminal="end"),
             "terminal must be one of stop, zero, got 'end'",
         ),
-        (json_case(SCHEDULE, method=3), "method must be a name, got 3"),
+        (json_case(SCHEDULE, method=3), "method must be a name on one line, got 3"),
         (json_case(SCHEDULE, kind="profile"), "kind must be 'schedule', got 'profile'"),
     ],
 )

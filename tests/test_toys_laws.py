@@ -221,7 +221,10 @@ def test_what_does_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(laws, "MAX_PASSES", 2)
     monkeypatch.setattr(laws, "FIRST_REACH", 3.0)
     table = stochastic_ddim_table(time_sigmas(1, 80.0, 0.002, coordinate=EDM()))
-    with pytest.raises(ValueError, match=r"unsettled: .* at reach 3, .* at reach 6"):
+    with pytest.raises(
+        ValueError,
+        match=r"must settle to 1e-08 relative, got .* at reach 3, .* at reach 6; use Monte",
+    ):
         metrics.exact_kl(zoo.toy("gaussians15_narrow"), table, 0.002)
 
 

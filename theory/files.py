@@ -38,8 +38,8 @@ class Schedule:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.method, str):
-            raise ValueError(f"method must be a name, got {self.method!r}")
+        if not isinstance(self.method, str) or not self.method.isprintable():
+            raise ValueError(f"method must be a name on one line, got {self.method!r}")
         one_of("terminal", self.terminal, TERMINALS)
         sigmas = vector("sigmas", self.sigmas, 2)
         if sigmas.size > MOST_STEPS + 1:

@@ -18,6 +18,7 @@ RULES = ("spline", "trapezoid", "left")
 PARAMETRISATIONS = ("eps", "x0", "v", "edm")
 UNDERFLOW = 1e-290  # a smaller mmse counts as 0: it holds no digits, and no logarithm
 LEAST_POWER = 1.05
+LARGEST = 1e100  # of risks, losses and levels: their powers and quotients stay finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,8 @@ class Profile:
         dim = whole("dim", self.dim, 1)
         sigma, mmse = vector("sigma", self.sigma, 4), vector("mmse", self.mmse)
         require(sigma > 0, "sigma", sigma, "be positive")
+        inside = (sigma >= 1 / LARGEST) & (sigma <= LARGEST)
+        require(inside, "sigma", sigma, f"be in [{1 / LARGEST:g}, {LARGEST:g}]")
         monotone("sigma", sigma, advice="sort the rows and average repeated levels")
         arrays = {"sigma": sigma, "mmse": mmse}
         if self.stderr is not None:
@@ -61,6 +64,7 @@ class Profile:
             if values.shape != sigma.shape:
                 raise ValueError(f"{name} must have shape {sigma.shape}, got {values.shape}")
             require(values >= 0, name, values, "be at least 0")
+            require(values <= LARGEST, name, values, f"be at most {LARGEST:g}")
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         if mmse[-1] < UNDERFLOW <= mmse.max():
@@ -235,6 +239,9 @@ def from_losses(
         raise ValueError(f"loss must have shape {levels.shape}, got {losses.shape}")
     require(levels > 0, "sigma", levels, "be positive")
     require(losses >= 0, "loss", losses, "be at least 0")
+    # Squared below, for the standard errors.
+    require(losses <= 1e30, "loss", losses, "be at most 1e+30")
+    require((levels >= 1e-30) & (levels <= 1e30), "sigma", levels, "be in [1e-30, 1e+30]")
     count = whole("dim", dim, 1)
     scale = {
         "eps": lambda: levels,

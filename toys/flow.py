@@ -148,7 +148,10 @@ class Branches:
             fresh[moved - 1] = True
             fresh[moved] = True
             if x.size > MAX_POINTS:
-                raise ValueError(f"table must give a resolvable map, got over {MAX_POINTS} points")
+                raise ValueError(
+                    f"table must give a map resolvable by {MAX_POINTS} points, got more; "
+                    "its steps are too steep for an exact law, use Monte Carlo (paths)"
+                )
         self.turning = self._turning_points(x, f, df)
         x_turn = self.turning
         f_turn, df_turn = flow(x_turn)

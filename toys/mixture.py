@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from toys import kernels
 from toys.kernels import Array
 
-SIZE_LIMIT = 1e100  # largest |mean| and std: their squares, and 1e5 of them, stay finite
+SIZE_LIMIT = 1e12  # largest |mean| and std, as for sigma: float64 tells no more scales apart
 SIGMA_RANGE = (1e-12, 1e12)
 DATA_STEP, PICK_STEP = 2**32 - 2, 2**32 - 1  # noise counters no row of a table ever uses
 CHUNK_NUMBERS = 2**22  # largest (n, K) table made at once, in numbers: 32 MiB

@@ -14,7 +14,7 @@ import numpy as np
 
 from toys import kernels
 from toys.kernels import Array
-from toys.mixture import Mixture, check_seed, normals
+from toys.mixture import SIGMA_RANGE, Mixture, check_seed, normals
 
 BATCH_NUMBERS = 2**18  # numbers a batch may keep per stored column of history: 2 MiB
 
@@ -56,6 +56,10 @@ def columns(table: Table) -> tuple[Array, Array, Array, Array]:
             f"keep and weights must have shape ({sigma.size}, H), "
             f"got {keep.shape} and {weights.shape}"
         )
+    low, high = SIGMA_RANGE
+    bad = ~((sigma >= low) & (sigma <= high))
+    if bad.any():
+        raise ValueError(f"sigma must lie in [{low:g}, {high:g}], got {sigma[bad][0]:g}")
     wide = max(keep.shape[1], weights.shape[1])
     keep, weights = (np.pad(c, ((0, 0), (0, wide - c.shape[1]))) for c in (keep, weights))
     return sigma, np.ascontiguousarray(keep), np.ascontiguousarray(weights), noise
