@@ -192,13 +192,13 @@ def test_rescaled_entropy_of_a_gaussian_is_an_arctangent(std: float) -> None:
         assert got == pytest.approx(std * np.arctan(sigma / std), rel=1e-7)
 
 
-@pytest.mark.parametrize("name", ["two_points", "points15", "gaussians15_narrow"])
+@pytest.mark.parametrize("name", ["two_points", "gaussians15_narrow"])
 def test_rescaled_entropy_does_not_depend_on_what_else_is_asked(name: str) -> None:
-    levels = np.array([0.004, 0.1, 1.0, 10.0])
-    together = information.rescaled_entropy(zoo.toy(name), levels)
-    apart = [information.rescaled_entropy(zoo.toy(name), s)[0] for s in levels.tolist()]
+    levels = np.array([0.004, 0.3, 1.0])
+    together = information.rescaled_entropy(zoo.toy(name), levels, points=200)
+    apart = [information.rescaled_entropy(zoo.toy(name), s, 200)[0] for s in levels.tolist()]
     np.testing.assert_allclose(together, apart, rtol=1e-6)
-    assert together[1] < together[2] < together[3]
+    assert together[0] < together[1] < together[2]
 
 
 def test_rescaled_entropy_of_points_is_the_plain_integral() -> None:
