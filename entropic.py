@@ -144,10 +144,10 @@ def kl(toy: str, schedule: str, solver: str, json_: bool, **options: Any) -> Non
 @as_json
 def profile(json_: bool, out: str | None, **options: Any) -> None:
     """The mmse over noise levels and the entropies it determines."""
-    from benchmarks import commands
+    from benchmarks import profiles
 
-    row = commands.profile(out=out, **options)
-    click.echo(json.dumps(row, allow_nan=False) if json_ else commands.profile_text(row))
+    row = profiles.profile(out=out, **options)
+    click.echo(json.dumps(row, allow_nan=False) if json_ else profiles.profile_text(row))
 
 
 @main.command()
@@ -164,11 +164,11 @@ def profile(json_: bool, out: str | None, **options: Any) -> None:
 @as_json
 def schedule(format_: str, json_: bool, out: str | None, **options: Any) -> None:
     """Noise levels for a sampler: from a toy, a profile file or a log of losses."""
-    from benchmarks import commands
+    from benchmarks import profiles
     from theory.checks import one_of
 
     one_of("format", format_, ("json", "lines"))
-    fields = commands.schedule(out=out, **options)
+    fields = profiles.schedule(out=out, **options)
     if json_ or format_ == "json":
         click.echo(json.dumps(fields, allow_nan=False))
     else:

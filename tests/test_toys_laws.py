@@ -11,7 +11,7 @@ from theory.gaussian import arctan_ddim_kl_data_model, gaussian_kl_data_model, t
 from theory.noise import EDM
 from theory.schedules import arctan_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
 from theory.solvers import SolverTable, ddim_table, stochastic_ddim_table
-from toys import laws, sampling, zoo
+from toys import laws, panels, sampling, zoo
 from toys.mixture import Mixture
 from toys.quadrature import integrals
 
@@ -70,7 +70,7 @@ def test_doubling_resolution_and_domain_stays_within_the_error(
 ) -> None:
     toy = zoo.toy(name)
     found = metrics.exact_kl(toy, table, 0.002)
-    monkeypatch.setattr(laws, "PANEL_WIDTHS", laws.PANEL_WIDTHS / 2)
+    monkeypatch.setattr(panels, "PANEL_WIDTHS", panels.PANEL_WIDTHS / 2)
     monkeypatch.setattr(laws, "FIRST_REACH", laws.FIRST_REACH * 2)
     again = metrics.exact_kl(toy, table, 0.002)
     assert abs(again.kl_data_model - found.kl_data_model) <= found.error

@@ -10,106 +10,24 @@ stands still, and says by how much it moved last.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from multiprocessing import parent_process
-from typing import Protocol
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtr
+from scipy.special import logsumexp
 from tqdm import tqdm
 
-from toys import kernels
+from toys import panels
+from toys.densities import Components, Density, GaussianSums
 from toys.flow import Branches, Flow, stretches
 from toys.kernels import Array
 from toys.mixture import Mixture
-from toys.quadrature import NODES, WEIGHTS
-from toys.sampling import Table, available_threads
+from toys.quadrature import WEIGHTS
+from toys.sampling import Table
 
-PANEL_WIDTHS = 4.0  # widths of q or of the kernel a panel of 16 nodes may span, for rtol 1e-8
-LEGENDRE_TAIL = 1e-3  # largest of the last three Legendre coefficients of F / noise on a panel
 FIRST_REACH = 20.0  # deviations of the start, and of every noise, in the first domain
-PROBES = 513  # points at which a map is asked how far it reaches
-DATA_REACH = 12.0  # deviations of the data that count as their range
-MAX_NODES = 4_000_000
 MAX_PASSES = 8
 ROUNDING = 1e-12
-NORMALISE = np.log(np.sqrt(2 * np.pi))
-
-
-class Density(Protocol):
-    """A density on the line."""
-
-    def log_density(self, x: Array) -> Array:
-        """Log density at x, of x's shape."""
-
-    def log_mass(self, low: Array, high: Array) -> Array:
-        """Log probability of each interval [low, high]."""
-
-
-@dataclass(frozen=True)
-class Components:
-    """A small Gaussian mixture: log weights, means, stds, shape (K,) each."""
-
-    log_weights: Array
-    means: Array
-    stds: Array
-
-    def log_density(self, x: Array) -> Array:
-        """Log density at x, of x's shape."""
-        terms = self.log_weights - np.log(self.stds) - NORMALISE
-        z = (np.asarray(x)[..., None] - self.means) / self.stds
-        return np.asarray(logsumexp(terms - 0.5 * z**2, axis=-1))
-
-    def log_mass(self, low: Array, high: Array) -> Array:
-        """Log probability of each interval [low, high]."""
-        return _interval_logs(self.log_weights, self.means, self.stds, low, high)
-
-
-@dataclass(frozen=True)
-class GaussianSums:
-    """Sum of equal Gaussians: panels (P, LANES) of means and log masses, one std."""
-
-    mean: Array
-    mass: Array
-    std: float
-
-    @cached_property
-    def _sorted(self) -> tuple[Array, Array, Array, float]:
-        low, high = self.mean.min(axis=1), self.mean.max(axis=1)
-        order = np.argsort(0.5 * (low + high), kind="stable")
-        half_width = 0.5 * float((high - low).max())
-        return (
-            np.ascontiguousarray((0.5 * (low + high))[order]),
-            np.ascontiguousarray(self.mean[order]),
-            np.ascontiguousarray(self.mass[order]),
-            half_width,
-        )
-
-    def log_density(self, x: Array) -> Array:
-        """Log density at x, of x's shape."""
-        centre, mean, mass, half_width = self._sorted
-        flat = np.ascontiguousarray(x).ravel()
-        out = np.empty_like(flat)
-
-        def part(i: int) -> None:
-            kernels.log_gaussian_sums(
-                flat[i : i + step], centre, mean, mass, self.std, half_width, out[i : i + step]
-            )
-
-        threads = available_threads()
-        step = max(256, -(-flat.size // threads))
-        if flat.size <= step:
-            part(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(part, range(0, flat.size, step)))
-        return out.reshape(np.shape(x))
-
-    def log_mass(self, low: Array, high: Array) -> Array:
-        """Log probability of each interval [low, high]."""
-        return _interval_logs(self.mass.ravel(), self.mean.ravel(), self.std, low, high)
 
 
 class Law:
@@ -131,7 +49,7 @@ class Law:
         width = float(begin.stds.min())
         self.resolution, self.reach = resolution, reach
         flows = [Flow(toy, table, stretch) for stretch in stretches(table)]
-        domains = _domains(flows, begin, toy, reach)
+        domains = panels.domains(flows, begin, toy, reach)
         self._flow = flows.pop() if flows[-1].noise == 0 else None
         # Workers of a run keep quiet: the run has a bar of its own.
         quiet = parent_process() is not None
@@ -139,7 +57,7 @@ class Law:
         for flow, (low, high) in tqdm(
             rows, "exact law", len(flows), delay=2, leave=False, disable=quiet
         ):
-            x, half, mapped = _panels(flow, low, high, width, resolution)
+            x, half, mapped = panels.panels(flow, low, high, width, resolution)
             mass = density.log_density(x) + np.log(half[:, None] * WEIGHTS)
             density, width = GaussianSums(mapped, mass, flow.noise), flow.noise
         self.density, self._domain = density, domains[len(flows)]
@@ -176,7 +94,7 @@ class Law:
         """An interval that holds all of the final mass but what lies beyond the reach."""
         if self._flow is None:
             return self._domain
-        ends = self._flow(np.linspace(*self._domain, PROBES))[0]
+        ends = self._flow(np.linspace(*self._domain, panels.PROBES))[0]
         return float(ends.min()), float(ends.max())
 
     @property
@@ -281,125 +199,3 @@ def _start(toy: Mixture, table: Table, start: str) -> Components:
         stds = toy.noisy_stds(float(table.sigma[0]))[:, 0]
         return Components(np.log(toy.weights), toy.means[:, 0], stds)
     raise ValueError(f"start must be 'noise' or 'data', got {start!r}")
-
-
-def _domains(
-    flows: list[Flow], start: Components, toy: Mixture, reach: float
-) -> list[tuple[float, float]]:
-    """Where the states in front of every stretch can be, and behind the last one if it is noisy.
-
-    A state belongs to the domain when deviations (the root of the sum of their squares) of no
-    more than `reach` lead to it from the start's means, and no more lead from it to the data:
-    far tails that the data never see are left out, however much mass the sampler puts there.
-    """
-    core = float(start.means.min()), float(start.means.max())
-    low = float((start.means - reach * start.stds).min())
-    high = float((start.means + reach * start.stds).max())
-    forward, grids = [(low, high)], []
-    for flow in flows:
-        grid = np.unique(np.concatenate([np.linspace(*forward[-1], PROBES), np.linspace(*core, 9)]))
-        value = flow(grid)[0]
-        grids.append((grid, value))
-        inner = value[(grid >= core[0]) & (grid <= core[1])]
-        core = float(inner.min()), float(inner.max())
-        outer = float(value.min()), float(value.max())
-        forward.append(
-            (
-                core[0] - float(np.hypot(core[0] - outer[0], reach * flow.noise)),
-                core[1] + float(np.hypot(outer[1] - core[1], reach * flow.noise)),
-            )
-        )
-    if flows[-1].noise == 0:
-        domains = [forward[-2]]  # followed outward by `cover`
-        core = outer = forward[-2]
-        flows, grids = flows[:-1], grids[:-1]
-    else:
-        domains = [forward[-1]]
-        spread = DATA_REACH * toy.stds[:, 0]
-        core = float((toy.means[:, 0] - spread).min()), float((toy.means[:, 0] + spread).max())
-        outer = core
-    for flow, (grid, value) in zip(reversed(flows), reversed(grids), strict=True):
-        wide = (
-            core[0] - float(np.hypot(core[0] - outer[0], reach * flow.noise)),
-            core[1] + float(np.hypot(outer[1] - core[1], reach * flow.noise)),
-        )
-        core, outer = _preimage(grid, value, core), _preimage(grid, value, wide)
-        domains.append(outer)
-    return domains[::-1]
-
-
-def _preimage(grid: Array, value: Array, image: tuple[float, float]) -> tuple[float, float]:
-    """Interval of the grid whose values meet an interval, a point more on each side."""
-    lower, upper = np.minimum(value[1:], value[:-1]), np.maximum(value[1:], value[:-1])
-    useful = np.flatnonzero((upper >= image[0]) & (lower <= image[1]))
-    if not useful.size:  # out of reach at this many deviations: keep everything
-        return float(grid[0]), float(grid[-1])
-    return float(grid[max(useful[0] - 1, 0)]), float(grid[min(useful[-1] + 2, grid.size - 1)])
-
-
-def _panels(
-    flow: Flow, low: float, high: float, width: float, resolution: float
-) -> tuple[Array, Array, Array]:
-    """Nodes x (P, LANES), half widths (P,) and F at the nodes, of panels fit for one row."""
-    widths = PANEL_WIDTHS / resolution
-    count = int(np.ceil((high - low) / (widths * width)))
-    _check_nodes(count)
-    cuts = np.linspace(low, high, count + 1)
-    left, right = cuts[:-1], cuts[1:]
-    kept: list[tuple[Array, Array, Array]] = []
-    total = 0
-    while left.size:
-        half = 0.5 * (right - left)
-        x = 0.5 * (left + right)[:, None] + half[:, None] * NODES
-        mapped = flow(x)[0]
-        scaled = mapped / flow.noise
-        tail = np.abs((scaled - scaled[:, :1]) @ _TO_LEGENDRE[:, -3:]).max(axis=1)
-        good = np.ptp(scaled, axis=1) <= widths
-        good &= tail <= LEGENDRE_TAIL / resolution**8
-        good |= half < 1e-14 * np.maximum(np.abs(left), np.abs(right))
-        kept.append((x[good], half[good], mapped[good]))
-        total += int(good.sum())
-        middle = 0.5 * (left + right)[~good]
-        left = np.concatenate([left[~good], middle])
-        right = np.concatenate([middle, right[~good]])
-        _check_nodes(total + left.size)
-    x, half, mapped = (np.concatenate(column) for column in zip(*kept, strict=True))
-    order = np.argsort(x[:, 0])
-    return x[order], half[order], mapped[order]
-
-
-def _check_nodes(panels: int) -> None:
-    if panels * kernels.LANES > MAX_NODES:
-        raise ValueError(
-            f"table must need at most {MAX_NODES} nodes a row for an exact law, got "
-            f"{panels * kernels.LANES:.3g}; its noise is too small for its range, use Monte Carlo"
-        )
-
-
-# Values at the nodes -> Legendre coefficients, by Gauss quadrature of degree up to 31.
-_TO_LEGENDRE = (
-    np.polynomial.legendre.legvander(NODES, kernels.LANES - 1)
-    * WEIGHTS[:, None]
-    * (np.arange(kernels.LANES) + 0.5)
-)
-
-
-def _interval_logs(
-    log_weights: Array, means: Array, std: Array | float, low: Array, high: Array
-) -> Array:
-    """Log probability of intervals under a Gaussian mixture, exact in both tails."""
-    out = np.empty(np.shape(low))
-    for i in range(out.size):
-        a, b = (low.flat[i] - means) / std, (high.flat[i] - means) / std
-        flip = a > 0  # work in the left tail, where log_ndtr is accurate
-        a, b = np.where(flip, -b, a), np.where(flip, -a, b)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_b, log_a = log_ndtr(b), log_ndtr(a)
-            apart = np.where(np.isneginf(log_a), 0.0, log_a - log_b)
-            logs = np.where(
-                a < -1.0,
-                log_b + np.log(-np.expm1(np.minimum(apart, 0.0)) + (np.isneginf(log_a))),
-                np.log(np.maximum(ndtr(b) - ndtr(a), 0.0)),
-            )
-        out.flat[i] = logsumexp(log_weights + logs)
-    return out

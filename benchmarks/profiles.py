@@ -1,0 +1,209 @@
+"""What `entropic profile` and `entropic schedule` compute: options in, plain rows out."""
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments import (
+    PROFILE_POINTS,
+    SAMPLED_POINTS,
+    ToyProfile,
+    curves_row,
+    load_toy,
+    needs_profile,
+    to_profile,
+)
+from benchmarks.experiments import schedule as named_schedule
+from benchmarks.inputs import toy_spec
+from theory.checks import one_of, positive, whole, within
+from theory.files import read_losses_csv, read_profile, write_profile, write_schedule
+from theory.levels import MOST_STEPS
+from theory.noise import VP, named_process
+from theory.profile import PARAMETRISATIONS, Profile, from_losses
+from theory.schedules import SCHEDULES
+from toys import information
+from toys.mixture import SIGMA_RANGE
+
+PROFILE_LEVELS = 200  # levels `profile` prints by default
+
+
+def profile(
+    toy: str | None,
+    losses: str | None,
+    process: str,
+    sigma: tuple[float, ...],
+    out: str | None,
+    **logged: Any,
+) -> dict[str, Any]:
+    """The row of `entropic profile`."""
+    _one_source(toy=toy, losses=losses)
+    span = named_process(process)
+    if losses is not None:
+        if sigma:
+            raise ValueError("--sigma must come with --toy, got it with --losses")
+        found = _loss_profile(losses, process, **logged)
+        row = {
+            "dim": found.dim,
+            "sigma": found.sigma.tolist(),
+            "mmse": found.mmse.tolist(),
+            "stderr": None if found.stderr is None else found.stderr.tolist(),
+            "entropy_rate": found.entropy_rate().tolist(),
+            "conditional_entropy": None,
+            "mutual_information": None,
+            "entropy_from_sigma_min": found.entropy_from_sigma_min().tolist(),
+            "rescaled_entropy": found.rescaled_entropy().tolist(),
+            "entropy_error": found.entropy_error(),
+            "rescaled_error": found.rescaled_error(),
+        }
+        if out is not None:
+            write_profile(out, found)
+        return row
+    assert toy is not None  # _one_source
+    _refuse_logged(logged)
+    data = load_toy(toy_spec(toy))
+    exact = information.factorise(data) is not None
+    count = PROFILE_LEVELS if exact else SAMPLED_POINTS
+    levels = np.geomspace(span.sigma_min, span.sigma_max, count)
+    if sigma:
+        levels = np.unique(np.asarray(sigma, dtype=np.float64))
+        if out is not None and levels.size < 4:
+            raise ValueError(f"--sigma must name at least 4 levels with --out, got {levels.size}")
+    row = curves_row(data, levels)
+    few = SAMPLED_POINTS if row["stderr"] else PROFILE_POINTS
+    row["rescaled_entropy"] = information.rescaled_entropy(data, levels, few).tolist()
+    if out is not None:
+        write_profile(out, to_profile(row, {"toy": toy}))
+    return row
+
+
+def profile_text(row: dict[str, Any]) -> str:
+    """The profile as a table for people."""
+    names = ["sigma", "mmse", "entropy_rate", "conditional_entropy", "mutual_information"]
+    names += ["entropy_from_sigma_min", "rescaled_entropy"]
+    names = [n for n in names if row.get(n) is not None]
+    lines = ["  ".join(f"{n:>22s}" for n in names)]
+    lines += [
+        "  ".join(f"{v:22.12g}" for v in values)
+        for values in zip(*(row[n] for n in names), strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def schedule(
+    toy: str | None,
+    profile: str | None,
+    losses: str | None,
+    method: str,
+    steps: int,
+    process: str,
+    sigma_min: float | None,
+    sigma_max: float | None,
+    terminal: str,
+    c: float | None,
+    out: str | None,
+    **logged: Any,
+) -> dict[str, Any]:
+    """The schedule file that `entropic schedule` prints."""
+    one_of("method", method, SCHEDULES)
+    whole("steps", steps, 1, MOST_STEPS)
+    refuse_c(method, c)
+    needs = needs_profile(method, c)
+    if needs or any(s is not None for s in (toy, profile, losses)):
+        _one_source(toy=toy, profile=profile, losses=losses)
+    span = named_process(process)
+    grid: Profile | None = None
+    if profile is not None:
+        grid = read_profile(profile)
+    if losses is not None:
+        grid = _loss_profile(losses, process, **logged)
+    else:
+        _refuse_logged(logged)
+    if grid is not None:  # a measured profile says itself how far it reaches
+        sigma_min = float(grid.sigma[0]) if sigma_min is None else sigma_min
+        sigma_max = float(grid.sigma[-1]) if sigma_max is None else sigma_max
+    low, high = ends(span.name, sigma_min, sigma_max)
+    named_schedule("log_snr", steps, process, None, terminal, low, high)  # checks before work
+    if toy is not None:
+        spec = toy_spec(toy)
+        grid = toy_profile(spec, low, high) if needs else None
+    sigmas = named_schedule(method, steps, process, grid, terminal, low, high, c)
+    given = {"toy": toy, "profile": profile, "losses": losses}
+    source = {k: v for k, v in given.items() if v is not None} | {
+        "process": process,
+        "n_steps": steps,
+        "version": version("entropic"),
+    }
+    if out is not None:
+        write_schedule(out, method, sigmas, terminal, source)
+    return {
+        "kind": "schedule",
+        "method": method,
+        "sigmas": sigmas.tolist(),
+        "terminal": terminal,
+        "source": source,
+    }
+
+
+def ends(process: str, low: float | None, high: float | None) -> tuple[float, float]:
+    """Ends of a schedule: the process's unless given, and within what a mixture resolves."""
+    default = named_process(process)
+    given = {
+        "sigma_min": default.sigma_min if low is None else low,
+        "sigma_max": default.sigma_max if high is None else high,
+    }
+    for name, value in given.items():
+        within(name, positive(name, value), *SIGMA_RANGE)
+    return given["sigma_min"], given["sigma_max"]
+
+
+def toy_profile(spec: str, low: float, high: float) -> Profile:
+    """A toy's profile between two levels."""
+    exact = information.factorise(load_toy(spec)) is not None
+    task = ToyProfile(spec, low, high, PROFILE_POINTS if exact else SAMPLED_POINTS)
+    return to_profile(task.run(), {})
+
+
+def refuse_c(method: str, c: float | None) -> None:
+    """The data scale means nothing to schedules without one."""
+    if c is not None and method != "arctan":
+        raise ValueError(f"--c must come with the arctan schedule, got {c} with {method!r}")
+
+
+def _loss_profile(path: str, process: str, **logged: Any) -> Profile:
+    """The profile of a CSV of losses."""
+    parametrisation = logged["parametrisation"]
+    if parametrisation is None:
+        raise ValueError(
+            f"--parametrisation must come with --losses, got none; give one of "
+            f"{', '.join(PARAMETRISATIONS)}"
+        )
+    one_of("parametrisation", parametrisation, PARAMETRISATIONS)
+    coordinate = VP() if process == "vp" else None
+    sigma, loss = read_losses_csv(path, coordinate)
+    return from_losses(
+        sigma,
+        loss,
+        parametrisation,
+        1 if logged["dim"] is None else logged["dim"],
+        0.5 if logged["sigma_data"] is None else logged["sigma_data"],
+        reduction=logged["reduction"] or "sum",
+        source={"losses": path, "parametrisation": parametrisation},
+    )
+
+
+def _one_source(**given: str | None) -> None:
+    """Exactly one of some options must be given."""
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        options = ", ".join(f"--{name}" for name in given)
+        got = " and ".join(named) or "none"
+        raise ValueError(f"exactly one of {options} must be given, got {got}")
+
+
+def _refuse_logged(logged: dict[str, Any]) -> None:
+    """Options of a loss log mean nothing without one."""
+    for name, value in logged.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must come with --losses, got {value} alone")
