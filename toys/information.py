@@ -8,21 +8,19 @@ Where a mixture is a product over coordinates, its factors are summed; other mix
 estimated by Monte Carlo, with standard errors.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import parent_process
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 from scipy.special import logsumexp
-from tqdm import tqdm
 
 from toys.channel import Channel
 from toys.kernels import Array
 from toys.mixture import SIGMA_RANGE, Mixture
+from toys.progress import progress
 from toys.quadrature import Ints, log_integrals
 
 RTOL = 1e-12
@@ -68,7 +66,7 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
     factors = factorise(toy)
     if factors is None:
         return _estimated(toy, sigma, samples, seed)
-    levels = _progress(sigma)
+    levels = progress(sigma.tolist(), "information")
     parts = np.array([[_exact_1d(f, s) for f in factors] for s in levels])  # (m, d, 3)
     log_mmse = logsumexp(parts[:, :, 0], axis=1)
     information = parts[:, :, 1].sum(axis=1)
@@ -79,13 +77,6 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
         entropy = differential_entropy(toy) - information
     zero = np.zeros_like(sigma)
     return Curves(sigma, np.exp(log_mmse), log_mmse, information, entropy, zero, zero, zero)
-
-
-def _progress(sigma: Array) -> Iterable[float]:
-    """The levels, with a bar after two seconds; workers of a run leave that to the run."""
-    quiet = parent_process() is not None
-    bar: Iterable[float] = tqdm(sigma.tolist(), "information", delay=2, leave=False, disable=quiet)
-    return bar
 
 
 def mmse(toy: Mixture, sigma: ArrayLike) -> Array:
@@ -202,7 +193,7 @@ def _estimated(toy: Mixture, sigma: Array, samples: int, seed: int) -> Curves:
     """Curves of a mixture of d > 1 by Monte Carlo over noisy states."""
     toy = _merged(toy)
     rows = []
-    for s in _progress(sigma):
+    for s in progress(sigma.tolist(), "information"):
         x = toy.sample_noisy(samples, s, seed)
         r = toy.responsibilities(x, s)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -11,17 +11,16 @@ stands still, and says by how much it moved last.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import parent_process
 
 import numpy as np
 from scipy.special import logsumexp
-from tqdm import tqdm
 
 from toys import panels
 from toys.densities import Components, Density, GaussianSums
 from toys.flow import Branches, Flow, stretches
 from toys.kernels import Array
 from toys.mixture import Mixture
+from toys.progress import progress
 from toys.quadrature import WEIGHTS
 from toys.sampling import Table
 
@@ -51,12 +50,8 @@ class Law:
         flows = [Flow(toy, table, stretch) for stretch in stretches(table)]
         domains = panels.domains(flows, begin, toy, reach)
         self._flow = flows.pop() if flows[-1].noise == 0 else None
-        # Workers of a run keep quiet: the run has a bar of its own.
-        quiet = parent_process() is not None
-        rows = zip(flows, domains, strict=False)
-        for flow, (low, high) in tqdm(
-            rows, "exact law", len(flows), delay=2, leave=False, disable=quiet
-        ):
+        rows = list(zip(flows, domains, strict=False))
+        for flow, (low, high) in progress(rows, "exact law"):
             x, half, mapped = panels.panels(flow, low, high, width, resolution)
             mass = density.log_density(x) + np.log(half[:, None] * WEIGHTS)
             density, width = GaussianSums(mapped, mass, flow.noise), flow.noise
