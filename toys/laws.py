@@ -21,7 +21,7 @@ from toys.flow import Branches, Flow, stretches
 from toys.kernels import Array
 from toys.mixture import Mixture
 from toys.progress import progress
-from toys.quadrature import WEIGHTS
+from toys.quadrature import WEIGHTS, integrals
 from toys.sampling import Table
 
 FIRST_REACH = 20.0  # deviations of the start, and of every noise, in the first domain
@@ -107,6 +107,22 @@ class Law:
         out = np.full(y.shape, -np.inf)
         np.logaddexp.at(out, owner, terms)
         return out
+
+    def moments(self) -> tuple[float, float]:
+        """Mean and mean square of the final state."""
+        if self._flow is None:
+            assert isinstance(self.density, GaussianSums)  # what a row with noise leaves
+            weight, mean = np.exp(self.density.mass), self.density.mean
+            square = float(np.sum(weight * (mean**2 + self.density.std**2)))
+            return float(np.sum(weight * mean)), square
+        flow = self._flow
+
+        def f(x: Array) -> Array:
+            value = flow(x)[0]
+            return np.exp(self.density.log_density(x)) * np.stack([value, value**2])
+
+        found = integrals(f, np.linspace(*self._domain, panels.PROBES), 1e-8, 1e-10)[0]
+        return float(found[0]), float(found[1])
 
     def log_cdf(self, y: Array) -> Array:
         """Log probability that the final state is at most y (n,)."""
