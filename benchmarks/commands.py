@@ -110,7 +110,7 @@ def _kl_row(task: Divergences) -> dict[str, Any]:
         row["kl_start"] = _sampled_start_kl(toy, sigma_max, process.start_std(sigma_max))
     if task.paths:
         row["kl_discretisation"] = None
-        if toy.dim == 1 or not toy.is_points or task.sigmas[-1] > 0:
+        if not toy.is_points or task.sigmas[-1] > 0:  # else bins, not a kernel estimate
             row["kde_std"] = metrics.kde_std(toy, task.paths, task.sigmas[-1])
     else:
         from_data = row if task.start == "data" else replace(task, start="data").run()

@@ -229,6 +229,7 @@ def test_kl_by_monte_carlo_reports_a_standard_error_only_from_repeats() -> None:
     many = printed(*args, "--paths", "4000", "--repeats", "4")
     one = printed(*args, "--paths", "4000")
     assert one["stderr"] is None
+    assert "kde_std" not in one  # bins, not a kernel estimate
     exact = printed(*args)
     assert abs(many["kl_data_model"] - exact["kl_data_model"]) < 5 * many["stderr"] + 15 / 8000
     assert printed(*args, "--paths", "4000", "--repeats", "4") == many
