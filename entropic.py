@@ -60,6 +60,11 @@ def ends(command: F) -> F:
     return command
 
 
+solver_option = click.option(
+    "--option", multiple=True, metavar="NAME=VALUE", help="Option of the solver; repeat for more."
+)
+
+
 def losses_options(command: F) -> F:
     """Options for a loss log."""
     for option in (
@@ -122,6 +127,7 @@ def figures(
 @click.option("--terminal", help="stop (default): end at sigma-min; zero: one more step to 0.")
 @click.option("--start", default="noise", show_default=True, help="noise, or data: the true law.")
 @click.option("--eta", type=float, help="Noise of stochastic_ddim, in [0, 1].")
+@solver_option
 @click.option("--c", type=float, help="Data scale of the arctan schedule.")
 @as_json
 def kl(toy: str, schedule: str, solver: str, json_: bool, **options: Any) -> None:

@@ -1,19 +1,19 @@
 """What `entropic kl`, `toys` and `doctor` compute: options in, plain rows out."""
 
 import sys
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks import metrics
-from benchmarks.experiments import (
-    Divergences,
-    load_toy,
-    needs_profile,
-)
+from benchmarks.experiments import Divergences, Option, load_toy, needs_profile
 from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import looks_like_path, toy_spec
 from benchmarks.profiles import ends, refuse_c, toy_profile
@@ -24,8 +24,9 @@ from theory.files import (
 from theory.levels import MOST_STEPS
 from theory.noise import named_process
 from theory.schedules import SCHEDULES
-from theory.solvers import SOLVERS, takes_eta
+from theory.solvers import SOLVERS, make_table, solver_options
 from toys import information, kernels, sampling, zoo
+from toys.kernels import Array
 from toys.mixture import Mixture, check_seed
 
 START_SAMPLES = 2**16
@@ -33,17 +34,77 @@ TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
 
 
 def kl(toy: str, schedule: str, solver: str, **options: Any) -> list[dict[str, Any]]:
-    """Rows of `entropic kl`, one a solver."""
-    base = _kl_task(toy, schedule, solver, **options)
-    etas = {base.solver: base.eta}
-    if solver == "all":
-        etas = {name: base.eta if takes_eta(name) else None for name in SOLVERS}
-    tasks = [replace(base, solver=name, eta=eta) for name, eta in etas.items()]
-    return [{"target": toy, **_kl_row(task)} for task in tasks]
+    """Rows of `entropic kl`, one a solver; with "all", every solver at the same number of calls."""
+    base, levels = _kl_task(toy, schedule, solver, **options)
+    if solver != "all":
+        return [{"target": toy, **_kl_row(base)}]
+    calls = len(base.sigmas) - 1
+    rows = []
+    for name in tqdm(SOLVERS, desc="solvers", leave=False):
+        kept = tuple((k, v) for k, v in base.options if k in solver_options(name))
+        task = replace(base, solver=name, options=kept)
+        steps = equal_steps(lambda n, task=task: replace(task, sigmas=levels(n)).table.nfe, calls)  # type: ignore[misc]
+        if steps == 0:
+            reason = f"a step takes more than {calls} denoiser calls"
+            rows.append({"target": toy, **task.labels(), **_no_kl(reason), "nfe": None})
+            continue
+        task = replace(task, sigmas=levels(steps))
+        try:
+            rows.append({"target": toy, **_kl_row(task)})
+        except ValueError as error:  # no exact law, or one that does not settle
+            rows.append({"target": toy, **task.labels(), **_no_kl(str(error))})
+    return rows
 
 
-def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
-    """The task that the options of `kl` describe, everything checked."""
+def _no_kl(reason: str) -> dict[str, Any]:
+    return {"kl_data_model": None, "error": None, "reason": reason, "kl_discretisation": None}
+
+
+def equal_steps(nfe: Callable[[int], int], calls: int) -> int:
+    """The most steps, up to `calls`, at which a solver makes at most that many calls; 0 if none.
+
+    Args:
+        nfe: Calls at a number of steps, rising with it.
+        calls: Calls allowed.
+    """
+    return bisect_right(range(1, calls + 1), calls, key=nfe)
+
+
+def resampled(sigmas: Array, n_steps: int) -> Array:
+    """The levels of a list at another number of steps, log sigma linear between its entries.
+
+    The ends stay, and a last 0.
+    """
+    if n_steps == sigmas.size - 1:
+        return sigmas
+    zero = sigmas[-1] == 0.0
+    positive = sigmas[:-1] if zero else sigmas
+    place = np.linspace(0.0, positive.size - 1, n_steps + 1 - zero)
+    out = np.exp(np.interp(place, np.arange(positive.size), np.log(positive)))
+    out[0] = positive[0]
+    if out.size > 1:
+        out[-1] = positive[-1]
+    return np.append(out, 0.0) if zero else out
+
+
+def parse_options(texts: Sequence[str]) -> dict[str, Option]:
+    """Solver options from NAME=VALUE texts: numbers, true or false, or words."""
+    out: dict[str, Option] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"option must be NAME=VALUE, got {text!r}")
+        out[name] = {"true": True, "false": False}.get(value, value)
+        for number in (float, int):
+            with suppress(ValueError):
+                out[name] = number(value)
+    return out
+
+
+def _kl_task(
+    toy: str, schedule: str, solver: str, **o: Any
+) -> tuple[Divergences, Callable[[int], tuple[float, ...]]]:
+    """The task that the options of `kl` describe, everything checked, and its levels by steps."""
     spec, process = toy_spec(toy), named_process(o["process"])
     data = load_toy(spec)
     one_of("solver", solver, [*SOLVERS, "all"])
@@ -66,7 +127,10 @@ def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"{option} must not stand with a schedule file, got {o[name]}")
         read = read_schedule(schedule)
-        sigmas, method, terminal = read.sigmas, read.method, read.terminal
+        steps, method, terminal = read.sigmas.size - 1, read.method, read.terminal
+
+        def levels(n: int) -> tuple[float, ...]:
+            return tuple(resampled(read.sigmas, n).tolist())
     else:
         method, terminal = one_of("schedule", schedule, SCHEDULES), o["terminal"] or "stop"
         if o["steps"] is None:
@@ -74,28 +138,42 @@ def _kl_task(toy: str, schedule: str, solver: str, **o: Any) -> Divergences:
         whole("steps", o["steps"], 1, MOST_STEPS)
         refuse_c(method, o["c"])
         low, high = ends(process.name, o["sigma_min"], o["sigma_max"])
-        steps, name = o["steps"], process.name
+        steps = o["steps"]
         # Everything but the profile is checked before the profile is computed.
-        named_schedule("log_snr", steps, name, None, terminal, low, high)
+        named_schedule("log_snr", steps, process.name, None, terminal, low, high)
         grid = toy_profile(spec, low, high) if needs_profile(method, o["c"]) else None
-        sigmas = named_schedule(method, steps, name, grid, terminal, low, high, o["c"])
-    metrics.check_terminal(data, float(sigmas[-1]))
+
+        def levels(n: int) -> tuple[float, ...]:
+            found = named_schedule(method, n, process.name, grid, terminal, low, high, o["c"])
+            return tuple(found.tolist())
+
+    sigmas = levels(steps)
+    metrics.check_terminal(data, sigmas[-1])
+    choices = parse_options(o["option"]) | ({} if o["eta"] is None else {"eta": o["eta"]})
+    if solver == "all":
+        takers = {key for name in SOLVERS for key in solver_options(name)}
+        for key in choices:
+            one_of("option", key, sorted(takers))
     task = Divergences(
         spec,
         process.name,
         method,
-        tuple(np.asarray(sigmas).tolist()),
+        sigmas,
         "stochastic_ddim" if solver == "all" else solver,
         terminal,
         o["start"],
-        o["eta"],
+        () if solver == "all" else tuple(choices.items()),
         o["paths"] or 0,
         whole("repeats", 1 if o["repeats"] is None else o["repeats"], 1),
         0 if o["seed"] is None else o["seed"],
     )
     check_seed(task.seed)
     _ = task.table  # raises for options that the solver refuses
-    return task
+    if solver == "all":
+        for name in SOLVERS:
+            taken = {k: v for k, v in choices.items() if k in solver_options(name)}
+            make_table(name, [2.0, 1.0], **taken)
+    return replace(task, options=tuple(choices.items())), levels
 
 
 def _kl_row(task: Divergences) -> dict[str, Any]:
@@ -132,10 +210,13 @@ def _sampled_start_kl(toy: Mixture, sigma: float, start_std: float) -> float:
 def kl_text(rows: list[dict[str, Any]]) -> str:
     """Rows of `kl` for people."""
     first = rows[0]
-    lines = [
+    title = (
         f"{first['target']}, {first['process']}, {first['schedule']}, "
         f"{first['n_steps']} steps, terminal {first['terminal']}, start {first['start']}"
-    ]
+    )
+    if len(rows) > 1:
+        return "\n".join([title.replace(" steps", " calls", 1), *_kl_lines(rows)])
+    lines = [title]
     for row in rows:
         value = row["kl_data_model"]
         shown = f"infinite ({row['reason']})" if value is None else f"{value:.10g} nats"
@@ -152,6 +233,25 @@ def kl_text(rows: list[dict[str, Any]]) -> str:
                 + ", ".join(f"{k.upper()} {row[k]:.5g}" for k in ("tv", "w1") if k in row)
             )
     return "\n".join(lines)
+
+
+def _kl_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """A table of solvers, the best KL first, those without one last."""
+
+    def cell(value: float | None, width: int = 11) -> str:
+        return f"{'-' if value is None else f'{value:.5g}':>{width}s}"
+
+    head = "solver           steps  NFE  KL(data||sampler)  +-       discretisation  TV       W1"
+    lines = [head]
+    for row in sorted(rows, key=lambda r: (r["kl_data_model"] is None, r["kl_data_model"] or 0.0)):
+        spread = row.get("stderr") if row.get("paths") else row.get("error") or None
+        lines.append(
+            f"{row['solver']:16s} {row['n_steps']:5d} {row['nfe'] or 0:4d}"
+            f"{cell(row['kl_data_model'], 17)}  {'' if spread is None else f'{spread:.0e}':8s}"
+            f"{cell(row.get('kl_discretisation'), 15)}{cell(row.get('tv'))}{cell(row.get('w1'))}"
+            + (f"  {row['reason']}" if row["kl_data_model"] is None else "")
+        )
+    return lines
 
 
 def toys() -> list[dict[str, Any]]:

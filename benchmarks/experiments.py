@@ -15,13 +15,16 @@ from benchmarks.store import versions
 from theory.noise import named_process
 from theory.profile import Profile
 from theory.schedules import SCHEDULES, make_sigmas
-from theory.solvers import SolverTable, make_table
+from theory.solvers import Solver, make_table
+from theory.tables import SolverTable
 from toys import information, sampling, zoo
 from toys.kernels import Array
 from toys.mixture import Mixture
 
 PROFILE_POINTS = 400  # levels of an exact profile
 SAMPLED_POINTS = 100  # levels of one that Monte Carlo estimates
+
+Option = float | str | bool | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Divergences:
         solver: Name of the solver.
         terminal: "stop" or "zero".
         start: "noise" or "data".
-        eta: Noise of stochastic_ddim, or None for its default.
+        options: Options of the solver, (name, value) pairs.
         paths: Paths a repeat; 0 for the exact law.
         repeats: Number of repeats.
         seed: Whole number in [0, 2**32).
@@ -98,7 +101,7 @@ class Divergences:
     solver: str = "stochastic_ddim"
     terminal: str = "stop"
     start: str = "noise"
-    eta: float | None = None
+    options: tuple[tuple[str, Option], ...] = ()
     paths: int = 0
     repeats: int = 1
     seed: int = 0
@@ -106,25 +109,24 @@ class Divergences:
     smoothing: float = 0.0
 
     @property
-    def table(self) -> SolverTable:
-        """The solver's table."""
+    def table(self) -> Solver:
+        """The solver's table, or its state-dependent iteration."""
         start_std = named_process(self.process).start_std(self.sigmas[0])
-        table = make_table(self.solver, np.array(self.sigmas), start_std, self.eta)
+        table = make_table(self.solver, np.array(self.sigmas), start_std, **dict(self.options))
         return table if self.smoothing == 0 else smoothed(table, self.sigmas[-2], self.smoothing)
 
-    def run(self) -> dict[str, Any]:
-        """One tidy row."""
-        toy, table = load_toy(self.toy), self.table
-        row: dict[str, Any] = {
+    def labels(self) -> dict[str, Any]:
+        """What the row is about."""
+        return {
             "toy": self.toy,
             "process": self.process,
             "schedule": self.schedule,
             "solver": self.solver,
             "n_steps": len(self.sigmas) - 1,
-            "nfe": table.nfe - (self.smoothing > 0),
+            "nfe": self.table.nfe - (self.smoothing > 0),
             "terminal": self.terminal,
             "start": self.start,
-            "eta": self.eta,
+            "options": " ".join(f"{key}={value}" for key, value in self.options),
             "sigma_max": self.sigmas[0],
             "sigma_min": self.sigmas[-1] or self.sigmas[-2],
             "smoothing": self.smoothing,
@@ -132,14 +134,18 @@ class Divergences:
             "repeats": self.repeats if self.paths else 0,
             "seed": self.seed if self.paths else None,
         }
+
+    def run(self) -> dict[str, Any]:
+        """One tidy row."""
+        toy, table, row = load_toy(self.toy), self.table, self.labels()
         row |= self._sampled(toy, table) if self.paths else self._exact(toy, table)
         return row | versions()
 
-    def _exact(self, toy: Mixture, table: SolverTable) -> dict[str, Any]:
+    def _exact(self, toy: Mixture, table: Solver) -> dict[str, Any]:
         found = metrics.exact_kl(toy, table, self.sigmas[-1], self.start, self.rtol)
         return found.as_row() | {"sd": None, "stderr": 0.0}
 
-    def _sampled(self, toy: Mixture, table: SolverTable) -> dict[str, Any]:
+    def _sampled(self, toy: Mixture, table: Solver) -> dict[str, Any]:
         values: list[float] = []
         empty: list[int] = []
         distances: list[dict[str, float]] = []
@@ -182,8 +188,10 @@ def summary(values: list[float], empty: list[int]) -> dict[str, Any]:
     }
 
 
-def smoothed(table: SolverTable, sigma: float, std: float) -> SolverTable:
+def smoothed(table: Solver, sigma: float, std: float) -> SolverTable:
     """The table with one more row that adds N(0, std^2) to its output."""
+    if not isinstance(table, SolverTable):
+        raise ValueError(f"smoothing must be 0 for an iteration that is no table, got {std:g}")
     return replace(
         table,
         sigma=np.append(table.sigma, sigma),

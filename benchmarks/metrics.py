@@ -13,10 +13,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from toys.kernels import Array
-from toys.laws import Law, settle
+from toys.laws import Law, settle, settle_all
 from toys.mixture import Mixture
 from toys.quadrature import NODES, WEIGHTS, integrals, resolve
-from toys.sampling import Table
+from toys.sampling import Solver
 
 BIN_SHARE = 0.49
 KDE_STD = 1e-2  # paper A, appendix F.1
@@ -40,7 +40,7 @@ class Divergence:
 
 
 def exact_kl(
-    toy: Mixture, table: Table, sigma_end: float, start: str = "noise", rtol: float = 1e-8
+    toy: Mixture, table: Solver, sigma_end: float, start: str = "noise", rtol: float = 1e-8
 ) -> Divergence:
     """KL(data || sampler) of a 1-D sampler from its exact law, with the engine's own error."""
     check_terminal(toy, sigma_end)
@@ -70,15 +70,14 @@ def start_kl(toy: Mixture, sigma: float, start_std: float) -> float:
 
 
 def exact_distances(
-    toy: Mixture, table: Table, sigma_end: float, start: str = "noise", rtol: float = 1e-5
+    toy: Mixture, table: Solver, sigma_end: float, start: str = "noise", rtol: float = 1e-5
 ) -> dict[str, float]:
     """Total variation and Wasserstein-1 distance of data and sampler (1-D), with their errors."""
     check_terminal(toy, sigma_end)
     if sigma_end == 0 and toy.is_points:
         tv = settle(toy, table, partial(_bins_tv, toy), start, rtol)
         return {"tv": tv.value, "tv_error": tv.error}
-    tv = settle(toy, table, lambda law: _distances(toy, sigma_end, law)[0], start, rtol)
-    w1 = settle(toy, table, lambda law: _distances(toy, sigma_end, law)[1], start, rtol)
+    tv, w1 = settle_all(toy, table, partial(_distances, toy, sigma_end), start, rtol)
     return {"tv": tv.value, "tv_error": tv.error, "w1": w1.value, "w1_error": w1.error}
 
 
@@ -167,6 +166,8 @@ def data_cuts(toy: Mixture, sigma: float) -> Array:
 def _kl(toy: Mixture, sigma_end: float, law: Law) -> float:
     """KL(data || law) over the data's range."""
     cuts = _covered_cuts(toy, sigma_end, law)
+    if law.holes(float(cuts[0]), float(cuts[-1])):
+        return float("inf")
 
     def f(y: Array) -> Array:
         log_p = toy.log_density(y, sigma_end)
@@ -219,7 +220,7 @@ def _absolute_integral(values: Array, half: Array) -> float:
     return float(smooth + 2.0 * fine @ half[crossing])
 
 
-def _exact_bins(toy: Mixture, table: Table, start: str, rtol: float) -> Divergence:
+def _exact_bins(toy: Mixture, table: Solver, start: str, rtol: float) -> Divergence:
     """KL of the points' weights from the bins' probabilities."""
     weights = distinct_points(toy)[1]
     if weights.size == 1:

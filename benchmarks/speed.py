@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from benchmarks import metrics
 from theory.schedules import log_snr_sigmas
-from theory.solvers import SolverTable, stochastic_ddim_table
+from theory.solvers import stochastic_ddim_table
+from theory.tables import SolverTable
 from toys import kernels, sampling, zoo
 from toys.kernels import Array
 from toys.mixture import Mixture

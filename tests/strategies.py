@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import strategies as st
 
-from theory.solvers import SolverTable
+from theory.tables import SolverTable
 from toys.mixture import Mixture
 
 seeds = st.integers(0, 2**32 - 1)

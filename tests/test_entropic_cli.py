@@ -11,9 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import entropic
+from benchmarks.commands import equal_steps, resampled
 from theory.files import read_profile, read_schedule
 from theory.gaussian import gaussian_mmse, gaussian_rescaled_entropy
 from theory.schedules import edm_sigmas
+from theory.solvers import SOLVERS
 
 
 def run(*args: str) -> Result:
@@ -90,6 +92,19 @@ BAD = [
     ((*KL, "--steps", "2", "--eta", "1.5"), "eta must be in [0, 1], got 1.5"),
     ((*KL, "--steps", "2", "--eta", "nan"), "eta must be"),
     ((*KL, "--steps", "2", "--solver", "ddim", "--eta", "1"), "eta"),
+    ((*KL, "--steps", "2", "--option", "eta"), "option must be NAME=VALUE, got 'eta'"),
+    ((*KL, "--steps", "2", "--option", "eta=high"), "eta must be numbers, got 'high'"),
+    ((*KL, "--steps", "2", "--option", "eat=1"), "which takes eta, got 1"),
+    (
+        (*KL, "--steps", "2", "--solver", "all", "--option", "varriant=bh1"),
+        "did you mean 'variant'?",
+    ),
+    ((*KL, "--steps", "2", "--solver", "evodiff", "--option", "channels=2"), "channels must"),
+    ((*KL, "--steps", "4", "--solver", "sde_dpmpp_2m"), "use Monte Carlo"),
+    (
+        (*KL, "--steps", "2", "--solver", "heun", "--option", "correct_last=1"),
+        "correct_last must be true or false, got 1",
+    ),
     ((*KL, "--steps", "2", "--paths", "0"), "paths must be a whole number at least 1, got 0"),
     ((*KL, "--steps", "2", "--paths", "9", "--exact"), "--exact must not stand with --paths"),
     ((*KL, "--steps", "2", "--seed", "1"), "--seed must come with --paths, got it alone"),
@@ -238,8 +253,61 @@ def test_kl_by_monte_carlo_reports_a_standard_error_only_from_repeats() -> None:
 def test_kl_of_all_solvers_at_a_schedule_file(files: dict[str, str]) -> None:
     rows = printed("kl", "--toy", "{toy}".format(**files), "--schedule", files["good_schedule"],
                    "--solver", "all")  # fmt: skip
-    assert [r["solver"] for r in rows] == ["ddim", "stochastic_ddim"]
-    assert all(r["sigmas"] == [80, 1, 0.01] for r in rows)
+    assert [r["solver"] for r in rows] == list(SOLVERS)
+    # The same number of calls, so fewer steps for some; two steps of re_multi are three calls.
+    assert {r["nfe"] for r in rows if "re_multi" not in r["solver"]} == {2}
+    assert {r["nfe"] for r in rows if "re_multi" in r["solver"]} == {1}
+    assert rows[0]["sigmas"] == [80, 1, 0.01]
+    heun = next(r for r in rows if r["solver"] == "heun")
+    assert (heun["n_steps"], heun["sigmas"]) == (1, [80, 0.01])
+    without = {r["solver"]: r["reason"] for r in rows if r["kl_data_model"] is None}
+    assert set(without) <= {"evodiff"}
+
+
+def test_kl_of_all_solvers_reads_as_a_table() -> None:
+    result = run("kl", "--toy", "gaussian", "--schedule", "edm", "--steps", "4", "--solver", "all",
+                 "--option", "special_last=false", "--option", "s_noise=1")  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert lines[0] == "gaussian, edm, edm, 4 calls, terminal stop, start noise"
+    assert {line.split()[0] for line in lines[2:]} == set(SOLVERS)
+    values = [float(line.split()[3]) for line in lines[2:] if line.split()[3] != "-"]
+    assert values == sorted(values)
+    assert len(values) >= len(SOLVERS) - 1
+
+
+def test_options_reach_the_solver() -> None:
+    plain = printed(*KL, "--steps", "4", "--solver", "re_single")
+    other = printed(*KL, "--steps", "4", "--solver", "re_single", "--option", "mix=0.9",
+                    "--option", "form=data")  # fmt: skip
+    assert other["options"] == "mix=0.9 form=data"
+    assert other["kl_data_model"] != pytest.approx(plain["kl_data_model"], rel=1e-3)
+
+
+def test_one_call_is_too_few_for_some() -> None:
+    rows = printed(*KL, "--steps", "1", "--solver", "all")
+    reasons = {r["solver"]: r["reason"] for r in rows if r["nfe"] is None}
+    assert set(reasons) >= {"heun", "fd_2"}
+    assert reasons["heun"] == "a step takes more than 1 denoiser calls"
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_resampled_lists_keep_their_ends_and_shape(zero: bool) -> None:
+    sigmas = np.append(edm_sigmas(8, 80.0, 0.002), [0.0] if zero else [])
+    for n in range(1 + zero, 9):
+        new = resampled(sigmas, n)
+        assert new.size == n + 1
+        assert np.all(np.diff(new) < 0)
+        assert (new[0], new[-1], new[-1 - zero]) == (80.0, sigmas[-1], sigmas[-1 - zero])
+    assert resampled(sigmas, sigmas.size - 1) is sigmas
+    half = resampled(sigmas, 4 + zero)
+    np.testing.assert_allclose(half[: half.size - zero], sigmas[: sigmas.size - zero : 2])
+
+
+def test_equal_steps_is_the_most_that_fits() -> None:
+    assert equal_steps(lambda n: 2 * n, 7) == 3
+    assert equal_steps(lambda n: 2 * n - 1, 7) == 4
+    assert equal_steps(lambda n: n + 1, 7) == 6
+    assert equal_steps(lambda n: 2 * n, 1) == 0
 
 
 def test_kl_in_two_dimensions_by_monte_carlo() -> None:

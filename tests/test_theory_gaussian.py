@@ -11,7 +11,8 @@ from scipy.integrate import quad
 
 from theory import gaussian
 from theory.schedules import arctan_sigmas, log_snr_sigmas
-from theory.solvers import SolverTable, ddim_table, stochastic_ddim_table
+from theory.solvers import ddim_table, stochastic_ddim_table
+from theory.tables import SolverTable
 
 SIGMAS = np.geomspace(1e-8, 1e8, 17)
 Array = np.ndarray

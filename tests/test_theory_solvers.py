@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.solvers import SOLVERS, SolverTable, ddim_table, make_table, stochastic_ddim_table
+from theory.solvers import SOLVERS, ddim_table, make_table, stochastic_ddim_table
+from theory.tables import SolverTable
 
 LEVELS = [80.0, 79.999999, 7.0, 1e-3, 1e-8]
 
@@ -77,22 +78,6 @@ def test_eta_zero_is_ddim() -> None:
     assert not still.noise.any()
 
 
-@pytest.mark.parametrize("name", list(SOLVERS))
-def test_the_row_that_reaches_zero_returns_the_denoised_value(name: str) -> None:
-    for sigmas in ([5.0, 1.0, 0.0], [1e-8, 0.0], [1e8, 0.0]):
-        table = make_table(name, sigmas)
-        assert (table.keep[-1, 0], table.weights[-1, 0], table.noise[-1]) == (0.0, 1.0, 0.0)
-
-
-@pytest.mark.parametrize("name", list(SOLVERS))
-def test_tables_declare_their_cost_and_start(name: str) -> None:
-    table = make_table(name, LEVELS)
-    assert (table.nfe, table.n_steps, table.order, table.start_std) == (4, 4, 1, 80.0)
-    np.testing.assert_array_equal(table.sigma, LEVELS[:-1])
-    assert make_table(name, LEVELS, start_std=2.5).start_std == 2.5
-    assert make_table(name, [*LEVELS, 0.0]).nfe == 5
-
-
 def test_make_table_passes_eta() -> None:
     table = make_table("stochastic_ddim", LEVELS, eta=0.5)
     np.testing.assert_array_equal(table.noise, stochastic_ddim_table(LEVELS, eta=0.5).noise)
@@ -153,12 +138,52 @@ def test_a_table_may_have_history_churn_and_two_rows_a_step() -> None:
         (lambda: stochastic_ddim_table([2, 1], eta=np.nan), "eta must be finite, got nan"),
         (
             lambda: make_table("ddim", [2, 1], eta=0.5),
-            "eta must be left out for solver 'ddim', got 0.5",
+            "eta must be left out for solver 'ddim', which takes no options, got 0.5",
+        ),
+        (
+            lambda: make_table("heun", [2, 1], eta=0.5),
+            "eta must be left out for solver 'heun', which takes correct_last, got 0.5",
         ),
         (
             lambda: make_table("dddim", [2, 1]),
-            "solver must be one of ddim, stochastic_ddim, got 'dddim'; did you mean 'ddim'?",
+            f"solver must be one of {', '.join(SOLVERS)}, got 'dddim'; did you mean 'ddim'?",
         ),
+        (
+            lambda: make_table("fd_2", [2, 1], form="nose"),
+            "form must be one of noise, data, got 'nose'; did you mean 'noise'?",
+        ),
+        (
+            lambda: make_table("re_single", [2, 1], mix="low"),
+            "mix must be one of lower, upper, minimum, got 'low'; did you mean 'lower'?",
+        ),
+        (lambda: make_table("re_single", [2, 1], mix=0), "mix must be in (0, 1], got 0"),
+        (lambda: make_table("re_single", [2, 1], mix=1.5), "mix must be in (0, 1], got 1.5"),
+        (
+            lambda: make_table("edm_stochastic", [2, 1], s_churn=-1),
+            "s_churn must be at least 0, got -1",
+        ),
+        (
+            lambda: make_table("edm_stochastic", [2, 1], s_noise=0),
+            "s_noise must be positive, got 0",
+        ),
+        (
+            lambda: make_table("unipc_2", [2, 1], variant="bh3"),
+            "variant must be one of bh2, bh1, got 'bh3'; did you mean 'bh2'?",
+        ),
+        (
+            lambda: make_table("deis_2", [2, 1], time="vpp"),
+            "process must be one of edm, vp, got 'vpp'; did you mean 'vp'?",
+        ),
+        (
+            lambda: make_table("re_multi", [2, 1], prior="print"),
+            "prior must be one of log_snr, printed, minimiser, got 'print'; "
+            "did you mean 'printed'?",
+        ),
+        (
+            lambda: make_table("evodiff", [2, 1], channels=0),
+            "channels must be a whole number at least 1, got 0",
+        ),
+        (lambda: make_table("evodiff", [2, 1], mu=np.inf), "mu must be finite, got inf"),
     ],
 )
 def test_errors_say_what_to_change(call: object, message: str) -> None:

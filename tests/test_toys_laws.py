@@ -10,7 +10,8 @@ from benchmarks import metrics
 from theory.gaussian import arctan_ddim_kl_data_model, gaussian_kl_data_model, table_variances
 from theory.noise import EDM
 from theory.schedules import arctan_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
-from theory.solvers import SolverTable, ddim_table, stochastic_ddim_table
+from theory.solvers import ddim_table, stochastic_ddim_table
+from theory.tables import SolverTable
 from toys import laws, panels, sampling, zoo
 from toys.mixture import Mixture
 from toys.quadrature import integrals

@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 BLOCK = 256  # paths a block; the working set of the 1-D kernel stays in the L1 cache
 CHUNK = 64  # components between two renormalisations of the running softmax
 GROUP = 4  # components handled together in the 1-D loops; the wrapper pads to a multiple
+MAX_SLOPE = 1e280  # slopes at unstable points outgrow float64 in long tables; q is 0 there
 LIMIT = 1e130  # states are clipped here for the responsibilities only: squares stay finite
 NO_WEIGHT = -1e300  # log weight of a padding component
 
@@ -510,6 +511,246 @@ def walk(
     x[:] = states[n_rows % (n_back + 1)]
     if trace.shape[0] > 0:
         trace[n_rows] = x
+
+
+# ---------------------------------------------------------------------------------------------
+# The state-dependent iterations of paper C (theory/reducing.py states them, toys/reducing.py
+# makes the constants of every step)
+
+RE_MULTI, RE_MULTI_2025, EVODIFF = 0, 1, 2
+SMALLEST = 1e-300  # a ratio with a denominator below this is 0
+CLIP = 2.0
+MANY_STEPS = 20  # beyond this many steps the released code has another zeta
+N_WEIGHTS = 5  # beta1, r', beta2, eta, zeta
+
+
+@kernel
+def _ratio(top: float, bottom: float) -> float:
+    """Quotient, 0 where the denominator is below SMALLEST."""
+    return float(top / bottom if bottom >= SMALLEST else 0.0)
+
+
+@kernel
+def _clipped(top: float, bottom: float) -> float:
+    """Quotient clipped to [-2, 2]."""
+    return float(min(max(_ratio(top, bottom), -CLIP), CLIP))
+
+
+@kernel
+def _sigmoid(z: float) -> float:
+    """1 / (1 + exp(-z))."""
+    e = exp_nonpositive(-abs(z))
+    return float((1.0 if z >= 0.0 else e) / (1.0 + e))
+
+
+@kernel
+def _dot(u: Array, v: Array, out: Array) -> None:
+    """Fill out (BLOCK,) with the inner products of u and v (m, BLOCK) over their rows."""
+    out[:] = 0.0
+    for j in range(u.shape[0]):
+        for i in range(BLOCK):
+            out[i] += u[j, i] * v[j, i]
+
+
+@kernel
+def _take(
+    x: Array, d0: Array, d1: Array, dt: Array, probe: Array, row: int, at: int, lane: Array
+) -> None:
+    """Fill lane (5, m, BLOCK) with rows row .. row + m - 1 of all five, the lanes from `at` on."""
+    for j in range(lane.shape[1]):
+        for i in range(BLOCK):
+            lane[0, j, i] = x[row + j, at + i]
+            lane[1, j, i] = d0[row + j, at + i]
+            lane[2, j, i] = d1[row + j, at + i]
+            lane[3, j, i] = dt[row + j, at + i]
+            lane[4, j, i] = probe[row + j, at + i]
+
+
+@kernel
+def _probe(
+    x: Array, d0: Array, d1: Array, c: Array, evodiff: bool, work: Array, w: Array, out: Array
+) -> None:
+    """Fill out with the probe of one block and channel, all (m, BLOCK); w (5, BLOCK): weights.
+
+    c are the constants of the step: rho, b h, h, then r, the time weight w, beta (evodiff), or
+    the factors of B_l, B_s and d_s and 1 / h1 (re_multi), then a.
+    """
+    m = x.shape[0]
+    rho, bh, h = c[0], c[1], c[2]
+    if evodiff:
+        top, bottom = work[0], work[1]
+        _dot(d0, d1, top)
+        _dot(d1, d1, bottom)
+        r, share, beta = c[3], c[4], c[5]
+        for i in range(BLOCK):
+            w[0, i] = (1.0 - share) * beta + share * _clipped(top[i], bottom[i])
+            w[1, i] = min(max(r * _sigmoid(0.25 * abs(w[0, i])), 0.25 * r), 1.5 * r)
+        for j in range(m):
+            for i in range(BLOCK):
+                step = 0.5 * bh / w[1, i] * (d0[j, i] - w[0, i] * d1[j, i])
+                out[j, i] = rho * x[j, i] + bh * d0[j, i] + step
+    else:
+        k = 0.5 * bh * h * c[3]
+        for j in range(m):
+            for i in range(BLOCK):
+                out[j, i] = rho * x[j, i] + bh * d0[j, i] + k * (d0[j, i] - d1[j, i])
+
+
+@kernel
+def _re_multi_step(lane: Array, c: Array, mu: float, sign: float, work: Array, w: Array) -> None:
+    """Take x, the first of lane (5, m, BLOCK), one step of re_multi, in place."""
+    x, d0, d1, dt, probe = lane[0], lane[1], lane[2], lane[3], lane[4]
+    m = x.shape[0]
+    rho, bh, h, on_l, on_s, share, inverse_h1, a = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+    top, bottom, along, norm = work[0], work[1], work[2], work[3]
+    for k in range(4):
+        work[k] = 0.0
+    for j in range(m):
+        for i in range(BLOCK):
+            before = (d0[j, i] - d1[j, i]) * inverse_h1
+            ahead = dt[j, i] - d0[j, i]
+            gap = before - ahead / h
+            top[i] += gap * before
+            bottom[i] += gap * gap
+            d = share * ahead
+            point = 2.0 / rho * probe[j, i] - a * h * (dt[j, i] + d0[j, i])
+            along[i] += d * point
+            norm[i] += d * d
+    for i in range(BLOCK):
+        w[3, i] = _sigmoid(abs(_ratio(top[i], bottom[i])))
+        w[4, i] = _sigmoid(sign * (abs(_ratio(along[i], norm[i])) / (a * h) - mu))
+    for j in range(m):
+        for i in range(BLOCK):
+            half = 0.5 * w[3, i]
+            slope = half * on_s * (dt[j, i] - d0[j, i])
+            slope += (1.0 - half) * on_l * (d0[j, i] - d1[j, i])
+            step = 0.5 * bh * h * w[4, i] * slope
+            x[j, i] = rho * x[j, i] + bh * d0[j, i] + step
+
+
+@kernel
+def _evodiff_step(lane: Array, c: Array, mu: float, many: bool, work: Array, w: Array) -> None:
+    """Take x, the first of lane (5, m, BLOCK), one step of evodiff, in place."""
+    x, d0, d1, dt, probe = lane[0], lane[1], lane[2], lane[3], lane[4]
+    m = x.shape[0]
+    rho, bh, h, r, share, beta = c[0], c[1], c[2], c[3], c[4], c[5]
+    top, bottom, along, norm = work[0], work[1], work[2], work[3]
+    _dot(dt, d0, top)
+    _dot(d0, d0, bottom)
+    for i in range(BLOCK):
+        w[2, i] = (1.0 - share) * beta + share * _clipped(top[i], bottom[i])
+        top[i], bottom[i], along[i], norm[i] = 0.0, 0.0, 0.0, 0.0
+    for j in range(m):
+        for i in range(BLOCK):
+            back = (d0[j, i] - w[0, i] * d1[j, i]) / (r * h)
+            ahead = (dt[j, i] - w[2, i] * d0[j, i]) * (r / h)
+            top[i] += (ahead + back) * (ahead - back)
+            bottom[i] += (ahead - back) * (ahead - back)
+    for i in range(BLOCK):
+        w[3, i] = 0.5 * _sigmoid(abs(0.5 * _clipped(top[i], bottom[i])))
+        top[i], bottom[i] = 0.0, 0.0
+    for j in range(m):
+        for i in range(BLOCK):
+            g1 = d0[j, i] - w[0, i] * d1[j, i]
+            g2 = dt[j, i] - w[2, i] * d0[j, i]
+            slope = r * (1.0 - w[3, i]) * g2 - w[3, i] / r * g1
+            moved = probe[j, i] - (rho * x[j, i] + bh * d0[j, i]) - 0.5 * bh / w[1, i] * slope
+            along[i] += moved * g1
+            norm[i] += g1 * g1
+            change = (d0[j, i] - d1[j, i]) / h
+            top[i] += d0[j, i] * change
+            bottom[i] += change * change
+    for i in range(BLOCK):
+        v = abs(_clipped(along[i], norm[i])) / bh - mu
+        if many:
+            v = -v * _sigmoid(_clipped(top[i], bottom[i]) * (2.0 - rho * rho))
+        w[4, i] = _sigmoid(v)
+    for j in range(m):
+        for i in range(BLOCK):
+            g1 = d0[j, i] - w[0, i] * d1[j, i]
+            g2 = dt[j, i] - w[2, i] * d0[j, i]
+            slope = r * (1.0 - w[3, i]) * g2 - w[3, i] / r * g1
+            x[j, i] = rho * x[j, i] + bh * d0[j, i] + 0.5 * bh / w[4, i] * slope
+
+
+@kernel
+def walk_reducing(
+    x: Array,
+    levels: Array,
+    constants: Array,
+    rule: int,
+    mu: float,
+    channels: int,
+    special_last: bool,
+    denoise_last: bool,
+    log_weights: Array,
+    means: Array,
+    stds: Array,
+    trace: Array,
+    used: Array,
+) -> None:
+    """Walk x (d, n) down levels (K + 1,) in place by a state-dependent iteration.
+
+    constants (K, 8) as in `_probe`; channels divides d. trace (n_steps + 1, d, n) receives the
+    states at the levels, used (K, 5, channels, n) the weights, when they have any rows.
+    """
+    d, n = x.shape
+    k_max = levels.size - 1
+    d0, d1, dt, probe = np.zeros((d, n)), np.zeros((d, n)), np.zeros((d, n)), np.zeros((d, n))
+    lane = np.empty((5, d // channels, BLOCK))
+    work, no_logs = np.empty((4, BLOCK)), np.empty(0)
+    weights = np.empty((channels, N_WEIGHTS, n))
+    if trace.shape[0] > 0:
+        trace[0] = x
+    if k_max > 0:
+        denoise(x, levels[0], log_weights, means, stds, d0, no_logs)
+    m = d // channels
+    for k in range(k_max):
+        c = constants[k]
+        rho, bh = c[0], c[1]
+        last = k == k_max - 1
+        if k == 0:
+            for j in range(d):
+                for i in range(n):
+                    x[j, i] = rho * x[j, i] + bh * d0[j, i]
+            if k_max > 1:
+                d1[:] = d0
+                denoise(x, levels[1], log_weights, means, stds, d0, no_logs)
+        elif last and special_last:
+            shrink = 1.0 - np.sqrt(levels[k] * levels[k + 1])
+            back = 1.0 - 0.5 * np.sqrt(rho if rho < 0.5 else rho - 0.5)
+            for j in range(d):
+                for i in range(n):
+                    now = rho * x[j, i] + bh * d0[j, i]
+                    x[j, i] = shrink * now + 0.5 * bh * (d0[j, i] - back * d1[j, i])
+        else:
+            for at in range(0, n, BLOCK):
+                for ch in range(channels):
+                    _take(x, d0, d1, dt, probe, ch * m, at, lane)
+                    w = weights[ch, :, at : at + BLOCK]
+                    _probe(lane[0], lane[1], lane[2], c, rule == EVODIFF, work, w, lane[4])
+                    probe[ch * m : ch * m + m, at : at + BLOCK] = lane[4]
+            denoise(probe, levels[k + 1], log_weights, means, stds, dt, no_logs)
+            for at in range(0, n, BLOCK):
+                for ch in range(channels):
+                    _take(x, d0, d1, dt, probe, ch * m, at, lane)
+                    w = weights[ch, :, at : at + BLOCK]
+                    if rule == EVODIFF:
+                        _evodiff_step(lane, c, mu, k_max > MANY_STEPS, work, w)
+                    else:
+                        _re_multi_step(lane, c, mu, 1.0 if rule == RE_MULTI else -1.0, work, w)
+                    x[ch * m : ch * m + m, at : at + BLOCK] = lane[0]
+            if used.shape[0] > 0:
+                for ch in range(channels):
+                    used[k, :, ch] = weights[ch]
+            d1, d0, dt = d0, dt, d1
+        if trace.shape[0] > 0:
+            trace[k + 1] = x
+    if denoise_last:
+        denoise(x, levels[k_max], log_weights, means, stds, d0, no_logs)
+        x[:] = d0
+        if trace.shape[0] > 0:
+            trace[k_max + 1] = x
 
 
 # ---------------------------------------------------------------------------------------------

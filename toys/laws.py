@@ -16,16 +16,20 @@ import numpy as np
 from scipy.special import logsumexp
 
 from toys import panels
+from toys.branches import Branches, Map
 from toys.densities import Components, Density, GaussianSums
-from toys.flow import Branches, Flow, stretches
+from toys.flow import Flow, stretches
 from toys.kernels import Array
 from toys.mixture import Mixture
 from toys.progress import progress
 from toys.quadrature import WEIGHTS, integrals
-from toys.sampling import Table
+from toys.reducing import Iteration
+from toys.reducing_flow import ReducingFlow
+from toys.sampling import Solver
 
 FIRST_REACH = 20.0  # deviations of the start, and of every noise, in the first domain
 MAX_PASSES = 8
+PROBED = 512  # points of the first domain at which a map is met first
 ROUNDING = 1e-12
 
 
@@ -41,13 +45,17 @@ class Law:
     """
 
     def __init__(
-        self, toy: Mixture, table: Table, start: str, resolution: float, reach: float
+        self, toy: Mixture, table: Solver, start: str, resolution: float, reach: float
     ) -> None:
         begin = _start(toy, table, start)
         density: Density = begin
         width = float(begin.stds.min())
         self.resolution, self.reach = resolution, reach
-        flows = [Flow(toy, table, stretch) for stretch in stretches(table)]
+        flows: list[Map] = []
+        if isinstance(table, Iteration):
+            flows.append(ReducingFlow(toy, table))
+        else:
+            flows += [Flow(toy, table, stretch) for stretch in stretches(table)]
         domains = panels.domains(flows, begin, toy, reach)
         self._flow = flows.pop() if flows[-1].noise == 0 else None
         rows = list(zip(flows, domains, strict=False))
@@ -77,7 +85,8 @@ class Law:
                 f"table must reach the data's range [{low:g}, {high:g}], got a map that stays in "
                 f"[{values.min():g}, {values.max():g}] however far it starts"
             )
-        fine = np.linspace(-self.reach, self.reach, int(64 * self.resolution)) / self.reach
+        core = np.linspace(-FIRST_REACH, FIRST_REACH, int(PROBED * self.resolution)) / self.reach
+        fine = np.union1d(core, np.linspace(-1.0, 1.0, int(64 * self.resolution)))
         wide = np.geomspace(1.0, max(2.0 * span / (b - a), 1.0 + 1e-9), 32)
         grid = 0.5 * (b - a) * np.concatenate([-wide[:0:-1], fine, wide[1:]])
         self._branches = Branches(
@@ -94,8 +103,12 @@ class Law:
 
     @property
     def folds(self) -> Array:
-        """Images of the turning points of the final map, where the density is singular."""
-        return np.empty(0) if self._flow is None else np.sort(self._branches.turning_values)
+        """Where the density is singular or tears: images of turning points, kinks and jumps."""
+        return np.empty(0) if self._flow is None else np.sort(self._branches.edges)
+
+    def holes(self, low: float, high: float) -> bool:
+        """Whether the final state misses a stretch of [low, high] altogether."""
+        return self._flow is not None and self._branches.holes(low, high)
 
     def log_density(self, y: Array) -> Array:
         """Log density of the final state at y (n,); -inf where it cannot go."""
@@ -139,7 +152,7 @@ class Law:
         owner, x, _ = self._branches.preimages(edges)
         out = np.full(low.shape, -np.inf)
         for k in range(low.size):
-            cuts = np.sort(x[owner % low.size == k])
+            cuts = np.sort(np.append(x[owner % low.size == k], self._branches.jumps))
             ends = np.concatenate([[-np.inf], cuts, [np.inf]])
             probes = np.concatenate(
                 [[self._branches.x[0]], 0.5 * (cuts[1:] + cuts[:-1]), [self._branches.x[-1]]]
@@ -163,7 +176,7 @@ class Settled:
 
 def settle(
     toy: Mixture,
-    table: Table,
+    table: Solver,
     functional: Callable[[Law], float],
     start: str = "noise",
     rtol: float = 1e-8,
@@ -178,31 +191,51 @@ def settle(
         ValueError: If the table has no exact law, or the value does not settle: the message
             gives the readings.
     """
+    return settle_all(toy, table, lambda law: (functional(law),), start, rtol, atol)[0]
+
+
+def settle_all(
+    toy: Mixture,
+    table: Solver,
+    functionals: Callable[[Law], tuple[float, ...]],
+    start: str = "noise",
+    rtol: float = 1e-8,
+    atol: float = 2e-12,
+) -> list[Settled]:
+    """Values of several functionals computed together, each as `settle` does it."""
     if toy.dim != 1:
         raise ValueError(f"toy must have d = 1 for an exact law, got d = {toy.dim}")
-    readings: list[float] = []
+    readings: list[tuple[float, ...]] = []
     resolution = float(np.clip(-np.log10(rtol) / 8.0, 0.6, 1.5))
     for i in range(MAX_PASSES):
         law = Law(toy, table, start, resolution * 1.25**i, FIRST_REACH * 2.0**i)
-        readings.append(functional(law))
+        readings.append(functionals(law))
         if i == 0:
             continue
-        value = readings[-1]
-        moves = np.abs(np.diff(readings))
-        if value == readings[-2] and not np.isfinite(value):
-            return Settled(value, 0.0)
-        error = 2.0 * float(moves[-1]) + ROUNDING * (1.0 + abs(value))
-        if error <= rtol * abs(value) + atol:
-            return Settled(value, error)
+        columns = list(zip(*readings, strict=True))
+        found = [_settled(column) for column in columns]
+        if all(f.error <= rtol * abs(f.value) + atol or np.isinf(f.value) for f in found):
+            return found
+        with np.errstate(invalid="ignore"):  # two infinite readings
+            moves = max((np.abs(np.diff(c)) for c in columns), key=lambda m: float(m[-1]))
         if moves.size > 3 and moves[-1] > 0.5 * moves[-3]:
             break  # more of the same would not settle it
-    shown = ", ".join(f"{r:.13g} at reach {FIRST_REACH * 2.0**i:g}" for i, r in enumerate(readings))
+    worst = max(columns, key=lambda column: _settled(column).error)
+    shown = ", ".join(f"{r:.13g} at reach {FIRST_REACH * 2.0**i:g}" for i, r in enumerate(worst))
     raise ValueError(
         f"the exact law must settle to {rtol:g} relative, got {shown}; use Monte Carlo (paths)"
     )
 
 
-def _start(toy: Mixture, table: Table, start: str) -> Components:
+def _settled(readings: tuple[float, ...]) -> Settled:
+    """The last reading and its error; infinite readings must repeat."""
+    value = readings[-1]
+    if np.isinf(value):
+        return Settled(value, 0.0) if value == readings[-2] else Settled(0.0, np.inf)
+    return Settled(value, 2.0 * abs(value - readings[-2]) + ROUNDING * (1.0 + abs(value)))
+
+
+def _start(toy: Mixture, table: Solver, start: str) -> Components:
     """Start density."""
     if start == "noise":
         return Components(np.zeros(1), np.zeros(1), np.array([float(table.start_std)]))

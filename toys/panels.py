@@ -3,8 +3,8 @@
 import numpy as np
 
 from toys import kernels
+from toys.branches import Map
 from toys.densities import Components
-from toys.flow import Flow
 from toys.kernels import Array
 from toys.mixture import Mixture
 from toys.quadrature import NODES, WEIGHTS
@@ -17,7 +17,7 @@ MAX_NODES = 4_000_000
 
 
 def domains(
-    flows: list[Flow], start: Components, toy: Mixture, reach: float
+    flows: list[Map], start: Components, toy: Mixture, reach: float
 ) -> list[tuple[float, float]]:
     """Where the states in front of every stretch can be, and behind the last one if it is noisy.
 
@@ -71,7 +71,7 @@ def _preimage(grid: Array, value: Array, image: tuple[float, float]) -> tuple[fl
 
 
 def panels(
-    flow: Flow, low: float, high: float, width: float, resolution: float
+    flow: Map, low: float, high: float, width: float, resolution: float
 ) -> tuple[Array, Array, Array]:
     """Nodes x (P, LANES), half widths (P,) and F at the nodes, of panels fit for one row."""
     widths = PANEL_WIDTHS / resolution

@@ -15,7 +15,9 @@ import numpy as np
 from toys import kernels
 from toys.kernels import Array
 from toys.mixture import SIGMA_RANGE, Mixture, check_seed, normals
+from toys.reducing import Iteration, walk
 
+FURTHEST = 1e13  # states beyond are a solver's that diverges
 BATCH_NUMBERS = 2**18  # numbers a batch may keep per stored column of history: 2 MiB
 
 
@@ -47,6 +49,9 @@ class Table(Protocol):
         """Standard deviation of the Gaussian start."""
 
 
+Solver = Table | Iteration
+
+
 def columns(table: Table) -> tuple[Array, Array, Array, Array]:
     """sigma, keep, weights and noise, contiguous, the narrower of keep and weights padded by 0."""
     sigma, noise = (np.ascontiguousarray(c, dtype=np.float64) for c in (table.sigma, table.noise))
@@ -56,13 +61,22 @@ def columns(table: Table) -> tuple[Array, Array, Array, Array]:
             f"keep and weights must have shape ({sigma.size}, H), "
             f"got {keep.shape} and {weights.shape}"
         )
+    _check_range(sigma)
+    wide = max(keep.shape[1], weights.shape[1])
+    keep, weights = (np.pad(c, ((0, 0), (0, wide - c.shape[1]))) for c in (keep, weights))
+    return sigma, np.ascontiguousarray(keep), np.ascontiguousarray(weights), noise
+
+
+def _check_range(sigma: Array) -> None:
     low, high = SIGMA_RANGE
     bad = ~((sigma >= low) & (sigma <= high))
     if bad.any():
         raise ValueError(f"sigma must lie in [{low:g}, {high:g}], got {sigma[bad][0]:g}")
-    wide = max(keep.shape[1], weights.shape[1])
-    keep, weights = (np.pad(c, ((0, 0), (0, wide - c.shape[1]))) for c in (keep, weights))
-    return sigma, np.ascontiguousarray(keep), np.ascontiguousarray(weights), noise
+
+
+def _history(table: Solver) -> int:
+    """Arrays of the states' size that a walk keeps."""
+    return 4 if isinstance(table, Iteration) else columns(table)[1].shape[1]
 
 
 def available_threads() -> int:
@@ -74,7 +88,7 @@ def available_threads() -> int:
 
 
 def start_states(
-    toy: Mixture, table: Table, n: int, seed: int, path: int = 0, start: str = "noise"
+    toy: Mixture, table: Solver, n: int, seed: int, path: int = 0, start: str = "noise"
 ) -> Array:
     """States at sigma[0], shape (n, d): N(0, start_std^2 I), or "data", the true law there."""
     if start == "data":
@@ -84,22 +98,22 @@ def start_states(
     return float(table.start_std) * normals(n, toy.dim, seed, path, 0)
 
 
-def walk_states(toy: Mixture, table: Table, states: Array, seed: int, path: int = 0) -> Array:
+def walk_states(toy: Mixture, table: Solver, states: Array, seed: int, path: int = 0) -> Array:
     """Final states of given starts (n, d), row i carrying the noise of path + i; one thread."""
     return _walk(toy, table, states, seed, path, trace=False)[0]
 
 
 def trace_paths(
-    toy: Mixture, table: Table, n: int, seed: int, path: int = 0, start: str = "noise"
+    toy: Mixture, table: Solver, n: int, seed: int, path: int = 0, start: str = "noise"
 ) -> Array:
-    """All states of n paths, shape (rows + 1, n, d)."""
+    """All states of n paths, shape (rows + 1, n, d); of an iteration, those at its levels."""
     states = start_states(toy, table, n, seed, path, start)
     return _walk(toy, table, states, seed, path, trace=True)[1]
 
 
 def sample_batches(
     toy: Mixture,
-    table: Table,
+    table: Solver,
     n: int,
     seed: int,
     path: int = 0,
@@ -127,7 +141,7 @@ def sample_batches(
         raise ValueError(f"path must be at least 0, got {path}")
     threads = available_threads() if threads is None else threads
     if batch is None:
-        most = BATCH_NUMBERS // (toy.dim * columns(table)[1].shape[1])
+        most = BATCH_NUMBERS // (toy.dim * _history(table))
         share = -(-n // (4 * threads))  # several batches a thread, for an even end
         batch = max(kernels.BLOCK, kernels.BLOCK * (min(most, share) // kernels.BLOCK))
     if batch < 1:
@@ -151,7 +165,7 @@ def sample_batches(
 
 def sample(
     toy: Mixture,
-    table: Table,
+    table: Solver,
     n: int,
     seed: int,
     path: int = 0,
@@ -169,17 +183,27 @@ def sample(
 
 
 def _walk(
-    toy: Mixture, table: Table, states: Array, seed: int, path: int, trace: bool
+    toy: Mixture, table: Solver, states: Array, seed: int, path: int, trace: bool
 ) -> tuple[Array, Array]:
-    """Final states (n, d) and, when asked for, all states (rows + 1, n, d)."""
+    """Final states (n, d) and, when asked for, all states, the start first."""
     check_seed(seed)
     states = np.asarray(states, dtype=np.float64)
     if states.ndim != 2 or states.shape[1] != toy.dim:
         raise ValueError(f"states must have shape (n, {toy.dim}), got {states.shape}")
-    arrays = columns(table)
     n = len(states)
     x = np.zeros((toy.dim, n + -n % kernels.BLOCK))
     x[:, :n] = states.T
-    every = np.empty((arrays[0].size + 1 if trace else 0, *x.shape))
-    kernels.walk(x, seed, path, *arrays, *toy.packed, every)
+    if isinstance(table, Iteration):
+        _check_range(table.levels)
+        every = np.empty((table.levels.size + table.denoise_last if trace else 0, *x.shape))
+        walk(toy, table, x, every)
+    else:
+        arrays = columns(table)
+        every = np.empty((arrays[0].size + 1 if trace else 0, *x.shape))
+        kernels.walk(x, seed, path, *arrays, *toy.packed, every)
+    lost = int(np.sum(~(np.abs(x[:, :n]) < FURTHEST).all(axis=0)))
+    if lost:
+        raise ValueError(
+            f"paths must end within {FURTHEST:g}, got {lost} of {n} beyond; the solver diverges"
+        )
     return np.ascontiguousarray(x[:, :n].T), np.swapaxes(every[:, :, :n], 1, 2)

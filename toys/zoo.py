@@ -11,11 +11,11 @@ CIRCLE_WEIGHTS = (0.22, 0.18, 0.15, 0.12, 0.10, 0.09, 0.08, 0.06)
 GRID_WEIGHTS = (0.20, 0.05, 0.15, 0.10, 0.18, 0.07, 0.15, 0.10)
 
 
-def _fifteen(std: float) -> Mixture:
-    """15 equal components of one std on random means, mean 0 and total variance 1."""
-    means = np.sort(np.random.default_rng(0).normal(size=15))
+def _random(std: float, count: int = 15) -> Mixture:
+    """Equal components of one std on random means, mean 0 and total variance 1."""
+    means = np.sort(np.random.default_rng(0).normal(size=count))
     means = (means - means.mean()) / means.std()
-    return Mixture(np.ones(15), means * np.sqrt(1.0 - std**2), std)
+    return Mixture(np.ones(count), means * np.sqrt(1.0 - std**2), std)
 
 
 def _circle8() -> Mixture:
@@ -32,9 +32,10 @@ def _grid8() -> Mixture:
 
 ZOO: dict[str, tuple[str, Callable[[], Mixture]]] = {
     "two_points": ("points at -1 and 1", lambda: Mixture([1, 1], [-1, 1], 0)),
-    "points15": ("15 random points, mean 0, std 1 (paper A)", lambda: _fifteen(0.0)),
-    "gaussians15_narrow": ("the same means, std 0.02 (paper A)", lambda: _fifteen(0.02)),
-    "gaussians15_overlap": ("the same means, std 0.2 (paper A)", lambda: _fifteen(0.2)),
+    "points15": ("15 random points, mean 0, std 1 (paper A)", lambda: _random(0.0)),
+    "gaussians15_narrow": ("the same means, std 0.02 (paper A)", lambda: _random(0.02)),
+    "gaussians15_overlap": ("the same means, std 0.2 (paper A)", lambda: _random(0.2)),
+    "gaussians5": ("5 random means, std 0.3 (orders)", lambda: _random(0.3, 5)),
     "circle8": ("8 Gaussians on a circle, 2-D (paper B)", _circle8),
     "grid8": ("8 Gaussians on a lattice, 2-D (paper B)", _grid8),
     "gaussian": ("N(0, 1)", lambda: Mixture([1], [0], 1)),

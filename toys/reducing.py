@@ -1,0 +1,124 @@
+"""The state-dependent iterations of paper C on a mixture; theory/reducing.py says what they do."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from toys import kernels
+from toys.kernels import Array
+from toys.mixture import Mixture
+
+RULES = {
+    "re_multi": kernels.RE_MULTI,
+    "re_multi_2025": kernels.RE_MULTI_2025,
+    "evodiff": kernels.EVODIFF,
+}
+WEIGHTS = {"re_multi": (3, 4), "re_multi_2025": (3, 4), "evodiff": (0, 1, 2, 3, 4)}
+WEIGHT_NAMES = ("beta1", "r_probe", "beta2", "eta", "zeta")
+
+
+@runtime_checkable
+class Iteration(Protocol):
+    """What a state-dependent iteration offers here; `theory.reducing.ReducingIteration` is one."""
+
+    @property
+    def levels(self) -> Array:
+        """Positive levels, falling, shape (K + 1,)."""
+
+    @property
+    def sigma(self) -> Array:
+        """Levels of the denoiser calls, shape (nfe,)."""
+
+    @property
+    def denoise_last(self) -> bool:
+        """Whether one more call gives the result."""
+
+    @property
+    def rule(self) -> str:
+        """One of RULES."""
+
+    @property
+    def start_std(self) -> float:
+        """Standard deviation of the Gaussian start."""
+
+    @property
+    def mu(self) -> float:
+        """Shift of the sigmoid."""
+
+    @property
+    def channels(self) -> int:
+        """Groups of coordinates with inner products of their own."""
+
+    @property
+    def prior(self) -> str:
+        """Weights of re_multi's interpolations: "log_snr", "printed" or "minimiser"."""
+
+    @property
+    def special_last(self) -> bool:
+        """Whether the last step of evodiff is the released code's."""
+
+
+def constants(toy: Mixture, iteration: Iteration) -> Array:
+    """Constants of every step, shape (K, 8): rho, b h, h, four of the rule's own, and a.
+
+    evodiff: r, w, beta, 0. re_multi: B_l / (D0 - D1), B_s / (D_t - D0), d / (D_t - D0), 1 / h1.
+    """
+    if toy.dim % iteration.channels:
+        raise ValueError(f"channels must divide d = {toy.dim}, got {iteration.channels}")
+    levels = np.asarray(iteration.levels, dtype=np.float64)
+    a, b = levels[:-1], levels[1:]
+    out = np.zeros((a.size, 8))
+    h = (a - b) / (a * b)
+    out[:, 0], out[:, 1], out[:, 2], out[:, 7] = b / a, (a - b) / a, h, a
+    if a.size < 2:
+        return out
+    before, a, b = levels[:-2], levels[1:-1], levels[2:]
+    r, h = np.log(before / a) / np.log(a / b), h[1:]
+    if iteration.rule == "evodiff":
+        tau = (b + levels[-1]) / (levels[0] + levels[-1])
+        out[1:, 3], out[1:, 4] = r, 0.5 * (1.0 - tau**2)
+        out[1:, 5] = np.sqrt(b / a / (a / before))
+        return out
+    h1 = (before - a) / (before * a)
+    if iteration.prior == "log_snr":
+        out[1:, 3], out[1:, 4], out[1:, 5] = 1.0 / (r * h), 1.0 / h, 1.0
+    else:
+        on_s, on_l = b**2 / (a**2 + b**2), a**2 / (a**2 + before**2)
+        if iteration.prior == "minimiser":
+            on_s, on_l = 1.0 - on_s, 1.0 - on_l
+        out[1:, 3], out[1:, 4], out[1:, 5] = (1.0 - on_l) / h1, on_s / h, on_s
+    out[1:, 6] = 1.0 / h1
+    return out
+
+
+def walk(
+    toy: Mixture, iteration: Iteration, x: Array, trace: Array, used: Array | None = None
+) -> None:
+    """Walk x (d, n), n in full blocks, in place; see `kernels.walk_reducing`."""
+    kernels.walk_reducing(
+        x,
+        np.ascontiguousarray(iteration.levels, dtype=np.float64),
+        constants(toy, iteration),
+        RULES[iteration.rule],
+        float(iteration.mu),
+        iteration.channels,
+        iteration.special_last,
+        iteration.denoise_last,
+        *toy.packed,
+        trace,
+        np.empty((0, kernels.N_WEIGHTS, iteration.channels, x.shape[1])) if used is None else used,
+    )
+
+
+def weights_used(toy: Mixture, iteration: Iteration, states: Array) -> dict[str, Array]:
+    """Weights on the paths from given starts (n, d), by name, each (K, n, channels).
+
+    eta and zeta, and for evodiff beta1, r_probe (r') and beta2. Steps that use none, the first
+    and evodiff's special last, have NaN.
+    """
+    n, k = len(states), iteration.levels.size - 1
+    x = np.zeros((toy.dim, n + -n % kernels.BLOCK))
+    x[:, :n] = states.T
+    used = np.full((k, kernels.N_WEIGHTS, iteration.channels, x.shape[1]), np.nan)
+    walk(toy, iteration, x, np.empty((0, *x.shape)), used)
+    return {WEIGHT_NAMES[i]: np.swapaxes(used[:, i, :, :n], 1, 2) for i in WEIGHTS[iteration.rule]}
