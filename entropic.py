@@ -182,6 +182,21 @@ def schedule(format_: str, json_: bool, out: str | None, **options: Any) -> None
 
 
 @main.command()
+@click.option("--solver", required=True, help="Name.")
+@click.option("--toy", help="Name or mixture file; five Gaussians, N(0, 1) for SDE solvers.")
+@click.option("--sigma-max", type=float, default=80.0, show_default=True, help="Highest level.")
+@click.option("--sigma-min", type=float, default=0.002, show_default=True, help="Lowest level.")
+@solver_option
+@as_json
+def order(json_: bool, **options: Any) -> None:
+    """Fit a solver's order of convergence: strong without noise, weak with it."""
+    from benchmarks import commands
+
+    row = commands.order(**options)
+    click.echo(json.dumps(row, allow_nan=False) if json_ else commands.order_text(row))
+
+
+@main.command()
 @as_json
 def speed(json_: bool) -> None:
     """Time the kernels and the exact law, as ratios in one run."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import metrics
+from benchmarks import metrics, orders
 from benchmarks.experiments import Divergences, Option, load_toy, needs_profile
 from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import looks_like_path, toy_spec
@@ -252,6 +252,34 @@ def _kl_lines(rows: list[dict[str, Any]]) -> list[str]:
             + (f"  {row['reason']}" if row["kl_data_model"] is None else "")
         )
     return lines
+
+
+def order(
+    solver: str, toy: str | None, sigma_max: float, sigma_min: float, option: Sequence[str]
+) -> dict[str, Any]:
+    """The row of `entropic order`."""
+    one_of("solver", solver, SOLVERS)
+    spec = None if toy is None else toy_spec(toy)
+    row = orders.order(solver, spec, sigma_max, sigma_min, parse_options(option))
+    return row | {"toy": toy or row["toy"]}
+
+
+def order_text(row: dict[str, Any]) -> str:
+    """The row of `order` for people."""
+    options = "".join(f", {key} {value}" for key, value in row["options"].items())
+    lines = [
+        f"{row['solver']}{options}: {row['kind']} order {row['order']:.3f} "
+        f"+- {row['stderr']:.3f}, declared {row['declared']}",
+        f"  on {row['toy']}, log-SNR grid from {row['sigma_max']:g} to {row['sigma_min']:g}, at "
+        + ", ".join(
+            f"{n} steps {e:.3g}" for n, e in zip(row["n_steps"], row["errors"], strict=True)
+        ),
+    ]
+    low = row["from_sigma_max_2"]
+    if low is not None:
+        shown = low.get("reason") or f"order {low['order']:.3f} +- {low['stderr']:.3f}"
+        lines.append(f"  from sigma_max 2, where a first-order start-up row shows: {shown}")
+    return "\n".join(lines)
 
 
 def toys() -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.experiments import Option, load_toy
 from theory.gaussian import table_variances
+from theory.levels import Span
 from theory.reducing import ReducingIteration
 from theory.schedules import log_snr_sigmas
 from theory.solvers import Solver, make_table
@@ -31,7 +32,7 @@ WINDOW = (1e-10, 1e-2)  # errors that count
 AGREE = 0.05  # two successive local slopes differ by less
 LOW_SIGMA_MAX = 2.0  # from here a first-order start-up row shows
 
-# Options without which a solver's error stops falling, whatever its order.
+# Options without which a solver's error stops falling, and its fitted order is 0.
 CONSISTENT: dict[str, dict[str, Option]] = {
     "edm_stochastic": {"s_noise": 1.0},  # any other noise has another limit than the data
     "evodiff": {"special_last": False},  # the special last step shrinks the state for good
@@ -69,6 +70,7 @@ def order(
             that differ by less than 0.05.
     """
     chosen: dict[str, Any] = CONSISTENT.get(solver, {}) | dict(options or {})
+    Span(FEWEST, sigma_max, sigma_min)
     table = make_table(solver, [sigma_max, sigma_min], **chosen)
     weak = has_noise(solver, chosen)
     toy = toy or OWN_TOY.get(solver, WEAK_TOY if weak else STRONG_TOY)

@@ -92,6 +92,11 @@ BAD = [
     ((*KL, "--steps", "2", "--eta", "1.5"), "eta must be in [0, 1], got 1.5"),
     ((*KL, "--steps", "2", "--eta", "nan"), "eta must be"),
     ((*KL, "--steps", "2", "--solver", "ddim", "--eta", "1"), "eta"),
+    (("order", "--solver", "heunn"), "did you mean 'heun'?"),
+    (("order", "--solver", "heun", "--sigma-max", "-1"), "sigma_max must be positive, got -1"),
+    (("order", "--solver", "heun", "--toy", "{missing}"), "No such file"),
+    (("order", "--solver", "evodiff", "--toy", "gaussians5"), "paths must end within 1e+13"),
+    (("order", "--solver", "stochastic_ddim", "--toy", "circle8"), "toy must have d = 1"),
     ((*KL, "--steps", "2", "--option", "eta"), "option must be NAME=VALUE, got 'eta'"),
     ((*KL, "--steps", "2", "--option", "eta=high"), "eta must be numbers, got 'high'"),
     ((*KL, "--steps", "2", "--option", "eat=1"), "which takes eta, got 1"),
@@ -301,6 +306,17 @@ def test_resampled_lists_keep_their_ends_and_shape(zero: bool) -> None:
     assert resampled(sigmas, sigmas.size - 1) is sigmas
     half = resampled(sigmas, 4 + zero)
     np.testing.assert_allclose(half[: half.size - zero], sigmas[: sigmas.size - zero : 2])
+
+
+def test_order_prints_its_window() -> None:
+    row = printed("order", "--solver", "dpmpp_3m", "--option", "corrected=true")
+    assert (row["declared"], row["kind"], row["toy"]) == (3, "strong", "gaussians5")
+    assert abs(row["order"] - 3) < 0.15
+    assert len(row["n_steps"]) == len(row["errors"]) == 3
+    shown = run("order", "--solver", "stochastic_ddim").stdout
+    assert "stochastic_ddim: weak order 0.99" in shown
+    assert "on gaussian, log-SNR grid from 80 to 0.002" in shown
+    assert "from sigma_max 2" in shown
 
 
 def test_equal_steps_is_the_most_that_fits() -> None:
