@@ -15,7 +15,7 @@ test: .venv/test
 test-all: .venv/all
 	$(BIN)/python -m pytest -q
 
-KERNEL_TESTS := tests/test_toys_kernels.py tests/test_toys_sampling.py
+KERNEL_TESTS := tests/test_toys_kernels.py tests/test_toys_sampling.py tests/test_toys_reducing.py
 
 # Kernels with bounds checks, which numba makes only while compiling: hence the empty cache.
 bounds: .venv/test

@@ -73,6 +73,18 @@ def test_weights_used_are_the_oracles(name: str, options: dict, channels: int) -
             np.testing.assert_allclose(used[key][k], value, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["re_multi", "evodiff"])
+def test_the_compiled_loop_is_the_plain_loop(name: str) -> None:
+    """A few paths in two channels; also run with the compiler off."""
+    toy = Mixture([1, 2], [[0, 1], [1, -1]], 0.3)
+    sigmas = np.array([20.0, 5.0, 1.0, 0.3, 0.1])
+    x = np.linspace(-20, 20, 12).reshape(6, 2)
+    walk = Walk(lambda y, s: oracles.denoise(y, s, toy.weights, toy.means, toy.stds), x)
+    want = ORACLES[name](walk, sigmas, channels=2)
+    found = sampling.walk_states(toy, make_table(name, sigmas, channels=2), x, 0)
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-12)
+
+
 def test_channels_must_divide_the_dimension() -> None:
     toy, iteration = zoo.toy("circle8"), make_table("evodiff", [2.0, 1.0, 0.5], channels=3)
     with pytest.raises(ValueError, match="channels must divide d = 2, got 3"):

@@ -537,140 +537,187 @@ def _clipped(top: float, bottom: float) -> float:
 
 
 @kernel
-def _sigmoid(z: float) -> float:
-    """1 / (1 + exp(-z))."""
-    e = exp_nonpositive(-abs(z))
-    return float((1.0 if z >= 0.0 else e) / (1.0 + e))
-
-
-@kernel
-def _dot(u: Array, v: Array, out: Array) -> None:
-    """Fill out (BLOCK,) with the inner products of u and v (m, BLOCK) over their rows."""
+def _dot(u: Array, v: Array, row: int, m: int, at: int, out: Array) -> None:
+    """Fill out (BLOCK,) with the inner products over rows row .. row + m - 1 of u and v (d, n)."""
     out[:] = 0.0
-    for j in range(u.shape[0]):
+    for j in range(row, row + m):
+        left, right = u[j, at : at + BLOCK], v[j, at : at + BLOCK]
         for i in range(BLOCK):
-            out[i] += u[j, i] * v[j, i]
-
-
-@kernel
-def _take(
-    x: Array, d0: Array, d1: Array, dt: Array, probe: Array, row: int, at: int, lane: Array
-) -> None:
-    """Fill lane (5, m, BLOCK) with rows row .. row + m - 1 of all five, the lanes from `at` on."""
-    for j in range(lane.shape[1]):
-        for i in range(BLOCK):
-            lane[0, j, i] = x[row + j, at + i]
-            lane[1, j, i] = d0[row + j, at + i]
-            lane[2, j, i] = d1[row + j, at + i]
-            lane[3, j, i] = dt[row + j, at + i]
-            lane[4, j, i] = probe[row + j, at + i]
+            out[i] += left[i] * right[i]
 
 
 @kernel
 def _probe(
-    x: Array, d0: Array, d1: Array, c: Array, evodiff: bool, work: Array, w: Array, out: Array
+    x: Array,
+    d0: Array,
+    d1: Array,
+    row: int,
+    m: int,
+    at: int,
+    c: Array,
+    evodiff: bool,
+    work: Array,
+    beta1: Array,
+    widen: Array,
+    out: Array,
 ) -> None:
-    """Fill out with the probe of one block and channel, all (m, BLOCK); w (5, BLOCK): weights.
+    """Fill the block and channel of out (d, n) with its probe; evodiff: beta1, 1 / r' (BLOCK,).
 
     c are the constants of the step: rho, b h, h, then r, the time weight w, beta (evodiff), or
     the factors of B_l, B_s and d_s and 1 / h1 (re_multi), then a.
     """
-    m = x.shape[0]
     rho, bh, h = c[0], c[1], c[2]
     if evodiff:
         top, bottom = work[0], work[1]
-        _dot(d0, d1, top)
-        _dot(d1, d1, bottom)
-        r, share, beta = c[3], c[4], c[5]
+        _dot(d0, d1, row, m, at, top)
+        _dot(d1, d1, row, m, at, bottom)
+        inverse_r, share, rest = 1.0 / c[3], c[4], (1.0 - c[4]) * c[5]
         for i in range(BLOCK):
-            w[0, i] = (1.0 - share) * beta + share * _clipped(top[i], bottom[i])
-            w[1, i] = min(max(r * _sigmoid(0.25 * abs(w[0, i])), 0.25 * r), 1.5 * r)
-        for j in range(m):
+            beta1[i] = rest + share * _clipped(top[i], bottom[i])
+            # r' = r sigmoid(|beta1| / 4) lies in [r / 2, r): the clip to [r / 4, 3 r / 2] is idle.
+            widen[i] = inverse_r * (1.0 + exp_nonpositive(-0.25 * abs(beta1[i])))
+        for j in range(row, row + m):
+            xs, new = x[j, at : at + BLOCK], d0[j, at : at + BLOCK]
+            old, res = d1[j, at : at + BLOCK], out[j, at : at + BLOCK]
             for i in range(BLOCK):
-                step = 0.5 * bh / w[1, i] * (d0[j, i] - w[0, i] * d1[j, i])
-                out[j, i] = rho * x[j, i] + bh * d0[j, i] + step
+                step = 0.5 * bh * widen[i] * (new[i] - beta1[i] * old[i])
+                res[i] = rho * xs[i] + bh * new[i] + step
     else:
         k = 0.5 * bh * h * c[3]
-        for j in range(m):
+        for j in range(row, row + m):
+            xs, new = x[j, at : at + BLOCK], d0[j, at : at + BLOCK]
+            old, res = d1[j, at : at + BLOCK], out[j, at : at + BLOCK]
             for i in range(BLOCK):
-                out[j, i] = rho * x[j, i] + bh * d0[j, i] + k * (d0[j, i] - d1[j, i])
+                res[i] = rho * xs[i] + bh * new[i] + k * (new[i] - old[i])
 
 
 @kernel
-def _re_multi_step(lane: Array, c: Array, mu: float, sign: float, work: Array, w: Array) -> None:
-    """Take x, the first of lane (5, m, BLOCK), one step of re_multi, in place."""
-    x, d0, d1, dt, probe = lane[0], lane[1], lane[2], lane[3], lane[4]
-    m = x.shape[0]
+def _re_multi_step(
+    x: Array,
+    d0: Array,
+    d1: Array,
+    dt: Array,
+    probe: Array,
+    row: int,
+    m: int,
+    at: int,
+    c: Array,
+    mu: float,
+    sign: float,
+    work: Array,
+    eta: Array,
+    zeta: Array,
+) -> None:
+    """Take one block and channel of x (d, n) one step of re_multi, in place."""
     rho, bh, h, on_l, on_s, share, inverse_h1, a = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+    inverse_h, ah, twice, inverse_ah = 1.0 / h, a * h, 2.0 / rho, 1.0 / (a * h)
     top, bottom, along, norm = work[0], work[1], work[2], work[3]
-    for k in range(4):
-        work[k] = 0.0
-    for j in range(m):
+    for i in range(BLOCK):
+        top[i], bottom[i], along[i], norm[i] = 0.0, 0.0, 0.0, 0.0
+    for j in range(row, row + m):
+        new, old = d0[j, at : at + BLOCK], d1[j, at : at + BLOCK]
+        far, place = dt[j, at : at + BLOCK], probe[j, at : at + BLOCK]
         for i in range(BLOCK):
-            before = (d0[j, i] - d1[j, i]) * inverse_h1
-            ahead = dt[j, i] - d0[j, i]
-            gap = before - ahead / h
+            before = (new[i] - old[i]) * inverse_h1
+            ahead = far[i] - new[i]
+            gap = before - ahead * inverse_h
+            d = share * ahead
             top[i] += gap * before
             bottom[i] += gap * gap
-            d = share * ahead
-            point = 2.0 / rho * probe[j, i] - a * h * (dt[j, i] + d0[j, i])
-            along[i] += d * point
+            along[i] += d * (twice * place[i] - ah * (far[i] + new[i]))
             norm[i] += d * d
     for i in range(BLOCK):
-        w[3, i] = _sigmoid(abs(_ratio(top[i], bottom[i])))
-        w[4, i] = _sigmoid(sign * (abs(_ratio(along[i], norm[i])) / (a * h) - mu))
-    for j in range(m):
+        eta[i] = 1.0 / (1.0 + exp_nonpositive(-abs(_ratio(top[i], bottom[i]))))
+        v = sign * (abs(_ratio(along[i], norm[i])) * inverse_ah - mu)
+        e = exp_nonpositive(-abs(v))
+        zeta[i] = (1.0 if v >= 0.0 else e) / (1.0 + e)
+    scale = 0.5 * bh * h
+    for j in range(row, row + m):
+        xs, new = x[j, at : at + BLOCK], d0[j, at : at + BLOCK]
+        old, far = d1[j, at : at + BLOCK], dt[j, at : at + BLOCK]
         for i in range(BLOCK):
-            half = 0.5 * w[3, i]
-            slope = half * on_s * (dt[j, i] - d0[j, i])
-            slope += (1.0 - half) * on_l * (d0[j, i] - d1[j, i])
-            step = 0.5 * bh * h * w[4, i] * slope
-            x[j, i] = rho * x[j, i] + bh * d0[j, i] + step
+            half = 0.5 * eta[i]
+            slope = half * on_s * (far[i] - new[i]) + (1.0 - half) * on_l * (new[i] - old[i])
+            xs[i] = rho * xs[i] + bh * new[i] + scale * zeta[i] * slope
 
 
 @kernel
-def _evodiff_step(lane: Array, c: Array, mu: float, many: bool, work: Array, w: Array) -> None:
-    """Take x, the first of lane (5, m, BLOCK), one step of evodiff, in place."""
-    x, d0, d1, dt, probe = lane[0], lane[1], lane[2], lane[3], lane[4]
-    m = x.shape[0]
-    rho, bh, h, r, share, beta = c[0], c[1], c[2], c[3], c[4], c[5]
+def _evodiff_step(
+    x: Array,
+    d0: Array,
+    d1: Array,
+    dt: Array,
+    probe: Array,
+    row: int,
+    m: int,
+    at: int,
+    c: Array,
+    mu: float,
+    many: bool,
+    work: Array,
+    beta1: Array,
+    widen: Array,
+    beta2: Array,
+    eta: Array,
+    inverse_zeta: Array,
+) -> None:
+    """Take one block and channel of x (d, n) one step of evodiff, in place."""
+    rho, bh, h, r, share, rest = c[0], c[1], c[2], c[3], c[4], (1.0 - c[4]) * c[5]
+    inverse_r, inverse_h, inverse_bh = 1.0 / r, 1.0 / h, 1.0 / bh
     top, bottom, along, norm = work[0], work[1], work[2], work[3]
-    _dot(dt, d0, top)
-    _dot(d0, d0, bottom)
+    _dot(dt, d0, row, m, at, top)
+    _dot(d0, d0, row, m, at, bottom)
     for i in range(BLOCK):
-        w[2, i] = (1.0 - share) * beta + share * _clipped(top[i], bottom[i])
+        beta2[i] = rest + share * _clipped(top[i], bottom[i])
         top[i], bottom[i], along[i], norm[i] = 0.0, 0.0, 0.0, 0.0
-    for j in range(m):
+    for j in range(row, row + m):
+        new, old = d0[j, at : at + BLOCK], d1[j, at : at + BLOCK]
+        far = dt[j, at : at + BLOCK]
         for i in range(BLOCK):
-            back = (d0[j, i] - w[0, i] * d1[j, i]) / (r * h)
-            ahead = (dt[j, i] - w[2, i] * d0[j, i]) * (r / h)
+            back = (new[i] - beta1[i] * old[i]) * (inverse_r * inverse_h)
+            ahead = (far[i] - beta2[i] * new[i]) * (r * inverse_h)
             top[i] += (ahead + back) * (ahead - back)
             bottom[i] += (ahead - back) * (ahead - back)
     for i in range(BLOCK):
-        w[3, i] = 0.5 * _sigmoid(abs(0.5 * _clipped(top[i], bottom[i])))
-        top[i], bottom[i] = 0.0, 0.0
-    for j in range(m):
+        e = exp_nonpositive(-0.5 * abs(_clipped(top[i], bottom[i])))
+        eta[i] = 0.5 / (1.0 + e)
+    for j in range(row, row + m):
+        xs, new = x[j, at : at + BLOCK], d0[j, at : at + BLOCK]
+        old, far = d1[j, at : at + BLOCK], dt[j, at : at + BLOCK]
+        place = probe[j, at : at + BLOCK]
         for i in range(BLOCK):
-            g1 = d0[j, i] - w[0, i] * d1[j, i]
-            g2 = dt[j, i] - w[2, i] * d0[j, i]
-            slope = r * (1.0 - w[3, i]) * g2 - w[3, i] / r * g1
-            moved = probe[j, i] - (rho * x[j, i] + bh * d0[j, i]) - 0.5 * bh / w[1, i] * slope
+            g1, g2 = new[i] - beta1[i] * old[i], far[i] - beta2[i] * new[i]
+            slope = r * (1.0 - eta[i]) * g2 - eta[i] * inverse_r * g1
+            moved = place[i] - (rho * xs[i] + bh * new[i]) - 0.5 * bh * widen[i] * slope
             along[i] += moved * g1
             norm[i] += g1 * g1
-            change = (d0[j, i] - d1[j, i]) / h
-            top[i] += d0[j, i] * change
-            bottom[i] += change * change
     for i in range(BLOCK):
-        v = abs(_clipped(along[i], norm[i])) / bh - mu
-        if many:
-            v = -v * _sigmoid(_clipped(top[i], bottom[i]) * (2.0 - rho * rho))
-        w[4, i] = _sigmoid(v)
-    for j in range(m):
+        v = abs(_clipped(along[i], norm[i])) * inverse_bh - mu
+        along[i] = v
+    if many:
         for i in range(BLOCK):
-            g1 = d0[j, i] - w[0, i] * d1[j, i]
-            g2 = dt[j, i] - w[2, i] * d0[j, i]
-            slope = r * (1.0 - w[3, i]) * g2 - w[3, i] / r * g1
-            x[j, i] = rho * x[j, i] + bh * d0[j, i] + 0.5 * bh / w[4, i] * slope
+            top[i], bottom[i] = 0.0, 0.0
+        for j in range(row, row + m):
+            new, old = d0[j, at : at + BLOCK], d1[j, at : at + BLOCK]
+            for i in range(BLOCK):
+                change = (new[i] - old[i]) * inverse_h
+                top[i] += new[i] * change
+                bottom[i] += change * change
+        for i in range(BLOCK):
+            hot = _clipped(top[i], bottom[i]) * (2.0 - rho * rho)
+            e = exp_nonpositive(-abs(hot))
+            along[i] *= -(1.0 if hot >= 0.0 else e) / (1.0 + e)
+    for i in range(BLOCK):
+        v = along[i]
+        e = exp_nonpositive(-abs(v))
+        inverse_zeta[i] = (1.0 + e) / (1.0 if v >= 0.0 else e)
+    for j in range(row, row + m):
+        xs, new = x[j, at : at + BLOCK], d0[j, at : at + BLOCK]
+        old, far = d1[j, at : at + BLOCK], dt[j, at : at + BLOCK]
+        for i in range(BLOCK):
+            g1, g2 = new[i] - beta1[i] * old[i], far[i] - beta2[i] * new[i]
+            slope = r * (1.0 - eta[i]) * g2 - eta[i] * inverse_r * g1
+            xs[i] = rho * xs[i] + bh * new[i] + 0.5 * bh * inverse_zeta[i] * slope
 
 
 @kernel
@@ -697,14 +744,13 @@ def walk_reducing(
     d, n = x.shape
     k_max = levels.size - 1
     d0, d1, dt, probe = np.zeros((d, n)), np.zeros((d, n)), np.zeros((d, n)), np.zeros((d, n))
-    lane = np.empty((5, d // channels, BLOCK))
     work, no_logs = np.empty((4, BLOCK)), np.empty(0)
     weights = np.empty((channels, N_WEIGHTS, n))
     if trace.shape[0] > 0:
         trace[0] = x
     if k_max > 0:
         denoise(x, levels[0], log_weights, means, stds, d0, no_logs)
-    m = d // channels
+    m, evodiff = d // channels, rule == EVODIFF
     for k in range(k_max):
         c = constants[k]
         rho, bh = c[0], c[1]
@@ -725,24 +771,60 @@ def walk_reducing(
                     x[j, i] = shrink * now + 0.5 * bh * (d0[j, i] - back * d1[j, i])
         else:
             for at in range(0, n, BLOCK):
+                lanes = slice(at, at + BLOCK)
                 for ch in range(channels):
-                    _take(x, d0, d1, dt, probe, ch * m, at, lane)
-                    w = weights[ch, :, at : at + BLOCK]
-                    _probe(lane[0], lane[1], lane[2], c, rule == EVODIFF, work, w, lane[4])
-                    probe[ch * m : ch * m + m, at : at + BLOCK] = lane[4]
+                    w = weights[ch]
+                    _probe(
+                        x, d0, d1, ch * m, m, at, c, evodiff, work, w[0, lanes], w[1, lanes], probe
+                    )
             denoise(probe, levels[k + 1], log_weights, means, stds, dt, no_logs)
             for at in range(0, n, BLOCK):
+                lanes = slice(at, at + BLOCK)
                 for ch in range(channels):
-                    _take(x, d0, d1, dt, probe, ch * m, at, lane)
-                    w = weights[ch, :, at : at + BLOCK]
-                    if rule == EVODIFF:
-                        _evodiff_step(lane, c, mu, k_max > MANY_STEPS, work, w)
+                    w = weights[ch]
+                    if evodiff:
+                        _evodiff_step(
+                            x,
+                            d0,
+                            d1,
+                            dt,
+                            probe,
+                            ch * m,
+                            m,
+                            at,
+                            c,
+                            mu,
+                            k_max > MANY_STEPS,
+                            work,
+                            w[0, lanes],
+                            w[1, lanes],
+                            w[2, lanes],
+                            w[3, lanes],
+                            w[4, lanes],
+                        )
                     else:
-                        _re_multi_step(lane, c, mu, 1.0 if rule == RE_MULTI else -1.0, work, w)
-                    x[ch * m : ch * m + m, at : at + BLOCK] = lane[0]
+                        _re_multi_step(
+                            x,
+                            d0,
+                            d1,
+                            dt,
+                            probe,
+                            ch * m,
+                            m,
+                            at,
+                            c,
+                            mu,
+                            1.0 if rule == RE_MULTI else -1.0,
+                            work,
+                            w[3, lanes],
+                            w[4, lanes],
+                        )
             if used.shape[0] > 0:
                 for ch in range(channels):
                     used[k, :, ch] = weights[ch]
+                    if evodiff:  # r' and zeta, whose inverses were used
+                        used[k, 1, ch] = 1.0 / weights[ch, 1]
+                        used[k, 4, ch] = 1.0 / weights[ch, 4]
             d1, d0, dt = d0, dt, d1
         if trace.shape[0] > 0:
             trace[k + 1] = x
