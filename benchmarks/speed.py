@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks import metrics
 from theory.schedules import log_snr_sigmas
-from theory.solvers import stochastic_ddim_table
+from theory.solvers import SOLVERS, make_table, stochastic_ddim_table
 from theory.tables import SolverTable
 from toys import kernels, sampling, zoo
 from toys.kernels import Array
@@ -91,8 +91,22 @@ def measure() -> dict[str, Any]:
         "mc_kde_bias": float(np.mean(values)) - exact.kl_data_model,
         "mc_kde_bias_stderr": sd / MC_REPEATS**0.5,
         "kl_exact": exact.kl_data_model,
+        "solver_ratios": solver_ratios(),
         "threads": sampling.available_threads(),
     }
+
+
+def solver_ratios(repeats: int = 7) -> dict[str, float]:
+    """Time of a denoiser call within every solver over that of stochastic DDIM, one thread."""
+    toy, sigmas = zoo.toy("gaussians15_narrow"), log_snr_sigmas(N_STEPS, 80.0, 0.002)
+    tables = {name: make_table(name, sigmas) for name in SOLVERS}
+    states = {n: sampling.start_states(toy, table, PATHS, 0) for n, table in tables.items()}
+    best = dict.fromkeys(tables, float("inf"))
+    for _ in range(repeats):
+        for name, table in tables.items():
+            seconds = _seconds(lambda n=name, t=table: sampling.walk_states(toy, t, states[n], 0))  # type: ignore[misc]
+            best[name] = min(best[name], seconds / table.nfe)
+    return {name: found / best["stochastic_ddim"] for name, found in best.items()}
 
 
 def text(row: dict[str, Any]) -> str:
@@ -105,6 +119,7 @@ def text(row: dict[str, Any]) -> str:
             f"  over exp                        {row['kernel_over_exp']:9.2f}",
             f"  NumPy loop over it              {row['numpy_over_kernel']:9.1f} "
             f"on {row['threads']} threads, {row['numpy_over_kernel_one_thread']:.1f} on one",
+            _ratio_line(row["solver_ratios"]),
             f"exact law, 15 Gaussians, N = 16   {row['exact_seconds']:9.3f} s "
             f"to {row['exact_relative_error']:.0e} relative (KL {row['kl_exact']:.6g} nats)",
             f"Monte Carlo to 1 % standard error {row['mc_seconds_1e-2']:9.3f} s "
@@ -112,6 +127,16 @@ def text(row: dict[str, Any]) -> str:
             f"  bias of its kernel estimate     {row['mc_kde_bias']:9.2g} nats "
             f"+- {row['mc_kde_bias_stderr']:.1g}, which more paths a repeat, not repeats, reduce",
         ]
+    )
+
+
+def _ratio_line(ratios: dict[str, float]) -> str:
+    """The slowest table and the state-dependent iterations."""
+    tables = {n: v for n, v in ratios.items() if n not in ("re_multi", "re_multi_2025", "evodiff")}
+    slowest = max(tables, key=lambda name: tables[name])
+    return (
+        f"  a call in the slowest table over it {tables[slowest]:5.2f} ({slowest}); re_multi "
+        f"{ratios['re_multi']:.2f}, evodiff {ratios['evodiff']:.2f}"
     )
 
 

@@ -399,4 +399,6 @@ def test_speed_has_the_promised_keys() -> None:
     row = printed("speed")
     assert {"exp_ns", "kernel_ns", "kernel_over_exp", "numpy_over_kernel", "exact_seconds",
             "mc_seconds_1e-2", "mc_kde_bias"} <= set(row)  # fmt: skip
-    assert all(np.isfinite(v) for v in row.values())
+    ratios = row.pop("solver_ratios")
+    assert set(ratios) == set(SOLVERS)
+    assert all(np.isfinite(v) for v in [*row.values(), *ratios.values()])

@@ -5,18 +5,14 @@ input), speed, memory, rankings (the papers' claims), help. Rankings write
 benchmarks/results/schedule_ranking.csv and resume after an interruption.
 """
 
-import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
+from benchmarks.acceptance.report import Bar, by_tests, fresh, run
 from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
 from benchmarks.figure_tables import KL_SCHEDULES, STANDARD, write_csv
 from benchmarks.run import run_tasks
@@ -28,36 +24,6 @@ FIFTEEN = ("points15", "gaussians15_narrow", "gaussians15_overlap")
 TERMINAL_NOISE = (0.002, 0.01, 0.05)
 SMOOTHING = (0.0, 0.01)
 STEPS = (4, 16, 64)
-
-
-class Bar(NamedTuple):
-    """One line of the report."""
-
-    name: str
-    target: str
-    measured: str
-    passed: bool | None  # None: a finding, not a bar to pass
-
-
-def fresh() -> Iterator[Bar]:
-    """Clone, empty caches, the two commands of the README."""
-    with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-        clean = {
-            k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NUMBA", "VIRT"))
-        }
-        for command, minutes in (("figures", 4), ("test", 6)):
-            begin = time.perf_counter()
-            done = subprocess.run(
-                ["make", command], cwd=clone, env=clean, capture_output=True, text=True, check=False
-            )
-            seconds = time.perf_counter() - begin
-            last = (done.stdout.strip().splitlines() or ["no output"])[-1]
-            made = len(list((clone / "out").glob("*.png"))) if command == "figures" else last
-            good = done.returncode == 0 and seconds < 60 * minutes
-            yield Bar(f"make {command}", f"exit 0 in < {minutes} min", f"exit {done.returncode} in "
-                      f"{seconds:.0f} s ({made})", good)  # fmt: skip
 
 
 def tests() -> Iterator[Bar]:
@@ -86,13 +52,7 @@ def tests() -> Iterator[Bar]:
         "information": ("1e-12 relative", ["tests/test_toys_information.py"]),
         "bad input": (">= 30 cases, one line, exit 2", ["tests/test_entropic_cli.py"]),
     }  # fmt: skip
-    for name, (target, args) in groups.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        last = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        yield Bar(name, target, last, done.returncode == 0)
+    yield from by_tests(groups)
 
 
 def speed() -> Iterator[Bar]:
@@ -234,24 +194,5 @@ BARS: dict[str, Callable[[], Iterator[Bar]]] = {
 }
 
 
-def main(names: list[str]) -> int:
-    """Print one line a bar; 1 if any fell short."""
-    unknown = [n for n in names if n not in BARS]
-    if unknown:
-        print(f"bar must be one of {', '.join(BARS)}, got {unknown[0]}", file=sys.stderr)
-        return 2
-    short = 0
-    for name in names or BARS:
-        for bar in BARS[name]():
-            verdict = "found" if bar.passed is None else "pass" if bar.passed else "FELL SHORT"
-            short += bar.passed is False
-            print(
-                f"{verdict:10s} {bar.name}: target {bar.target}; measured {bar.measured}",
-                flush=True,
-            )
-    print(json.dumps({"fell_short": short}))
-    return int(short > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(BARS, sys.argv[1:]))
