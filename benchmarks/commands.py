@@ -94,7 +94,7 @@ def parse_options(texts: Sequence[str]) -> dict[str, Option]:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise ValueError(f"option must be NAME=VALUE, got {text!r}")
-        out[name] = {"true": True, "false": False}.get(value, value)
+        out[name] = {"true": True, "false": False}.get(value.lower(), value)
         for number in (float, int):
             with suppress(ValueError):
                 out[name] = number(value)

@@ -309,7 +309,7 @@ def test_resampled_lists_keep_their_ends_and_shape(zero: bool) -> None:
 
 
 def test_order_prints_its_window() -> None:
-    row = printed("order", "--solver", "dpmpp_3m", "--option", "corrected=true")
+    row = printed("order", "--solver", "dpmpp_3m", "--option", "corrected=True")
     assert (row["declared"], row["kind"], row["toy"]) == (3, "strong", "gaussians5")
     assert abs(row["order"] - 3) < 0.15
     assert len(row["n_steps"]) == len(row["errors"]) == 3

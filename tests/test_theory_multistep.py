@@ -1,5 +1,7 @@
 """Every solver against a plain loop of its paper's formula, its cost, and names for one method."""
 
+from pathlib import Path
+
 import numpy as np
 import oracles
 import pytest
@@ -216,3 +218,22 @@ def test_tables_of_many_steps_keep_their_digits(name: str) -> None:
     if isinstance(table, SolverTable):
         np.testing.assert_allclose(table.weights.sum(axis=1) + table.keep.sum(axis=1), 1.0)
         np.testing.assert_allclose(table.weights[-4], table.weights[-6], rtol=1e-6)
+
+
+def test_the_readme_lists_every_solver_with_its_order_and_options() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    listed = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 5 and cells[0].startswith("`"):
+            names = [name.strip(" `") for name in cells[0].split(",")]
+            orders = [int(part) for part in cells[1].replace("weak", "").split(",") if part.strip()]
+            options = dict(part.split("=") for part in cells[4].strip("`").split())
+            for name, order in zip(names, orders * len(names) if len(orders) == 1 else orders,
+                                   strict=False):  # fmt: skip
+                listed[name] = (order, options)
+    assert list(listed) == list(dict.fromkeys(listed))
+    assert set(listed) == set(SOLVERS)
+    for name, (order, options) in listed.items():
+        assert make_table(name, [3.0, 2.0, 1.0]).order == order
+        assert options == {key: str(value) for key, value in solver_options(name).items()}
