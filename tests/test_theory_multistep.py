@@ -178,6 +178,8 @@ def test_names_that_are_one_method(n_steps: int) -> None:
         (("edm_stochastic", {"s_churn": 0.0}), ("heun", {})),
         (("re_single", {"compensated": True}), ("fd_2", {})),
         (("re_single", {"compensated": True, "form": "data"}), ("fd_2", {"form": "data"})),
+        # At the geometric middle proposition 3.4's two forms of (3.7) are one.
+        (("fd_2", {"form": "data"}), ("fd_2", {"form": "noise"})),
     ]
     for (name, options), (other, others) in one_method:
         left, right = make_table(name, sigmas, **options), make_table(other, sigmas, **others)

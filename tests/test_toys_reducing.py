@@ -226,6 +226,16 @@ def test_regimes_a_few_floats_wide_are_not_breaks() -> None:
     assert not branches.holes(-3.0, 3.0)
 
 
+def test_zeta_of_algorithm_1_saturates() -> None:
+    """(4.15) adds two states: zeta is 1 (ICLR) or 0 (NeurIPS) on most paths of 16 steps."""
+    toy, sigmas = zoo.toy("gaussians15_overlap"), log_snr_sigmas(16, 80.0, 0.002)
+    for name, limit in (("re_multi", 1.0), ("re_multi_2025", 0.0)):
+        iteration = make_table(name, sigmas)
+        starts = sampling.start_states(toy, iteration, 500, 0)
+        zeta = reducing.weights_used(toy, iteration, starts)["zeta"][1:]
+        assert np.mean(np.abs(zeta - limit) < 1e-3) > 0.9
+
+
 def test_evodiff_tears_the_line() -> None:
     """Its clipped ratios change sign where a denoised value is 0; a jump up leaves a hole."""
     toy = zoo.toy("gaussians15_overlap")

@@ -107,7 +107,10 @@ def re_multi_iteration(
     one less each. Line 3, taken literally, would throw away every corrected state; it is read as
     the DDIM step x_e.
 
-    The order 2 is that of prior "log_snr"; a weight of proposition 4.2 leaves 1.
+    P of (4.15), as printed, adds the two estimates of a state whose difference it should measure:
+    |zeta*| is of the size of 1 / (log step)^2, and zeta is 1 but for a few steps and paths from
+    some ten steps on. (Subtracted, they cancel.) Hence order 2 with prior "log_snr"; a weight of
+    proposition 4.2 leaves 1.
 
     Args:
         sigmas: Schedule, shape (n_steps + 1,), falling strictly; a last 0 adds a call at the end.
@@ -129,7 +132,7 @@ def re_multi_2025_iteration(
 ) -> ReducingIteration:
     """`re_multi_iteration` with the NeurIPS text's sign, zeta = sigmoid(-(|zeta*| - mu)).
 
-    |zeta*| grows with the number of steps, so that zeta vanishes and DDIM is left: order 1.
+    |zeta*| is large, see there, so that zeta vanishes and DDIM is left: order 1.
 
     Args:
         sigmas: Schedule, shape (n_steps + 1,), falling strictly; a last 0 adds a call at the end.
