@@ -95,9 +95,10 @@ def parse_options(texts: Sequence[str]) -> dict[str, Option]:
         if not (name and equals and value):
             raise ValueError(f"option must be NAME=VALUE, got {text!r}")
         out[name] = {"true": True, "false": False}.get(value.lower(), value)
-        for number in (float, int):
-            with suppress(ValueError):
-                out[name] = number(value)
+        if "_" not in value:  # Python's digit groups are words here
+            for number in (float, int):
+                with suppress(ValueError):
+                    out[name] = number(value)
     return out
 
 
@@ -149,7 +150,11 @@ def _kl_task(
 
     sigmas = levels(steps)
     metrics.check_terminal(data, sigmas[-1])
-    choices = parse_options(o["option"]) | ({} if o["eta"] is None else {"eta": o["eta"]})
+    choices = parse_options(o["option"])
+    if o["eta"] is not None:
+        if "eta" in choices:
+            raise ValueError(f"--eta must not stand with --option eta, got {o['eta']}; give one")
+        choices["eta"] = o["eta"]
     if solver == "all":
         takers = {key for name in SOLVERS for key in solver_options(name)}
         for key in choices:
@@ -193,7 +198,10 @@ def _kl_row(task: Divergences) -> dict[str, Any]:
     else:
         from_data = row if task.start == "data" else replace(task, start="data").run()
         row["kl_discretisation"] = from_data["kl_data_model"]
-        row |= metrics.exact_distances(toy, task.table, task.sigmas[-1], task.start)
+        try:
+            row |= metrics.exact_distances(toy, task.table, task.sigmas[-1], task.start)
+        except ValueError as error:  # the KL stands without them
+            row |= {"tv": None, "w1": None, "distances_reason": str(error)}
     row["sigmas"] = list(task.sigmas)
     return row
 
@@ -230,9 +238,15 @@ def kl_text(rows: list[dict[str, Any]]) -> str:
             lines.append(
                 f"{'':18s} start mismatch {row['kl_start']:.4g}, "
                 f"discretisation {'infinite' if split is None else f'{split:.10g}'}, "
-                + ", ".join(f"{k.upper()} {row[k]:.5g}" for k in ("tv", "w1") if k in row)
+                + _distances_text(row)
             )
     return "\n".join(lines)
+
+
+def _distances_text(row: dict[str, Any]) -> str:
+    """TV and W1 of a row, or why they are missing."""
+    found = [f"{k.upper()} {row[k]:.5g}" for k in ("tv", "w1") if row.get(k) is not None]
+    return ", ".join(found) or f"TV and W1 missing: {row['distances_reason']}"
 
 
 def _kl_lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -260,7 +274,8 @@ def order(
     """The row of `entropic order`."""
     one_of("solver", solver, SOLVERS)
     spec = None if toy is None else toy_spec(toy)
-    row = orders.order(solver, spec, sigma_max, sigma_min, parse_options(option))
+    low, high = ends("edm", sigma_min, sigma_max)
+    row = orders.order(solver, spec, high, low, parse_options(option))
     return row | {"toy": toy or row["toy"]}
 
 

@@ -30,9 +30,10 @@ STARTS = 200
 FEWEST, MOST = 16, 2**17
 WINDOW = (1e-10, 1e-2)  # errors that count
 AGREE = 0.05  # two successive local slopes differ by less
+FLOOR = 0.25  # a lower slope is an error that has stopped falling
 LOW_SIGMA_MAX = 2.0  # from here a first-order start-up row shows
 
-# Options without which a solver's error stops falling, and its fitted order is 0.
+# Options without which a solver's error stops falling, and no order can be fitted.
 CONSISTENT: dict[str, dict[str, Option]] = {
     "edm_stochastic": {"s_noise": 1.0},  # any other noise has another limit than the data
     "evodiff": {"special_last": False},  # the special last step shrinks the state for good
@@ -41,7 +42,11 @@ CONSISTENT: dict[str, dict[str, Option]] = {
 
 @dataclass(frozen=True)
 class OrderFit:
-    """A fitted order: slope of log error against log steps over three doublings that agree."""
+    """A fitted order: slope of log error against log steps over two doublings that agree.
+
+    stderr is the larger of the fit's and the difference of the two slopes; a term of lower order
+    that is still too small to see in the window is beyond it.
+    """
 
     order: float
     stderr: float
@@ -159,7 +164,9 @@ def fit(error: Callable[[int], float], fewest: int = FEWEST) -> OrderFit:
                 x, y = np.log(steps[-3:]), np.log(last)
                 slope, offset = np.polyfit(x, y, 1)
                 spread = np.sum((y - slope * x - offset) ** 2) / np.sum((x - x.mean()) ** 2)
-                stderr = float(np.sqrt(spread))
+                if slopes[1] < FLOOR:
+                    break
+                stderr = float(max(np.sqrt(spread), abs(slopes[1] - slopes[0])))
                 return OrderFit(float(-slope), stderr, tuple(steps[-3:]), tuple(last.tolist()))
         n *= 2
     shown = ", ".join(f"{e:.3g} at {n}" for n, e in zip(steps, errors, strict=True))

@@ -172,7 +172,7 @@ def test_a_table_may_have_history_churn_and_two_rows_a_step() -> None:
         ),
         (
             lambda: make_table("deis_2", [2, 1], time="vpp"),
-            "process must be one of edm, vp, got 'vpp'; did you mean 'vp'?",
+            "time must be one of edm, vp, got 'vpp'; did you mean 'vp'?",
         ),
         (
             lambda: make_table("re_multi", [2, 1], prior="print"),
@@ -182,6 +182,18 @@ def test_a_table_may_have_history_churn_and_two_rows_a_step() -> None:
         (
             lambda: make_table("evodiff", [2, 1], channels=0),
             "channels must be a whole number at least 1, got 0",
+        ),
+        (
+            lambda: make_table("heun", [2, 1], correct_last=1),
+            "correct_last must be true or false, got 1",
+        ),
+        (
+            lambda: make_table("stochastic_ddim", [2, 1], eta=True),
+            "eta must be a number or a word, got True",
+        ),
+        (
+            lambda: make_table("heun", [2, 1], **{"sigmas": 3}),
+            "sigmas must be left out for solver 'heun', which takes correct_last, got 3",
         ),
         (lambda: make_table("evodiff", [2, 1], mu=np.inf), "mu must be finite, got inf"),
     ],

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import hyp1f1
 
 from theory.checks import Array, one_of, whole
-from theory.noise import named_process
+from theory.noise import PROCESSES
 from theory.tables import SolverTable, steps
 
 FEW_STEPS = 15  # below this many steps the last ones are of lower order, as in common code
@@ -243,7 +243,8 @@ def deis_table(
     """
     p = whole("points", points, 1, 3)
     a, b, std = steps(sigmas, start_std)
-    axis = np.log if time is None else named_process(time).coordinate.time
+    named = time if time is None else one_of("time", time, PROCESSES)
+    axis = np.log if named is None else PROCESSES[named].coordinate.time
     h, orders = _log_steps(a, b), _orders(a.size, p, lower_order_final)
     t = np.asarray(axis(a))
     on_eps = np.zeros((a.size, p))

@@ -230,12 +230,15 @@ def _difference_table(
     data = one_of("form", form, ("noise", "data")) == "data"
     last = _staged(b)
     high, low = a[:last], b[:last]
+    # h / h_s without differences of near numbers: (a - b) / (a - sqrt(a b)) = 1 + sqrt(b / a).
+    rho = low / high
     if one_of("stage", stage, ("sqrt", "interval")) == "sqrt":
         s = np.sqrt(high) * np.sqrt(low)
+        ratio = 1.0 + np.sqrt(rho)
+        ratio = ratio / np.sqrt(rho) if data else ratio
     else:
-        s = high * _interval_stage(low / high, data)
-    ratio = (high - low) / (high - s)  # h / h_s
-    ratio = ratio * (s / low) if data else ratio
+        u = _interval_stage(rho, data)
+        s, ratio = high * u, 4.0 / (1.0 + u**2)
     g = np.zeros(last) if mix is None else _mix(mix, s / high)
     if compensated:
         g = np.zeros(last)  # the compensation takes the weight out again
@@ -314,7 +317,7 @@ def solver_options(name: str) -> dict[str, Any]:
 
 
 def make_table(
-    name: str, sigmas: ArrayLike, start_std: float | None = None, **options: Any
+    name: str, sigmas: ArrayLike, start_std: float | None = None, /, **options: Any
 ) -> Solver:
     """The solver of that name in `SOLVERS`, at these levels.
 
@@ -332,6 +335,7 @@ def make_table(
             raise ValueError(
                 f"{key} must be left out for solver {name!r}, which {takes}, got {value}"
             )
-        if isinstance(known[key], bool) and not isinstance(value, bool):
-            raise ValueError(f"{key} must be true or false, got {value}")
+        if isinstance(known[key], bool) != isinstance(value, bool):
+            rule = "true or false" if isinstance(known[key], bool) else "a number or a word"
+            raise ValueError(f"{key} must be {rule}, got {value}")
     return SOLVERS[name](sigmas, start_std, **given)

@@ -26,6 +26,10 @@ class Map(Protocol):
     def scales(self) -> Array:
         """Length over which the next call's output varies, for every state but the last."""
 
+    @property
+    def hull(self) -> tuple[float, float]:
+        """Centre and half width of what the data fill."""
+
     def __call__(self, x: Array) -> tuple[Array, Array]:
         """F(x) and F'(x) for x of any shape."""
 
@@ -69,6 +73,7 @@ class Branches:
         x = np.asarray(start, dtype=np.float64)
         finest = FINEST * (x[-1] - x[0])
         tols = np.append(RESOLVED * flow.scales, tol)[:, None]
+        centre, reach = flow.hull
         f, df, code = flow.trace(x)
         fresh = np.ones(x.size - 1, dtype=bool)
         while fresh.any():
@@ -78,7 +83,8 @@ class Branches:
             middle = 0.5 * (x[at] + x[at + 1])
             fm, dm, cm = flow.trace(middle)
             # Far outside the data the outputs are linear in the states.
-            allowed = tols + FAR * np.abs(fm)
+            outside = np.maximum(np.abs(fm - centre) - reach, 0.0)
+            allowed = tols + FAR * outside
             good = np.abs(0.5 * (fa + fb) + width * (da - db) / 8 - fm) <= allowed
             # A turning point hidden between three points of one sign is seen by the slopes.
             flat = 1.5 * (fb - fa) / width - 0.25 * (da + db)
@@ -114,6 +120,7 @@ class Branches:
         rise = np.abs(self.f[right] - self.f[left])
         steep = np.maximum(np.abs(self.df[left]), np.abs(self.df[right]))
         near = 8.0 * steep * (self.x[right] - self.x[left]) + 1e-13 * np.abs(self.f[left])
+        near += 16.0 * np.maximum(self._noise(left, -1.0), self._noise(right, 1.0))
         jump = rise > near
         self.jumps = 0.5 * (self.x[left[jump]] + self.x[right[jump]])
         corner = left[~jump & (self.df[left] * self.df[right] < 0)]
@@ -127,6 +134,18 @@ class Branches:
                 f"table must give a map of at most {MAX_PIECES} branches for an exact law, "
                 f"got {len(self.pieces)}; use Monte Carlo (paths)"
             )
+
+    def _noise(self, at: Ints, side: float) -> Array:
+        """Rounding of F at points (n,): how far it is from the tangents at places beside it.
+
+        Next to a break a quotient of two small differences may carry only half the digits.
+        """
+        if not at.size:
+            return np.empty(0)
+        steps = side * 64.0 * FINEST * (self.x[-1] - self.x[0]) * np.arange(1.0, 9.0)
+        places = self.x[at][:, None] + steps
+        value, slope = self.flow(places)
+        return np.asarray(np.abs(value - slope * steps - self.f[at][:, None]).max(axis=1))
 
     def holes(self, low: float, high: float) -> bool:
         """Whether a stretch of [low, high] has no preimage at all."""

@@ -80,6 +80,11 @@ class Flow:
         """Length over which the next call's output varies, for every state but the last."""
         return output_scales(self.toy, self.sigma[1:])
 
+    @property
+    def hull(self) -> tuple[float, float]:
+        """Centre and half width of what the data fill."""
+        return data_hull(self.toy)
+
     def __call__(self, x: Array) -> tuple[Array, Array]:
         """F(x) and F'(x) for x of any shape."""
         states, slopes, _ = self.trace(np.ravel(x))
@@ -117,6 +122,13 @@ class Flow:
 def _flat(toy: Mixture) -> tuple[Array, Array, Array]:
     packed = toy.packed
     return packed.log_weights, packed.means, packed.stds
+
+
+def data_hull(toy: Mixture) -> tuple[float, float]:
+    """Centre and half width of 1-D data, ten deviations of every component."""
+    means, stds = toy.means[:, 0], toy.stds[:, 0]
+    low, high = float((means - 10.0 * stds).min()), float((means + 10.0 * stds).max())
+    return 0.5 * (low + high), 0.5 * (high - low)
 
 
 def output_scales(toy: Mixture, sigma: Array) -> Array:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toys import kernels
-from toys.flow import in_threads, output_scales
+from toys.flow import data_hull, in_threads, output_scales
 from toys.kernels import Array, Words
 from toys.mixture import Mixture
 from toys.reducing import Iteration, constants
@@ -127,6 +127,11 @@ class ReducingFlow:
     def scales(self) -> Array:
         """Length over which the output of every call but the first varies."""
         return output_scales(self.toy, self.iteration.sigma[1:])
+
+    @property
+    def hull(self) -> tuple[float, float]:
+        """Centre and half width of what the data fill."""
+        return data_hull(self.toy)
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
         """F(x) and F'(x) for x of any shape."""
