@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from benchmarks.experiments import load_toy
+from benchmarks.run import run_tasks
 from benchmarks.store import Store, versions
 from theory.checks import one_of
 from theory.noise import PROCESSES
@@ -180,8 +180,8 @@ def step_rows(toy_name: str, sigmas: Array) -> list[dict[str, Any]]:
                 "sigma_next": b,
                 **found,
                 "entropy_exact": float(exact) if monotone else None,
-                "change_state": 0.5 * np.log(found["variance"] / first["variance"]),
-                "change_increment": 0.5 * np.log(found["increment"] / first["increment"]),
+                "change_state": float(0.5 * np.log(found["variance"] / first["variance"])),
+                "change_increment": float(0.5 * np.log(found["increment"] / first["increment"])),
                 "predicted": None,
                 "predicted_measured_variance": None,
             }
@@ -208,7 +208,7 @@ def level_rows(toy_name: str, sigmas: Array) -> list[dict[str, Any]]:
         low, high = predictions(toy, sigma / 1.02), predictions(toy, sigma * 1.02)
         for key, value in low.items():
             good = value > 0 and high[key] > 0
-            slope = np.log(high[key] / value) / (2.0 * np.log(1.02)) if good else None
+            slope = float(np.log(high[key] / value) / (2.0 * np.log(1.02))) if good else None
             row[key.replace("variance", "exponent")] = slope
         rows.append(row)
     return rows
@@ -218,15 +218,34 @@ TOYS = ("gaussian", "gaussians15_overlap", "points15")
 SIZES = {"quick": (4, 9), "default": (10, 61), "paper": (20, 121)}  # steps, levels
 
 
+@dataclass(frozen=True)
+class StepEntropies:
+    """Rows of one toy on the log-SNR grid of EDM's range.
+
+    Args:
+        toy: Name in the zoo.
+        n_steps: Steps that are measured, one by one.
+        n_levels: Levels at which the predictions are.
+    """
+
+    toy: str
+    n_steps: int
+    n_levels: int
+
+    def run(self) -> dict[str, Any]:
+        """The rows of `level_rows` and `step_rows`."""
+        ends = PROCESSES["edm"]
+        levels = log_snr_sigmas(self.n_levels - 1, ends.sigma_max, ends.sigma_min)
+        sigmas = log_snr_sigmas(self.n_steps, ends.sigma_max, ends.sigma_min)
+        return {"rows": level_rows(self.toy, levels) + step_rows(self.toy, sigmas)}
+
+
 def entropy_reduction(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper C's propositions 3.1, 3.2, 3.4, 4.1, 4.2 measured, kind "step" or "level"."""
     n_steps, n_levels = SIZES[budget]
-    ends = PROCESSES["edm"]
-    levels = log_snr_sigmas(n_levels - 1, ends.sigma_max, ends.sigma_min)
-    sigmas = log_snr_sigmas(n_steps, ends.sigma_max, ends.sigma_min)
-    rows: list[dict[str, Any]] = []
-    for name in tqdm(TOYS, desc="conditional entropy", leave=False):
-        rows += level_rows(name, levels) + step_rows(name, sigmas)
+    tasks = [StepEntropies(toy, n_steps, n_levels) for toy in TOYS]
+    parts = run_tasks(tasks, store, jobs, "conditional entropies")
+    rows = [row for part in parts for row in part["rows"]]
     return pd.DataFrame(rows).assign(
         process="edm",
         schedule="log_snr",

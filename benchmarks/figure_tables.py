@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.entropy_reduction import entropy_reduction
 from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
 from benchmarks.run import run_tasks
+from benchmarks.solver_tables import re_vs_baselines, solver_convergence
 from benchmarks.store import Store, versions
 from theory.allocation import gate, onset_pivot
 from theory.noise import PROCESSES
@@ -243,6 +245,9 @@ TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
     "kl_vs_steps": kl_vs_steps,
     "information_window": information_window,
     "low_noise_boundary": low_noise_boundary,
+    "solver_convergence": solver_convergence,
+    "re_vs_baselines": re_vs_baselines,
+    "entropy_reduction": entropy_reduction,
 }
 
 

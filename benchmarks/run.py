@@ -3,14 +3,21 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
-from benchmarks.experiments import Task, task_key
+from benchmarks.experiments import task_key
 from benchmarks.store import Store
 from toys.sampling import available_threads
+
+
+class Task(Protocol):
+    """A frozen dataclass of plain values that computes one result, itself the result's key."""
+
+    def run(self) -> dict[str, Any]:
+        """The result, plain values too."""
 
 
 def run_tasks(

@@ -48,6 +48,7 @@ CHANGE = "change of conditional entropy (nats)"
 
 def draw(table: pd.DataFrame) -> Figure:
     """Variances against the assumption, changes against the predictions, and the exact flow."""
+    table = table.sort_values(["kind", "toy", "step", "sigma"])
     figure = new_figure(11.5, 8.6)
     axes = figure.subplots(2, 3, sharex=True)
     levels, steps = table[table["kind"] == "level"], table[table["kind"] == "step"]

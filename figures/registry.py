@@ -13,6 +13,9 @@ FIGURES = {
     "kl_vs_steps": "figures.kl_vs_steps",
     "information_window": "figures.information_window",
     "low_noise_boundary": "figures.low_noise_boundary",
+    "solver_convergence": "figures.solver_convergence",
+    "re_vs_baselines": "figures.re_vs_baselines",
+    "entropy_reduction": "figures.entropy_reduction",
 }
 DPI = 200
 # Without dates the same figure is the same bytes.

@@ -17,12 +17,14 @@ from matplotlib.typing import LineStyleType
 
 TITLE, TEXT, SMALL = 9.0, 8.0, 7.0  # font sizes, points
 GREY, INK = "#6b6b6b", "#222222"
-BLACK, ORANGE, SKY, BLUE, VERMILLION = (  # of Okabe and Ito's palette
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # of Okabe and Ito's palette
     "#000000",
     "#e69f00",
     "#56b4e9",
+    "#009e73",
     "#0072b2",
     "#d55e00",
+    "#cc79a7",
 )
 POINTS_PER_INCH = 72.0
 MARGIN = 0.12  # of the caption, inches
@@ -54,6 +56,7 @@ TOYS = {
     "gaussians15_narrow": "15 Gaussians, std 0.02",
     "gaussians15_overlap": "15 Gaussians, std 0.2",
     "gaussian": "one Gaussian, std 1",
+    "circle8": "8 Gaussians on a circle",
 }
 PROCESSES = {"vp": "VP", "edm": "EDM"}
 NOISE_LABEL = "noise level σ (data units)"

@@ -123,7 +123,7 @@ def test_profiles_of_toys_reach_their_ends() -> None:
     assert profile.stderr is None
 
 
-SLOW = ("kl_vs_steps",)  # half a minute, of tasks that are tested one by one above
+SLOW = ("kl_vs_steps", "entropy_reduction")  # long, of tasks that are tested one by one
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures import information_window, kl_vs_steps, registry, style
+from benchmarks import solver_tables
+from figures import (
+    entropy_reduction,
+    information_window,
+    kl_vs_steps,
+    re_vs_baselines,
+    registry,
+    solver_convergence,
+    solver_looks,
+    solver_orders,
+    style,
+)
 
 STEPS = (2, 4, 8)
 PAIRS = tuple(itertools.product(style.PROCESSES, list(style.TOYS)[1:4]))
@@ -110,7 +122,99 @@ def boundary_table() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def convergence_table() -> pd.DataFrame:
+    """Powers of the calls, all apart; EVODiff is lost on two toys; one weak error is noise."""
+    rows = []
+    cases = itertools.product(
+        solver_convergence.TARGETS, enumerate(solver_looks.SOLVERS), (4, 8, 16)
+    )
+    for toy, (i, name), n in cases:
+        solver, _, options = name.partition(" ")
+        row = {"toy": toy, "process": "edm", "schedule": "log_snr", "solver": solver}
+        row |= {"options": options, "n_steps": n, "nfe": 2 * n if solver == "heun" else n}
+        row |= {"terminal": "stop", "sigma_max": 80.0, "sigma_min": 0.002, "reason": None}
+        weak = name in solver_convergence.FAMILIES[solver_convergence.WEAK]
+        value = (1.0 + i) * float(n) ** -(1 + i % 3)
+        if not weak:
+            lost = solver == "evodiff" and n > 4 and toy in ("two_points", "gaussians15_overlap")
+            row |= {"metric": "path_rms", "method": "reference flow", "paths": 50, "seed": 5}
+            row |= {"value": None if lost else value, "stderr": None if lost else 0.1 * value}
+            rows.append(row | {"reason": "the solver diverges" if lost else None})
+            continue
+        row |= {"metric": "moment", "seed": None}
+        if toy != "circle8":
+            rows.append(row | {"method": "exact law", "paths": 0, "value": value, "stderr": 0.0})
+        if toy != "gaussian":
+            noise = value if n == 16 else 0.1 * value
+            row |= {"method": "Monte Carlo", "paths": 700, "seed": 9}
+            rows.append(row | {"value": 1.2 * value, "stderr": noise})
+    return pd.DataFrame(rows)
+
+
+CALLS = (5, 8, 20)
+
+
+def baselines_table() -> pd.DataFrame:
+    """Values in an order that changes with the calls; EVODiff's KL is infinite, one is unknown."""
+    rows = []
+    cases = itertools.product(
+        re_vs_baselines.COLUMNS, re_vs_baselines.GRIDS, enumerate(solver_orders.CODES), CALLS
+    )
+    for (toy, metric), grid, (i, solver), n in cases:
+        rows.append(
+            {
+                "calls": n,
+                "toy": toy,
+                "process": "edm",
+                "schedule": grid,
+                "solver": solver,
+                "options": "",
+                "nfe": n,
+                "terminal": "stop",
+                "sigma_max": 80.0,
+                "sigma_min": 0.002,
+                "metric": metric,
+                "value": (1.0 + (7 * i + n) % 11) / n,
+                "error": 1e-6,
+                "stderr": 0.01 * i if metric == "path_rms" else 0.0,
+                "paths": 300 if metric == "path_rms" else 0,
+                "seed": 4 if metric == "path_rms" else None,
+                "reason": None,
+            }
+        )
+    table = pd.DataFrame(rows)
+    kl = table["metric"] == "kl_data_model"
+    infinite = kl & (table["solver"] == "evodiff") & (table["calls"] > 5)
+    unknown = kl & (table["solver"] == "re_multi") & (table["calls"] == 8)
+    for where, reason in ((infinite, "the sampler gives no mass"), (unknown, "must settle")):
+        table.loc[where, ["value", "reason"]] = [None, reason]
+    groups = table.groupby(["toy", "schedule", "metric", "calls"])["value"]
+    return table.assign(rank=groups.rank(method="min"))
+
+
+def reduction_table() -> pd.DataFrame:
+    """Three levels and two steps of every toy, all numbers apart; points fold in some steps."""
+    rows = []
+    for i, toy in enumerate(entropy_reduction.LOOKS):
+        for j, sigma in enumerate((0.01, 1.0, 50.0)):
+            row = {"kind": "level", "toy": toy, "sigma": sigma}
+            row |= {"variance_eps": 0.1 + 0.01 * i + 0.1 * j, "variance_d": sigma**2 / (2 + i)}
+            rows.append(row)
+        for k, step in enumerate((*entropy_reduction.STEPS, "fd_2 data", "exact flow")):
+            for j, sigma in enumerate((2.0, 0.2)):
+                change = 0.0 if step == "ddim" else 0.1 + 0.01 * k + 0.001 * i - 0.05 * j
+                row = {"kind": "step", "toy": toy, "step": step, "sigma": sigma}
+                row |= {"sigma_next": sigma / 10, "entropy": 1.0 + change}
+                row |= {"change_state": change, "change_increment": -0.3 - change}
+                row |= {"predicted": -0.25 - 0.01 * k if " " in step else None}
+                rows.append(row)
+    return pd.DataFrame(rows).assign(n_steps=2, seed=None, stderr=0.0)
+
+
 TABLES = {
+    "entropy_reduction": reduction_table,
+    "solver_convergence": convergence_table,
+    "re_vs_baselines": baselines_table,
     "entropic_time": entropic_table,
     "kl_vs_steps": kl_table,
     "information_window": window_table,
@@ -180,6 +284,23 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "kl_vs_steps",
             "stochastic DDIM|N = 2, 4, 8|stop for 15 Gaussians|zero for 15 points|100 paths|"
             "3 repeats|seed 7|bandwidth 10⁻²|10³|EDM, σ 0.002 to 80|β 0.1 to 20|does not state",
+        ),
+        (
+            "solver_convergence",
+            "log-SNR grid|EDM process|σ 80 to 0.002|terminal policy: stop|N = 4 to 16|NFE 4 to 32|"
+            "50 starts|seed 5|“lost”: EVODiff (released)|exact law|"
+            "700 paths, seed 9|± one standard error|2 standard errors of 0",
+        ),
+        (
+            "re_vs_baselines",
+            "NFE 5, 8, 20|EDM, σ 80 to 0.002|N(0, 80²)|terminal policy: stop|error at most 10⁻⁶|"
+            "triangles: infinite|does not settle|300 paths (seed 4)|one standard error|"
+            "in 13 of 15 printed ones|not comparable",
+        ),
+        (
+            "entropy_reduction",
+            "log-SNR grid of 2 steps from 50 to 0.02 (stop)|quadrature, no samples|(3.10)|"
+            "FD leaves more conditional variance than DDIM in 6 of 6 steps, RE more than FD in 6",
         ),
     ],
 )
@@ -450,6 +571,314 @@ def test_pivots_are_marked_and_named(drawn: dict[str, Figure]) -> None:
     assert [data(mark)[0][0] for mark in marks] == [0.5, 0.5, 0.51]
     names = [text.get_text() for text in drawn["low_noise_boundary"].axes[3].texts]
     assert names == ["c = 0.5", "c = 0.5", "c = 0.51"]
+
+
+def test_measured_variances_and_changes_are_the_table(drawn: dict[str, Figure]) -> None:
+    table, figure = reduction_table(), drawn["entropy_reduction"]
+    levels, steps = table[table["kind"] == "level"], table[table["kind"] == "step"]
+    for toy in entropy_reduction.LOOKS:
+        mine = levels[levels["toy"] == toy]
+        for ax, column in zip(figure.axes[:2], ("variance_eps", "variance_d"), strict=True):
+            (line,) = own(ax, f"{column} {toy}")
+            np.testing.assert_array_equal(data(line)[1], mine[column])
+        by = steps[steps["toy"] == toy].pivot_table(
+            index="sigma", columns="step", dropna=False, values=["change_state", "change_increment"]
+        )
+        state, increment = by["change_state"], by["change_increment"]
+        wanted = {
+            2: lambda t: t["fd_2 noise"],
+            3: lambda t: t["re_single noise"] - t["fd_2 noise"],
+            4: lambda t: t["re_single data"] - t["re_single noise"],
+        }
+        for panel, of in wanted.items():
+            for kind, values in (("state", state), ("increment", increment)):
+                (line,) = own(figure.axes[panel], f"{kind} {toy}")
+                np.testing.assert_allclose(data(line)[1], of(values), rtol=1e-12)
+
+
+def test_predictions_stand_where_the_paper_makes_them(drawn: dict[str, Figure]) -> None:
+    steps = reduction_table()
+    axes = drawn["entropy_reduction"].axes
+    for panel, step in ((2, "fd_2 noise"), (3, "re_single noise")):
+        want = steps.loc[steps["step"] == step, "predicted"].astype(float).unique()
+        for line in own(axes[panel], "predicted"):
+            np.testing.assert_array_equal(np.unique(data(line)[1]), want)
+    assert not own(axes[4], "predicted")  # of proposition 3.4 only a sign is known
+
+
+def test_steps_stand_by_their_gap_from_the_exact_flow(drawn: dict[str, Figure]) -> None:
+    steps = reduction_table()
+    steps = steps[(steps["kind"] == "step") & (steps["toy"] == entropy_reduction.SUBJECT)]
+    entropy = steps.pivot_table(index="sigma", columns="step", values="entropy")
+    for step in entropy_reduction.STEPS:
+        (line,) = own(drawn["entropy_reduction"].axes[5], f"flow {step}")
+        np.testing.assert_allclose(data(line)[1], entropy[step] - entropy["exact flow"], atol=1e-15)
+
+
+def convergence_panels(drawn: dict[str, Figure]) -> dict[tuple[str, str], Axes]:
+    """Panels by toy and family; the headings come first, then row by row."""
+    families = list(solver_convergence.FAMILIES)
+    axes = drawn["solver_convergence"].axes
+    keys = list(itertools.product(solver_convergence.TARGETS, families))
+    assert len(axes) == len(families) + len(keys)
+    return dict(zip(keys, axes[len(families) :], strict=True))
+
+
+def own(ax: Axes, gid: str) -> list[Line2D]:
+    return [line for line in ax.get_lines() if line.get_gid() == gid]
+
+
+def test_every_solver_has_one_family_and_a_look() -> None:
+    shown = [name for members in solver_convergence.FAMILIES.values() for name in members]
+    assert sorted(shown) == sorted(solver_looks.SOLVERS)
+    drawn_names = {
+        " ".join([solver, *(f"{key}={value}" for key, value in options)])
+        for solver, options in (*solver_tables.DETERMINISTIC, *solver_tables.STOCHASTIC)
+    }
+    assert drawn_names == set(solver_looks.SOLVERS)
+    assert {*solver_tables.BASELINES, *solver_tables.REDUCING} == set(solver_orders.CODES)
+
+
+def test_solvers_of_a_panel_differ_in_colour_or_dash_and_in_marker() -> None:
+    groups = [*solver_convergence.FAMILIES.values(), tuple(solver_orders.CODES)]
+    for group in groups:
+        looks = [solver_looks.SOLVERS[name] for name in group]
+        assert len({(look.colour, look.line) for look in looks}) == len(looks)
+        for one, other in itertools.combinations(looks, 2):
+            assert one.colour != other.colour or one.marker != other.marker
+        colours = sorted({look.colour for look in looks})
+        gaps = [gap(*pair, DEUTERANOPIA) for pair in itertools.combinations(colours, 2)]
+        assert min(gaps, default=99.0) > 15.0
+
+
+def test_strong_errors_are_the_table_in_their_familys_panel(drawn: dict[str, Figure]) -> None:
+    table = convergence_table()
+    table["name"] = solver_looks.names(table)
+    for (toy, family), ax in convergence_panels(drawn).items():
+        mine = table[(table["toy"] == toy) & (table["metric"] == "path_rms")]
+        for name in solver_looks.SOLVERS:
+            found = own(ax, f"error {name}")
+            if family == solver_convergence.WEAK or name not in solver_convergence.FAMILIES[family]:
+                assert not found
+                continue
+            (line,) = found
+            rows = mine[mine["name"] == name]
+            np.testing.assert_array_equal(data(line)[0], rows["nfe"])
+            np.testing.assert_array_equal(data(line)[1], rows["value"].astype(float))
+
+
+def test_lost_paths_are_crosses_in_a_named_band_and_nowhere_else(drawn: dict[str, Figure]) -> None:
+    table = convergence_table()
+    table["name"] = solver_looks.names(table)
+    lost = table[table["value"].isna()]
+    crosses = lines(drawn["solver_convergence"], "lost")
+    assert sum(len(data(line)[0]) for line in crosses) == len(lost) > 0
+    for (toy, family), ax in convergence_panels(drawn).items():
+        bands = [patch for patch in ax.patches if patch.get_gid() == "band"]
+        mine = lost[lost["toy"] == toy]
+        assert len(bands) == (len(mine) > 0 and family != solver_convergence.WEAK)
+        for line in [x for x in ax.get_lines() if str(x.get_gid()).startswith("lost")]:
+            name = str(line.get_gid()).removeprefix("lost ")
+            np.testing.assert_array_equal(data(line)[0], mine.loc[mine["name"] == name, "nfe"])
+            box = bands[0].get_window_extent()
+            heights = line.get_transform().transform(np.column_stack(data(line)))[:, 1]
+            assert ((box.y0 < heights) & (heights < box.y1)).all()
+        if len(mine):
+            first = convergence_panels(drawn)[toy, next(iter(solver_convergence.FAMILIES))]
+            assert "lost" in [label.get_text() for label in first.get_yticklabels()]
+
+
+def test_strong_and_weak_errors_never_share_an_axis(drawn: dict[str, Figure]) -> None:
+    panels = convergence_panels(drawn)
+    for (toy, family), ax in panels.items():
+        weak = family == solver_convergence.WEAK
+        gids = {str(line.get_gid()).split()[0] for line in ax.get_lines()}
+        assert ("error" in gids) != weak
+        assert ("exact" in gids) == weak
+        first = panels[toy, next(iter(solver_convergence.FAMILIES))]
+        assert ax.get_shared_y_axes().joined(ax, first) != weak
+
+
+def test_weak_errors_are_lines_if_exact_and_marks_with_bars_if_sampled(
+    drawn: dict[str, Figure],
+) -> None:
+    table = convergence_table()
+    table["name"] = solver_looks.names(table)
+    weak = table[table["metric"] == "moment"]
+    for toy in solver_convergence.TARGETS:
+        ax = convergence_panels(drawn)[toy, solver_convergence.WEAK]
+        bars = {str(bar.get_gid()): bar for bar in ax.collections}
+        for name in solver_convergence.FAMILIES[solver_convergence.WEAK]:
+            mine = weak[(weak["toy"] == toy) & (weak["name"] == name)]
+            exact, sampled = mine[mine["paths"] == 0], mine[mine["paths"] > 0]
+            np.testing.assert_array_equal(data(own(ax, f"exact {name}")[0])[1], exact["value"])
+            sure = sampled["value"] > 2.0 * sampled["stderr"]
+            for gid, part, face in (
+                ("sampled", sampled[sure], solver_looks.SOLVERS[name].colour),
+                ("unsure", sampled[~sure], "white"),
+            ):
+                (marks,) = own(ax, f"{gid} {name}")
+                np.testing.assert_array_equal(data(marks)[1], part["value"].astype(float))
+                assert marks.get_markerfacecolor() == face
+            ends = np.array([[p[0][1], p[1][1]] for p in bars[f"stderr {name}"].get_segments()])
+            low, high = sampled["value"] - sampled["stderr"], sampled["value"] + sampled["stderr"]
+            np.testing.assert_allclose(ends.reshape(-1, 2)[:, 0], low, rtol=1e-12)
+            np.testing.assert_allclose(ends.reshape(-1, 2)[:, 1], high, rtol=1e-12)
+
+
+def test_guide_lines_have_the_slopes_they_are_named_after(drawn: dict[str, Figure]) -> None:
+    for (_, family), ax in convergence_panels(drawn).items():
+        found = []
+        for line in own(ax, "slope"):
+            x, y = np.log(data(line))
+            found.append(-(y[1] - y[0]) / (x[1] - x[0]))
+        orders = (1, 2) if family == solver_convergence.WEAK else (1, 2, 3, 4)
+        np.testing.assert_allclose(found, orders, rtol=1e-12)
+        assert [text.get_text() for text in ax.texts] == [str(order) for order in orders]
+
+
+def test_every_solver_stands_once_in_the_legends(drawn: dict[str, Figure]) -> None:
+    headings = drawn["solver_convergence"].axes[: len(solver_convergence.FAMILIES)]
+    for ax, (family, members) in zip(headings, solver_convergence.FAMILIES.items(), strict=True):
+        assert ax.get_title(loc="left") == family
+        legend = ax.get_legend()
+        assert legend is not None
+        shown = [text.get_text() for text in legend.get_texts()]
+        assert shown == [solver_looks.SOLVERS[name].label for name in members]
+
+
+def baseline_panels(drawn: dict[str, Figure]) -> dict[tuple[str, str, str], tuple[Axes, Axes]]:
+    """Panel and strip by toy, metric and grid."""
+    axes = drawn["re_vs_baselines"].axes
+    keys = [
+        (*column, grid)
+        for column, grid in itertools.product(re_vs_baselines.COLUMNS, re_vs_baselines.GRIDS)
+    ]
+    assert len(axes) == 2 * len(keys) + 1
+    return {key: (axes[2 * i], axes[2 * i + 1]) for i, key in enumerate(keys)}
+
+
+def baseline_rows(toy: str, metric: str, grid: str) -> pd.DataFrame:
+    table = baselines_table()
+    mine = (table["toy"] == toy) & (table["metric"] == metric) & (table["schedule"] == grid)
+    return table[mine]
+
+
+def test_values_at_equal_calls_are_the_table(drawn: dict[str, Figure]) -> None:
+    for key, (ax, _) in baseline_panels(drawn).items():
+        rows = baseline_rows(*key)
+        for solver in solver_orders.CODES:
+            mine = rows[rows["solver"] == solver]
+            (line,) = own(ax, f"value {solver}")
+            np.testing.assert_array_equal(data(line)[0], mine["calls"])
+            np.testing.assert_array_equal(data(line)[1], mine["value"].astype(float))
+        bars = {str(bar.get_gid()): bar for bar in ax.collections}
+        if key[1] == "path_rms":
+            mine = rows[rows["solver"] == "evodiff"]
+            ends = np.array(bars["stderr evodiff"].get_segments())[:, :, 1]
+            np.testing.assert_allclose(
+                ends[:, 1] - ends[:, 0], 2.0 * mine["stderr"].astype(float), rtol=1e-12
+            )
+        else:
+            assert not any(gid.startswith("stderr") for gid in bars)
+
+
+def test_only_heun_may_leave_the_axis_and_then_at_its_end(drawn: dict[str, Figure]) -> None:
+    for key, (ax, _) in baseline_panels(drawn).items():
+        low, high = ax.get_ylim()
+        rows = baseline_rows(*key)
+        others = rows.loc[rows["solver"] != "heun", "value"].dropna()
+        assert low < others.min()
+        assert others.max() < high
+
+
+def test_strips_name_the_solver_of_the_least_value(drawn: dict[str, Figure]) -> None:
+    for key, (ax, strip) in baseline_panels(drawn).items():
+        rows = baseline_rows(*key).dropna(subset="value")
+        for n in CALLS:
+            mine = rows[rows["calls"] == n].set_index("solver")["value"].astype(float)
+            (text,) = [t for t in strip.texts if t.get_gid() == f"winner {n}"]
+            (box,) = [patch for patch in strip.patches if patch.get_gid() == f"winner {n}"]
+            best = str(mine.idxmin())
+            assert text.get_text() == solver_orders.CODES[best]
+            assert box.get_facecolor()[:3] == to_rgb(solver_looks.SOLVERS[best].colour)
+            assert text.get_position()[0] == n
+            assert box.get_x() < n < box.get_x() + box.get_width()
+        assert strip.get_xlim() == ax.get_xlim()
+
+
+def test_missing_divergences_are_marked_by_their_kind(drawn: dict[str, Figure]) -> None:
+    for key, (ax, _) in baseline_panels(drawn).items():
+        rows = baseline_rows(*key)
+        missing = rows[rows["value"].isna()]
+        marks = [x for x in ax.get_lines() if str(x.get_gid()).startswith(("infin", "unset"))]
+        assert len(marks) == len(missing) == (3 if key[1] == "kl_data_model" else 0)
+        kinds = sorted((str(mark.get_gid()), mark.get_marker()) for mark in marks)
+        if marks:
+            assert kinds == [("infinite evodiff", "^")] * 2 + [("unsettled re_multi", "x")]
+            (band,) = [patch for patch in ax.patches if patch.get_gid() == "band"]
+            box = band.get_window_extent()
+            for mark in marks:
+                (_, y) = mark.get_transform().transform(np.column_stack(data(mark)))[0]
+                assert box.y0 < y < box.y1
+    legend = [text.get_text() for text in drawn["re_vs_baselines"].legends[0].get_texts()]
+    assert {"infinite", "not settled"} < set(legend)
+    assert all(sum(text.startswith(f"{c}:") for text in legend) == 1 for c in CODE_WORDS)
+
+
+CODE_WORDS = tuple(solver_orders.CODES.values())
+
+
+def shown_order(ax: Axes, label: str, n: int) -> list[str]:
+    """Codes of one order from left to right."""
+    texts = [text for text in ax.texts if text.get_gid() == f"order {label} {n}"]
+    return [t.get_text() for t in sorted(texts, key=lambda text: text.get_position()[0])]
+
+
+def test_orders_are_sorted_by_value(drawn: dict[str, Figure]) -> None:
+    ax = drawn["re_vs_baselines"].axes[-1]
+    for (toy, metric), grid in itertools.product(
+        re_vs_baselines.ORDERED, re_vs_baselines.GRIDS.items()
+    ):
+        rows = baseline_rows(toy, metric, grid[0])
+        rows = rows[rows["solver"].isin(re_vs_baselines.SHARED)]
+        for n in CALLS:
+            mine = rows[rows["calls"] == n].sort_values("value")
+            expected = [solver_orders.CODES[name] for name in mine["solver"]]
+            assert shown_order(ax, f"{style.TOYS[toy]}, {grid[1]}", n) == expected
+
+
+def test_printed_orders_are_paper_cs(drawn: dict[str, Figure]) -> None:
+    """C-v1 table 3, CIFAR-10, EDM, and the NeurIPS table on FFHQ."""
+    ax = drawn["re_vs_baselines"].axes[-1]
+    assert shown_order(ax, "CIFAR-10, EDM (v1)", 5) == ["RM", "v3", "U2", "2M", "He"]
+    assert shown_order(ax, "CIFAR-10, ScoreSDE (v1)", 5) == ["v3", "RM", "U2", "2M"]
+    assert shown_order(ax, "FFHQ-64, EDM (2025)", 5) == ["EV", "2M", "U2"]
+    assert shown_order(ax, "FFHQ-64, EDM (2025)", 8) == []
+    assert shown_order(ax, "CIFAR-10, EDM (v1)", 20) == ["RM", "U2", "v3", "2M", "He"]
+    ties = [str(line.get_gid()) for line in ax.get_lines() if str(line.get_gid())[:3] == "tie"]
+    assert ties == ["tie order CIFAR-10, EDM (v1) 20"]  # RE and UniPC, 2.01 both
+
+
+def test_printed_fids_are_whole() -> None:
+    read = pd.read_csv(solver_orders.PUBLISHED)
+    names = ["paper", "table", "dataset", "net", "solver", "schedule", "nfe", "metric", "value"]
+    assert list(read.columns) == names
+    table = read[(read["paper"] == "C-v1") & (read["metric"] == "FID")]
+    assert table.groupby(["dataset", "net", "solver"]).size().eq(7).all()
+    assert len(table) == 7 * (4 + 4 + 5)
+    edm = table[(table["net"] == "EDM, 50k") & (table["solver"] == "RE")].set_index("nfe")["value"]
+    assert edm.to_dict() == {5: 11.82, 6: 8.30, 8: 3.46, 10: 2.48, 12: 2.21, 15: 2.07, 20: 2.01}
+
+
+def test_fewer_rows_than_the_whole_table_still_draw() -> None:
+    table = baselines_table()
+    for part in (table[table["schedule"] != "edm"], table[table["calls"] == 8]):
+        re_vs_baselines.draw(part).draw_without_rendering()
+    rows = convergence_table()
+    solver_convergence.draw(rows[rows["toy"] == "circle8"]).draw_without_rendering()
+    with pytest.raises(ValueError, match=r"solver must be one of ddim, .*, got ab_2"):
+        re_vs_baselines.draw(table.replace({"solver": {"heun": "ab_2"}}))
 
 
 @pytest.mark.parametrize(
