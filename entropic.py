@@ -84,14 +84,21 @@ def losses_options(command: F) -> F:
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @click.option("--quick", is_flag=True, help="A small version, for tests.")
 @click.option("--paper", is_flag=True, help="The paper's full 10^2 repetitions of 10^4 paths.")
+@click.option("--recompute", is_flag=True, help="Run again the studies whose rows are kept.")
 @click.option("--out", default="out", show_default=True, help="Folder for PNG, PDF and CSV.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes; all cores by default.")
 @as_json
 def figures(
-    names: tuple[str, ...], quick: bool, paper: bool, out: str, jobs: int | None, json_: bool
+    names: tuple[str, ...],
+    quick: bool,
+    paper: bool,
+    recompute: bool,
+    out: str,
+    jobs: int | None,
+    json_: bool,
 ) -> None:
     """Draw figures (all, or those named), each with its data as CSV."""
-    from benchmarks.figure_tables import TABLES, make_table
+    from benchmarks.figure_tables import STUDIES, TABLES, make_table
     from benchmarks.store import Store, make_folder
     from figures import registry
     from theory.checks import one_of
@@ -100,9 +107,14 @@ def figures(
         raise ValueError("--quick must not stand with --paper, got both; give one")
     for name in names:
         one_of("NAME", name, TABLES)
+        if recompute and name not in STUDIES:
+            raise ValueError(f"--recompute must stand with {', '.join(STUDIES)}, got {name}")
     budget = "quick" if quick else "paper" if paper else "default"
     folder = make_folder(Path(out))
     store = Store(folder / "store")
+    if recompute:
+        for name in names or STUDIES:
+            STUDIES[name](store, jobs)
     made = []
     for name in names or TABLES:
         table = make_table(name, budget, store, jobs, folder)

@@ -14,8 +14,8 @@ import pandas as pd
 from benchmarks.entropy_reduction import entropy_reduction
 from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
 from benchmarks.run import run_tasks
-from benchmarks.solver_tables import re_vs_baselines, solver_convergence
-from benchmarks.store import Store, versions
+from benchmarks.solver_tables import compute_study, re_vs_baselines, solver_convergence
+from benchmarks.store import Store, versions, write_csv
 from theory.allocation import gate, onset_pivot
 from theory.noise import PROCESSES
 from theory.schedules import log_snr_sigmas
@@ -250,6 +250,9 @@ TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
     "entropy_reduction": entropy_reduction,
 }
 
+# Rows too long for `make figures`, kept in benchmarks/results and computed again on demand.
+STUDIES: dict[str, Callable[[Store, int | None], None]] = {"re_vs_baselines": compute_study}
+
 
 def make_table(
     name: str, budget: str, store: Store, jobs: int | None, folder: Path
@@ -258,15 +261,3 @@ def make_table(
     table = TABLES[name](budget, store, jobs)
     write_csv(table, folder / f"{name}.csv")
     return table
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table whole or not at all; ValueError if the place cannot be written."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        table.to_csv(part, index=False)
-        part.replace(path)
-    except OSError as error:
-        raise ValueError(f"{path}: the file must be writable, got {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from benchmarks.commands import equal_steps
 from benchmarks.experiments import SAMPLED_POINTS, ToyProfile, schedule, to_profile
 from benchmarks.run import Task, run_tasks
 from benchmarks.solver_tasks import ExactKL, MomentErrors, PathErrors, Wasserstein
-from benchmarks.store import ROOT, Store
+from benchmarks.store import ROOT, Store, write_csv
 from theory.noise import PROCESSES
 from theory.profile import Profile
 from theory.solvers import SOLVERS, make_table
@@ -230,13 +230,7 @@ def steps_within(solver: str, calls: int) -> int:
     return equal_steps(lambda n: calls_of(solver, (), n), calls)
 
 
-def main() -> None:
-    """Compute the study and write KL_ROWS."""
-    store = Store(ROOT / "out" / "store")
-    table = kl_rows(PAPER_CALLS, GRIDS, _profiles(store, None, GRIDS), store, None)
-    KL_ROWS.parent.mkdir(exist_ok=True)
-    table.to_csv(KL_ROWS, index=False)
-
-
-if __name__ == "__main__":
-    main()
+def compute_study(store: Store, jobs: int | None) -> None:
+    """Compute KL_ROWS again, for `entropic figures re_vs_baselines --recompute`."""
+    table = kl_rows(PAPER_CALLS, GRIDS, _profiles(store, jobs, GRIDS), store, jobs)
+    write_csv(table, KL_ROWS)

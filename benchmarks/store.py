@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from theory.reading import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,3 +80,15 @@ def fingerprint() -> str:
 def versions() -> dict[str, str]:
     """Versions that a number depends on."""
     return {name: version(name) for name in LIBRARIES}
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all; ValueError if the place cannot be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        table.to_csv(part, index=False)
+        part.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path}: the file must be writable, got {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)

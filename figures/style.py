@@ -135,6 +135,9 @@ def captioned(figure: Figure, *paragraphs: str) -> Figure:
     figure.set_layout_engine(engine)
     engine.execute(figure)
     figure.set_layout_engine("none")
+    for ax in figure.axes:  # the layout's solver is not the same to the last bit every time
+        ax.set_position(tuple(round(part, 6) for part in ax.get_position(original=True).bounds))
+        ax.set_in_layout(True)  # setting a position takes it out
     return figure
 
 

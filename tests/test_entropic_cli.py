@@ -92,6 +92,7 @@ BAD = [
     ((*KL, "--steps", "2", "--eta", "1.5"), "eta must be in [0, 1], got 1.5"),
     ((*KL, "--steps", "2", "--eta", "nan"), "eta must be"),
     ((*KL, "--steps", "2", "--solver", "ddim", "--eta", "1"), "eta"),
+    (("figures", "entropic_time", "--recompute"), "--recompute must stand with re_vs_baselines"),
     ((*KL, "--steps", "2", "--option", "start_std=3"), "start_std must be left out for solver"),
     ((*KL, "--steps", "2", "--option", "sigmas=3"), "sigmas must be left out for solver"),
     ((*KL, "--steps", "2", "--option", "eta=1_0"), "eta must be numbers, got '1_0'"),

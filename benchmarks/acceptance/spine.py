@@ -14,9 +14,9 @@ import pandas as pd
 
 from benchmarks.acceptance.report import Bar, by_tests, fresh, run
 from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
-from benchmarks.figure_tables import KL_SCHEDULES, STANDARD, write_csv
+from benchmarks.figure_tables import KL_SCHEDULES, STANDARD
 from benchmarks.run import run_tasks
-from benchmarks.store import ROOT, Store
+from benchmarks.store import ROOT, Store, write_csv
 from theory.noise import PROCESSES
 
 RESULTS = ROOT / "benchmarks" / "results"
