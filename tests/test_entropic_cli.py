@@ -95,7 +95,7 @@ BAD = [
     (("figures", "entropic_time", "--recompute"), "--recompute must stand with re_vs_baselines"),
     ((*KL, "--steps", "2", "--option", "start_std=3"), "start_std must be left out for solver"),
     ((*KL, "--steps", "2", "--option", "sigmas=3"), "sigmas must be left out for solver"),
-    ((*KL, "--steps", "2", "--option", "eta=1_0"), "eta must be numbers, got '1_0'"),
+    ((*KL, "--steps", "2", "--option", "eta=1_0"), "eta must be in [0, 1], got 1_0"),
     ((*KL, "--steps", "2", "--option", "eta=true"), "eta must be a number or a word, got True"),
     ((*KL, "--steps", "2", "--option", "eta=0.5", "--eta", "0.3"), "--eta must not stand with"),
     (("order", "--solver", "heun", "--option", "name=x"), "name must be left out for solver"),
