@@ -1,7 +1,6 @@
 """What `entropic kl`, `toys` and `doctor` compute: options in, plain rows out."""
 
 import sys
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import metrics, orders
-from benchmarks.experiments import Divergences, Option, load_toy, needs_profile
+from benchmarks.experiments import Divergences, Option, equal_steps, load_toy, needs_profile
 from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import looks_like_path, toy_spec
 from benchmarks.profiles import ends, refuse_c, toy_profile
@@ -58,16 +57,6 @@ def kl(toy: str, schedule: str, solver: str, **options: Any) -> list[dict[str, A
 
 def _no_kl(reason: str) -> dict[str, Any]:
     return {"kl_data_model": None, "error": None, "reason": reason, "kl_discretisation": None}
-
-
-def equal_steps(nfe: Callable[[int], int], calls: int) -> int:
-    """The most steps, up to `calls`, at which a solver makes at most that many calls; 0 if none.
-
-    Args:
-        nfe: Calls at a number of steps, rising with it.
-        calls: Calls allowed.
-    """
-    return bisect_right(range(1, calls + 1), calls, key=nfe)
 
 
 def resampled(sigmas: Array, n_steps: int) -> Array:

@@ -3,6 +3,8 @@
 A record holds plain values only; its dictionary is the key under which its result is kept.
 """
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
@@ -227,6 +229,16 @@ def schedule(
         profile,
         c,
     )
+
+
+def equal_steps(nfe: Callable[[int], int], calls: int) -> int:
+    """The most steps, up to `calls`, at which a solver makes at most that many calls; 0 if none.
+
+    Args:
+        nfe: Calls at a number of steps, rising with it.
+        calls: Calls allowed.
+    """
+    return bisect_right(range(1, calls + 1), calls, key=nfe)
 
 
 def needs_profile(name: str, c: float | None = None) -> bool:

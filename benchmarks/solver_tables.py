@@ -13,8 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.commands import equal_steps
-from benchmarks.experiments import SAMPLED_POINTS, ToyProfile, schedule, to_profile
+from benchmarks.experiments import (
+    SAMPLED_POINTS,
+    ToyProfile,
+    equal_steps,
+    schedule,
+    to_profile,
+)
 from benchmarks.run import Task, run_tasks
 from benchmarks.solver_tasks import ExactKL, MomentErrors, PathErrors, Wasserstein
 from benchmarks.store import ROOT, Store, write_csv

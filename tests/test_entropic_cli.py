@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import entropic
-from benchmarks.commands import equal_steps, resampled
+from benchmarks.commands import resampled
+from benchmarks.experiments import equal_steps
 from theory.files import read_profile, read_schedule
 from theory.gaussian import gaussian_mmse, gaussian_rescaled_entropy
 from theory.schedules import edm_sigmas

@@ -62,7 +62,7 @@ class Branches:
 
         All the states on the way are resolved, each until a cubic through it is good to a small
         part of what the denoiser can tell apart there: the outputs are monotone in the states, so
-        nothing can hide between two points.
+        a step of F between two points shows in one of them.
 
         Args:
             flow: The map.

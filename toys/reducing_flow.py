@@ -1,7 +1,7 @@
 """The map of the line that a state-dependent iteration of paper C is, with slope and regimes.
 
-The second of three independent texts of its formulas: the compiled loop (toys/kernels.py), this
-one, and the plain loop of the tests.
+The second of three texts of its formulas: the compiled loop (toys/kernels.py), this one, which
+shares only the constants of a step with it, and the plain loop of the tests, which shares nothing.
 """
 
 from dataclasses import dataclass
