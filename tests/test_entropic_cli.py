@@ -329,6 +329,7 @@ def test_order_prints_its_window() -> None:
 
 
 def test_equal_steps_is_the_most_that_fits() -> None:
+    assert equal_steps(lambda n: n, 7) == 7
     assert equal_steps(lambda n: 2 * n, 7) == 3
     assert equal_steps(lambda n: 2 * n - 1, 7) == 4
     assert equal_steps(lambda n: n + 1, 7) == 6

@@ -218,6 +218,18 @@ def test_breaks_are_bracketed() -> None:
     assert branches.holes(1.6, 1.9)
 
 
+def test_bins_count_what_a_jump_brings_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[0.3, 0.8] is met by x in [0.3, 0.8] and, behind the jump, in (1, 1.3]; start N(0, 2^2)."""
+    monkeypatch.setattr(laws, "Flow", lambda *_: Torn())
+    table = make_table("ddim", [2.0, 1.0])
+    law = laws.Law(zoo.toy("gaussian"), table, "noise", 1.0, 20.0)
+    law.cover(-3.0, 3.0, 0.05)
+    found = np.exp(law.log_bins(np.array([0.3, 1.6]), np.array([0.8, 1.9])))
+    parts = stats.norm.cdf([0.3, 0.8, 1.0, 1.3], scale=2.0)
+    assert found[0] == pytest.approx(parts[1] - parts[0] + parts[3] - parts[2], rel=1e-12)
+    assert found[1] == 0.0
+
+
 def test_regimes_a_few_floats_wide_are_not_breaks() -> None:
     """Where D_t equals D_0 by rounding a ratio is 0 at single floats: re_multi has no jump."""
     toy = zoo.toy("gaussians15_overlap")
