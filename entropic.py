@@ -60,6 +60,20 @@ def ends(command: F) -> F:
     return command
 
 
+def las_options(command: F) -> F:
+    """Options of the loss-adaptive schedule's objective."""
+    for option in (
+        click.option("--axis", help="las: saturating (default) or exponential (c = 1 / lambda)."),
+        click.option("--power", type=float, help="las: exponent of the penalty; 2 by default."),
+        click.option("--mu", type=float, help="las: penalty on changing log-SNR steps; 0."),
+        click.option(
+            "--lambda", "lambda_", type=float, help="las: variance that damps high SNR; 0: none."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 solver_option = click.option(
     "--option", multiple=True, metavar="NAME=VALUE", help="Option of the solver; repeat for more."
 )
@@ -141,6 +155,7 @@ def figures(
 @click.option("--eta", type=float, help="Noise of stochastic_ddim, in [0, 1].")
 @solver_option
 @click.option("--c", type=float, help="Data scale of the arctan schedule.")
+@las_options
 @as_json
 def kl(toy: str, schedule: str, solver: str, json_: bool, **options: Any) -> None:
     """KL(data || sampler) in nats, with its split into start and discretisation."""
@@ -177,12 +192,17 @@ def profile(json_: bool, out: str | None, **options: Any) -> None:
 @ends
 @click.option("--terminal", default="stop", show_default=True, help="stop or zero.")
 @click.option("--c", type=float, help="Data scale of the arctan schedule.")
+@las_options
+@click.option("--isotonic", is_flag=True, help="las, losses: pool risks that fall with sigma.")
+@click.option("--bins", type=int, help="las, losses: bins of more levels than that; 64.")
+@click.option("--replicates", type=int, help="las: of the bootstrap band; 200 by default, 0: none.")
+@click.option("--seed", type=int, help="las: of the bootstrap, in [0, 2^32); 0 by default.")
 @click.option("--format", "format_", default="json", show_default=True, help="json or lines.")
 @click.option("--out", help="Write a schedule file.")
 @as_json
 def schedule(format_: str, json_: bool, out: str | None, **options: Any) -> None:
     """Noise levels for a sampler: from a toy, a profile file or a log of losses."""
-    from benchmarks import profiles
+    from benchmarks import loss_adaptive, profiles
     from theory.checks import one_of
 
     one_of("format", format_, ("json", "lines"))
@@ -191,6 +211,8 @@ def schedule(format_: str, json_: bool, out: str | None, **options: Any) -> None
         click.echo(json.dumps(fields, allow_nan=False))
     else:
         click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
+        if fields["method"] == "las":
+            click.echo(loss_adaptive.note(fields), err=True)
 
 
 @main.command()

@@ -15,6 +15,8 @@ from benchmarks import metrics, orders
 from benchmarks.experiments import Divergences, Option, equal_steps, load_toy, needs_profile
 from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import looks_like_path, toy_spec
+from benchmarks.loss_adaptive import OPTIONS as LAS_OPTIONS
+from benchmarks.loss_adaptive import aim
 from benchmarks.profiles import ends, refuse_c, toy_profile
 from theory.checks import one_of, whole
 from theory.files import (
@@ -112,9 +114,9 @@ def _kl_task(
     else:
         whole("paths", o["paths"], 1)
     if looks_like_path(schedule) and schedule not in SCHEDULES:
-        for name in ("steps", "terminal", "sigma_min", "sigma_max", "c"):
+        for name in ("steps", "terminal", "sigma_min", "sigma_max", "c", *LAS_OPTIONS):
             if o[name] is not None:
-                option = "--" + name.replace("_", "-")
+                option = "--" + name.rstrip("_").replace("_", "-")
                 raise ValueError(f"{option} must not stand with a schedule file, got {o[name]}")
         read = read_schedule(schedule)
         steps, method, terminal = read.sigmas.size - 1, read.method, read.terminal
@@ -127,6 +129,7 @@ def _kl_task(
             raise ValueError("--steps must be given with a schedule's name, got none")
         whole("steps", o["steps"], 1, MOST_STEPS)
         refuse_c(method, o["c"])
+        goal = aim(method, o)
         low, high = ends(process.name, o["sigma_min"], o["sigma_max"])
         steps = o["steps"]
         # Everything but the profile is checked before the profile is computed.
@@ -134,7 +137,11 @@ def _kl_task(
         grid = toy_profile(spec, low, high) if needs_profile(method, o["c"]) else None
 
         def levels(n: int) -> tuple[float, ...]:
-            found = named_schedule(method, n, process.name, grid, terminal, low, high, o["c"])
+            moved = max(n - (terminal == "zero"), 1)
+            objective = goal(grid, moved) if method == "las" and grid is not None else None
+            found = named_schedule(
+                method, n, process.name, grid, terminal, low, high, o["c"], objective
+            )
             return tuple(found.tolist())
 
     sigmas = levels(steps)

@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks import metrics
 from benchmarks.inputs import parse_toy
 from benchmarks.store import versions
+from theory.las import Objective
 from theory.noise import named_process
 from theory.profile import Profile
 from theory.schedules import SCHEDULES, make_sigmas
@@ -217,6 +218,7 @@ def schedule(
     sigma_min: float | None = None,
     sigma_max: float | None = None,
     c: float | None = None,
+    objective: Objective | None = None,
 ) -> Array:
     """Levels of a named schedule between a process's default ends, or the ends given."""
     ends = named_process(process)
@@ -228,6 +230,7 @@ def schedule(
         terminal,
         profile,
         c,
+        objective=objective,
     )
 
 
@@ -244,7 +247,7 @@ def equal_steps(nfe: Callable[[int], int], calls: int) -> int:
 def needs_profile(name: str, c: float | None = None) -> bool:
     """Whether a schedule draws on the data's profile."""
     return name in SCHEDULES and (
-        name in ("entropic", "rescaled") or (name == "arctan" and c is None)
+        name in ("entropic", "rescaled", "las") or (name == "arctan" and c is None)
     )
 
 

@@ -46,7 +46,7 @@ def exact_kl(
     check_terminal(toy, sigma_end)
     if sigma_end == 0 and toy.is_points:
         return _exact_bins(toy, table, start, rtol)
-    settled = settle(toy, table, partial(_kl, toy, sigma_end), start, rtol)
+    settled = settle(toy, table, partial(kl_to_law, toy, sigma_end), start, rtol)
     if not np.isfinite(settled.value):
         reason = "the sampler gives no mass to a range where the data have some"
         return Divergence(None, 0.0, reason)
@@ -163,7 +163,7 @@ def data_cuts(toy: Mixture, sigma: float) -> Array:
     return np.array([*kept, float(places[order[-1]])] if places.max() > kept[-1] else kept)
 
 
-def _kl(toy: Mixture, sigma_end: float, law: Law) -> float:
+def kl_to_law(toy: Mixture, sigma_end: float, law: Law) -> float:
     """KL(data || law) over the data's range."""
     cuts = _covered_cuts(toy, sigma_end, law)
     if law.holes(float(cuts[0]), float(cuts[-1])):

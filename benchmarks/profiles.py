@@ -16,13 +16,31 @@ from benchmarks.experiments import (
 )
 from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import toy_spec
+from benchmarks.loss_adaptive import (
+    LOG_OPTIONS,
+    OPTIONS,
+    aim,
+    band,
+    check_log_options,
+    describe,
+    rests_on,
+)
 from theory.checks import one_of, positive, whole, within
-from theory.files import read_losses_csv, read_profile, write_profile, write_schedule
+from theory.files import (
+    LossRows,
+    read_losses_csv,
+    read_profile,
+    write_profile,
+    write_schedule,
+)
 from theory.levels import MOST_STEPS
+from theory.loss_log import MOST_LEVELS, LossLog
 from theory.noise import VP, named_process
-from theory.profile import PARAMETRISATIONS, Profile, from_losses
+from theory.profile import PARAMETRISATIONS, Profile, from_losses, x0_risks
+from theory.reading import naming
 from theory.schedules import SCHEDULES
 from toys import information
+from toys.kernels import Array
 from toys.mixture import SIGMA_RANGE
 
 PROFILE_LEVELS = 200  # levels `profile` prints by default
@@ -102,23 +120,30 @@ def schedule(
     terminal: str,
     c: float | None,
     out: str | None,
-    **logged: Any,
+    **more: Any,
 ) -> dict[str, Any]:
     """The schedule file that `entropic schedule` prints."""
     one_of("method", method, SCHEDULES)
     whole("steps", steps, 1, MOST_STEPS)
     refuse_c(method, c)
+    goal = aim(method, more)
+    check_log_options(method, more)
+    logged = {k: v for k, v in more.items() if k not in (*OPTIONS, *LOG_OPTIONS)}
     needs = needs_profile(method, c)
     if needs or any(s is not None for s in (toy, profile, losses)):
         _one_source(toy=toy, profile=profile, losses=losses)
     span = named_process(process)
     grid: Profile | None = None
+    log: LossLog | None = None
     if profile is not None:
         grid = read_profile(profile)
-    if losses is not None:
+    if losses is not None and method == "las":
+        log = _loss_log(losses, process, more["bins"], **logged)
+        grid = log.profile(monotone=more["isotonic"])
+    elif losses is not None:
         grid = _loss_profile(losses, process, **logged)
     else:
-        _refuse_logged(logged)
+        _refuse_logged(logged | {"bins": more["bins"], "isotonic": more["isotonic"] or None})
     if grid is not None:  # a measured profile says itself how far it reaches
         sigma_min = float(grid.sigma[0]) if sigma_min is None else sigma_min
         sigma_max = float(grid.sigma[-1]) if sigma_max is None else sigma_max
@@ -127,13 +152,25 @@ def schedule(
     if toy is not None:
         spec = toy_spec(toy)
         grid = toy_profile(spec, low, high) if needs else None
-    sigmas = named_schedule(method, steps, process, grid, terminal, low, high, c)
+
+    moved = max(steps - (terminal == "zero"), 1)
+
+    def make(data: Profile | None) -> Array:
+        objective = goal(data, moved) if method == "las" and data is not None else None
+        return named_schedule(method, steps, process, data, terminal, low, high, c, objective)
+
+    sigmas = make(grid)
     given = {"toy": toy, "profile": profile, "losses": losses}
-    source = {k: v for k, v in given.items() if v is not None} | {
+    source: dict[str, Any] = {k: v for k, v in given.items() if v is not None} | {
         "process": process,
         "n_steps": steps,
         "version": version("entropic"),
     }
+    if method == "las" and grid is not None:
+        source["las"] = describe(goal(grid, moved))
+        if log is not None:
+            source["rests_on"] = rests_on(log, more["isotonic"])
+        source["band"] = band(grid, log, make, more["replicates"], more["seed"], more["isotonic"])
     if out is not None:
         write_schedule(out, method, sigmas, terminal, source)
     return {
@@ -171,7 +208,24 @@ def refuse_c(method: str, c: float | None) -> None:
 
 
 def _loss_profile(path: str, process: str, **logged: Any) -> Profile:
-    """The profile of a CSV of losses."""
+    """The profile of a CSV of losses, a level for each that is in it."""
+    rows, options = _logged(path, process, **logged)
+    more = _source(path, options)
+    return from_losses(rows.sigma, rows.loss, samples=rows.samples, source=more, **options)
+
+
+def _loss_log(path: str, process: str, bins: int | None, **logged: Any) -> LossLog:
+    """The CSV of losses as rows, to be averaged in bins where it has many levels."""
+    rows, options = _logged(path, process, **logged)
+    sigma, risk = x0_risks(rows.sigma, rows.loss, **options)
+    more = _source(path, options)
+    with naming(path):
+        bins = MOST_LEVELS if bins is None else bins
+        return LossLog(sigma, risk, rows.samples, options["dim"], bins, more)
+
+
+def _logged(path: str, process: str, **logged: Any) -> tuple[LossRows, dict[str, Any]]:
+    """Rows of a CSV of losses, and what they mean."""
     parametrisation = logged["parametrisation"]
     if parametrisation is None:
         raise ValueError(
@@ -179,17 +233,16 @@ def _loss_profile(path: str, process: str, **logged: Any) -> Profile:
             f"{', '.join(PARAMETRISATIONS)}"
         )
     one_of("parametrisation", parametrisation, PARAMETRISATIONS)
-    coordinate = VP() if process == "vp" else None
-    sigma, loss = read_losses_csv(path, coordinate)
-    return from_losses(
-        sigma,
-        loss,
-        parametrisation,
-        1 if logged["dim"] is None else logged["dim"],
-        0.5 if logged["sigma_data"] is None else logged["sigma_data"],
-        reduction=logged["reduction"] or "sum",
-        source={"losses": path, "parametrisation": parametrisation},
-    )
+    return read_losses_csv(path, VP() if process == "vp" else None), {
+        "parametrisation": parametrisation,
+        "dim": 1 if logged["dim"] is None else logged["dim"],
+        "sigma_data": 0.5 if logged["sigma_data"] is None else logged["sigma_data"],
+        "reduction": logged["reduction"] or "sum",
+    }
+
+
+def _source(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {"losses": path, "parametrisation": options["parametrisation"]}
 
 
 def _one_source(**given: str | None) -> None:

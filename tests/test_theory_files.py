@@ -218,13 +218,14 @@ def test_unreadable_paths_are_named(tmp_path: Path, read: object) -> None:
 def test_losses_are_read_from_sigma_snr_or_t(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_text("\ufeffSigma ,step,LOSS\n0.5,1,3\n\n2e0,2,\t4\n,,\n0.5,3,5\n", "utf-8")
-    sigma, loss = read_losses_csv(path)
+    sigma, loss, samples = read_losses_csv(path)
+    np.testing.assert_array_equal(samples, 1.0)
     np.testing.assert_array_equal(sigma, [0.5, 2.0, 0.5])
     np.testing.assert_array_equal(loss, [3.0, 4.0, 5.0])
     path.write_text("snr,loss\r\n4,1\r\n0.25,2\r\n")
     np.testing.assert_allclose(read_losses_csv(path)[0], [0.5, 2.0])
     path.write_text("loss,t\n1,0.5\n2,1.0\n")
-    sigma, loss = read_losses_csv(path, VP())
+    sigma, loss, _ = read_losses_csv(path, VP())
     np.testing.assert_array_equal(sigma, VP().sigma([0.5, 1.0]))
     np.testing.assert_array_equal(loss, [1.0, 2.0])
     path.write_text("loss,t\n1,0\n2,999\n")

@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -120,11 +120,20 @@ def write_schedule(
     write_json(path, fields)
 
 
-def read_losses_csv(path: StrPath, coordinate: Coordinate | None = None) -> tuple[Array, Array]:
-    """Noise levels and losses of a CSV loss log, each of shape (n,), in the order of its rows.
+class LossRows(NamedTuple):
+    """Rows of a loss log, shape (n,) each, in their own order."""
 
-    The first line names the columns: `loss`, and `sigma` or `snr` or `t` (the first of these
-    that is there). Other columns and blank lines are skipped.
+    sigma: Array
+    loss: Array
+    samples: Array
+
+
+def read_losses_csv(path: StrPath, coordinate: Coordinate | None = None) -> LossRows:
+    """Noise levels, losses and samples a row of a CSV loss log.
+
+    The first line names the columns: `loss`, `sigma` or `snr` or `t` (the first of these that is
+    there), and perhaps `samples`, how many samples the row is a mean of (1 without it). Other
+    columns and blank lines are skipped.
 
     Args:
         path: UTF-8, separated by commas.
@@ -146,12 +155,17 @@ def read_losses_csv(path: StrPath, coordinate: Coordinate | None = None) -> tupl
             raise ValueError("the file must hold rows of numbers, got column names only")
         levels, losses = (_column(name, header, cells, lines) for name in (noise, "loss"))
         require(losses >= 0, "loss", losses, "be at least 0", lines=lines)
+        samples = np.ones_like(losses)
+        if "samples" in header:
+            samples = _column("samples", header, cells, lines)
+            good = (samples >= 1) & (samples <= 1e15) & (samples == np.floor(samples))
+            require(good, "samples", samples, "be whole and at least 1", lines=lines)
         if noise == "t" and coordinate is not None:
             sigma = _converted(levels, coordinate, lines)
             require(sigma > 0, "t", levels, "stand for a positive sigma", lines=lines)
-            return sigma, losses
+            return LossRows(sigma, losses, samples)
         require(levels > 0, noise, levels, "be positive", lines=lines)
-        return (SNR().sigma(levels) if noise == "snr" else levels), losses
+        return LossRows(SNR().sigma(levels) if noise == "snr" else levels, losses, samples)
 
 
 def _table(text: str) -> tuple[list[str], list[list[str]], list[int]]:

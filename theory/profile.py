@@ -84,15 +84,18 @@ class Profile:
 
     def mmse_at(self, sigma: ArrayLike) -> Array:
         """The mmse at levels inside the grid, shape (n,), by the spline; 0 where it underflows."""
-        levels = vector("sigma", sigma)
-        inside = (levels >= self.sigma[0]) & (levels <= self.sigma[-1])
-        grid = f"{self.sigma[0]:g}..{self.sigma[-1]:g}"
-        require(inside, "sigma", levels, f"be in {grid}, the grid of the profile")
+        levels = self._inside(sigma)
         curve = self.curve(0.0)
         if curve is None:
             return np.zeros_like(levels)
         x = np.maximum(np.log(levels), curve.edges[0])
         return np.where(np.log(levels) < curve.edges[0], 0.0, np.exp(curve.spline(x)))
+
+    def entropy_at(self, sigma: ArrayLike) -> Array:
+        """H[x0|x] at levels inside the grid, less that at its lowest, shape (n,), in nats."""
+        levels = self._inside(sigma)
+        curve = self.curve(2.0)
+        return np.zeros_like(levels) if curve is None else curve.integral(np.log(levels))
 
     def entropy_rate(self) -> Array:
         """Rate dH/dsigma = mmse / sigma^3 (Stancevic et al. eq. 13), shape (m,), nats per unit."""
@@ -140,6 +143,13 @@ class Profile:
     def rescaled_error(self, rule: str = "spline", *, include_below: bool = True) -> float:
         """Size in data units of the error of `rescaled_entropy`, the extrapolation included."""
         return self._halving(1, rule) + (self._below()[1] if include_below else 0.0)
+
+    def _inside(self, sigma: ArrayLike) -> Array:
+        levels = vector("sigma", sigma)
+        inside = (levels >= self.sigma[0]) & (levels <= self.sigma[-1])
+        grid = f"{self.sigma[0]:g}..{self.sigma[-1]:g}"
+        require(inside, "sigma", levels, f"be in {grid}, the grid of the profile")
+        return levels
 
     def _halving(self, power: int, rule: str) -> float:
         kept = np.arange(0, self.sigma.size, 2)
@@ -202,35 +212,28 @@ def _slope(x: Array, y: Array) -> tuple[float, float]:
     return slope, float(np.sqrt(residual @ residual / max(x.size - 2, 1) / (dx @ dx)))
 
 
-def from_losses(
+def x0_risks(
     sigma: ArrayLike,
     loss: ArrayLike,
     parametrisation: str,
     dim: int,
     sigma_data: float = 0.5,
-    *,
     reduction: str = "sum",
-    source: Mapping[str, Any] | None = None,
-) -> Profile:
-    """The profile that denoising losses estimate (from above: a network is not the Bayes mean).
+) -> tuple[Array, Array]:
+    """Levels and x0-prediction risks E|x0 - D|^2 of denoising losses, shape (n,) each.
 
-    Squared errors of the four usual targets, per unit of x0-risk E|x0 - D|^2:
+    Squared errors of the four usual targets, per unit of x0-risk:
     eps: 1 / sigma^2. x0: 1. v = alpha eps - alpha sigma x0 with alpha = (1 + sigma^2)^(-1/2)
     (the VP process): (1 + sigma^2) / sigma^2. edm, the weighted loss of Karras et al.
     (2022, table 1): (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
 
     Args:
-        sigma: Noise levels, shape (n,), in any order; repeated levels are averaged.
+        sigma: Noise levels, shape (n,), positive.
         loss: Shape (n,), >= 0.
         parametrisation: "eps", "x0", "v" or "edm".
         dim: Number of coordinates d of x0.
         sigma_data: For "edm" only, in data units.
         reduction: "sum" if losses are summed over coordinates, "mean" if averaged.
-        source: Kept in the profile.
-
-    Returns:
-        A profile on the distinct levels; stderr is the standard error of the mean at each
-        level if every level has two rows or more, else None.
     """
     one_of("parametrisation", parametrisation, PARAMETRISATIONS)
     one_of("reduction", reduction, ("sum", "mean"))
@@ -239,7 +242,7 @@ def from_losses(
         raise ValueError(f"loss must have shape {levels.shape}, got {losses.shape}")
     require(levels > 0, "sigma", levels, "be positive")
     require(losses >= 0, "loss", losses, "be at least 0")
-    # Squared below, for the standard errors.
+    # Squared later, for the standard errors.
     require(losses <= 1e30, "loss", losses, "be at most 1e+30")
     require((levels >= 1e-30) & (levels <= 1e30), "sigma", levels, "be in [1e-30, 1e+30]")
     count = whole("dim", dim, 1)
@@ -249,11 +252,46 @@ def from_losses(
         "v": lambda: levels / np.hypot(1.0, levels),
         "edm": lambda: levels * (positive("sigma_data", sigma_data) / np.hypot(levels, sigma_data)),
     }[parametrisation]()
-    risks = losses * scale**2 * (count if reduction == "mean" else 1)
+    return levels, losses * scale**2 * (count if reduction == "mean" else 1)
+
+
+def from_losses(
+    sigma: ArrayLike,
+    loss: ArrayLike,
+    parametrisation: str,
+    dim: int,
+    sigma_data: float = 0.5,
+    *,
+    reduction: str = "sum",
+    samples: ArrayLike | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Profile:
+    """The profile that denoising losses estimate (from above: a network is not the Bayes mean).
+
+    Args:
+        sigma: Noise levels, shape (n,), in any order; repeated levels are averaged.
+        loss: Shape (n,), >= 0.
+        parametrisation: See `x0_risks`, as for the next three.
+        dim: Number of coordinates d of x0.
+        sigma_data: For "edm" only, in data units.
+        reduction: "sum" or "mean".
+        samples: How many samples each loss is a mean of, shape (n,), >= 1; 1 by default.
+        source: Kept in the profile.
+
+    Returns:
+        A profile on the distinct levels; stderr is the standard error of the mean at each
+        level if every level has two rows or more, else None.
+    """
+    levels, risks = x0_risks(sigma, loss, parametrisation, dim, sigma_data, reduction)
     distinct, where, rows = np.unique(levels, return_inverse=True, return_counts=True)
-    mean = np.bincount(where, risks) / rows
+    weight = np.ones_like(risks) if samples is None else vector("samples", samples)
+    if weight.shape != risks.shape:
+        raise ValueError(f"samples must have shape {risks.shape}, got {weight.shape}")
+    require(weight >= 1, "samples", weight, "be at least 1")
+    total = np.bincount(where, weight)
+    mean = np.bincount(where, risks * weight) / total
     stderr = None
     if rows.min() > 1:
-        variance = np.bincount(where, (risks - mean[where]) ** 2) / (rows - 1)
-        stderr = np.sqrt(variance / rows)
-    return Profile(count, distinct, mean, stderr, dict(source or {}))
+        variance = np.bincount(where, weight * (risks - mean[where]) ** 2) / (rows - 1)
+        stderr = np.sqrt(variance / total)
+    return Profile(whole("dim", dim, 1), distinct, mean, stderr, dict(source or {}))

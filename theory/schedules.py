@@ -12,6 +12,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from theory.checks import Array, one_of, positive
+from theory.las import Objective
+from theory.las_levels import las_sigmas
 from theory.levels import Span
 from theory.noise import EDM, VP, Coordinate, Cosine
 from theory.profile import UNDERFLOW, Profile
@@ -24,6 +26,7 @@ __all__ = [
     "edm_sigmas",
     "entropic_sigmas",
     "fit_arctan_c",
+    "las_sigmas",
     "log_snr_sigmas",
     "make_sigmas",
     "rate_sigmas",
@@ -178,6 +181,7 @@ class Options:
     profile: Profile | None
     c: float | None
     vp: VP
+    objective: Objective | None = None
 
     def need_profile(self, name: str) -> Profile:
         """The profile; ValueError if there is none."""
@@ -201,6 +205,7 @@ SCHEDULES: dict[str, Callable[[tuple[int, float, float, str], Options], Array]] 
     "arctan": lambda span, o: arctan_sigmas(*span, c=o.arctan_c()),
     "entropic": lambda span, o: entropic_sigmas(*span, profile=o.need_profile("entropic")),
     "rescaled": lambda span, o: rescaled_sigmas(*span, profile=o.need_profile("rescaled")),
+    "las": lambda span, o: las_sigmas(*span, profile=o.need_profile("las"), objective=o.objective),
 }
 
 
@@ -213,6 +218,7 @@ def make_sigmas(
     profile: Profile | None = None,
     c: float | None = None,
     vp: VP = VP(),  # noqa: B008
+    objective: Objective | None = None,
 ) -> Array:
     """The schedule of that name in `SCHEDULES`; options that it does not use are ignored.
 
@@ -222,9 +228,11 @@ def make_sigmas(
         sigma_max: In data units.
         sigma_min: In data units.
         terminal: "stop" or "zero".
-        profile: For entropic and rescaled, and for arctan without c.
+        profile: For entropic, rescaled and las, and for arctan without c.
         c: For arctan; fitted to the profile if None.
         vp: For vp_linear.
+        objective: For las; see `theory.las_levels.las_sigmas`.
     """
     one_of("schedule", name, SCHEDULES)
-    return SCHEDULES[name]((n_steps, sigma_max, sigma_min, terminal), Options(profile, c, vp))
+    span = n_steps, sigma_max, sigma_min, terminal
+    return SCHEDULES[name](span, Options(profile, c, vp, objective))

@@ -17,7 +17,7 @@ from theory.profile import Profile
 SLACK = 1e-9  # relative: how far short of an end a grid may stop, for rounding's sake
 
 
-def _covers(name: str, low: float, high: float, span: Span) -> None:
+def covers(name: str, low: float, high: float, span: Span) -> None:
     """Raise ValueError unless sigma = low..high reaches both ends of the span."""
     if low > span.sigma_min * (1 + SLACK) or high < span.sigma_max * (1 - SLACK):
         wanted = f"sigma {span.sigma_min:.9g}..{span.sigma_max:.9g}"
@@ -29,7 +29,7 @@ def _covers(name: str, low: float, high: float, span: Span) -> None:
 
 def _profile_sigmas(span: Span, profile: Profile, power: int) -> Array:
     """Levels uniform in the integral of mmse / sigma^power over log sigma."""
-    _covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
+    covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
     curve = profile.curve(power, float(np.log(span.sigma_min)), float(np.log(span.sigma_max)))
     if curve is None or not curve.total > 0:
         where = f"sigma {span.sigma_min:g} and {span.sigma_max:g}"
@@ -106,7 +106,7 @@ def rate_sigmas(
     monotone("time", times)
     require(rates * np.sign(rates.sum()) >= 0, "rate", rates, "keep one sign")
     reach = np.sort(coordinate.sigma(times[[0, -1]]))
-    _covers("time", float(reach[0]), float(reach[1]), span)
+    covers("time", float(reach[0]), float(reach[1]), span)
     alive = np.flatnonzero(np.abs(rates) >= 1e-290)
     if alive.size < 2:
         raise ValueError(f"rate must be positive at two points or more, got {alive.size}")
@@ -152,7 +152,7 @@ def time_change_sigmas(
     require(levels > 0, "sigma", levels, "be positive")
     monotone("sigma", levels)
     require(np.append(True, np.diff(values) >= 0), "phi", values, "never fall")
-    _covers("sigma", float(levels[0]), float(levels[-1]), span)
+    covers("sigma", float(levels[0]), float(levels[-1]), span)
     ends = np.clip([span.sigma_min, span.sigma_max], levels[0], levels[-1])
     curve = PchipInterpolator(np.log(levels), values)
     is_linear = interpolation == "linear"

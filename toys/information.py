@@ -121,6 +121,17 @@ def entropy(toy: Mixture) -> float:
     return differential_entropy(toy)
 
 
+def renyi_entropy(toy: Mixture, order: float) -> float:
+    """Renyi entropy log(sum p^order) / (1 - order) of points, in nats; Shannon's at order 1."""
+    if not toy.is_points:
+        raise ValueError(f"stds must be 0 for a Renyi entropy, got {toy.stds.max():g}")
+    if not order >= 0 or not np.isfinite(order):
+        raise ValueError(f"order must be at least 0 and finite, got {order:g}")
+    if order == 1:
+        return entropy(toy)
+    return float(logsumexp(order * np.log(_merged(toy).weights)) / (1.0 - order))
+
+
 @lru_cache(maxsize=64)
 def differential_entropy(toy: Mixture) -> float:
     """Differential entropy, stds positive: to 1e-12 nats in 1-D and for products, else sampled."""

@@ -37,15 +37,21 @@ class Law:
     """Law of a table's final state on a 1-D mixture, at one resolution and reach.
 
     Args:
-        toy: One-dimensional data.
+        toy: One-dimensional data, whose denoiser the table calls.
         table: The solver.
-        start: "noise" for N(0, start_std**2), "data" for the true law at sigma[0].
+        start: "noise" for N(0, start_std**2), "data" for the true law at sigma[0], or that law
+            of another mixture: then the denoiser is a wrong one.
         resolution: Panels get this many times narrower than PANEL_WIDTHS.
         reach: Deviations of the start and of every noise that the domain covers.
     """
 
     def __init__(
-        self, toy: Mixture, table: Solver, start: str, resolution: float, reach: float
+        self,
+        toy: Mixture,
+        table: Solver,
+        start: str | Mixture,
+        resolution: float,
+        reach: float,
     ) -> None:
         begin = _start(toy, table, start)
         density: Density = begin
@@ -178,7 +184,7 @@ def settle(
     toy: Mixture,
     table: Solver,
     functional: Callable[[Law], float],
-    start: str = "noise",
+    start: str | Mixture = "noise",
     rtol: float = 1e-8,
     atol: float = 2e-12,
 ) -> Settled:
@@ -198,7 +204,7 @@ def settle_all(
     toy: Mixture,
     table: Solver,
     functionals: Callable[[Law], tuple[float, ...]],
-    start: str = "noise",
+    start: str | Mixture = "noise",
     rtol: float = 1e-8,
     atol: float = 2e-12,
 ) -> list[Settled]:
@@ -235,8 +241,10 @@ def _settled(readings: tuple[float, ...]) -> Settled:
     return Settled(value, 2.0 * abs(value - readings[-2]) + ROUNDING * (1.0 + abs(value)))
 
 
-def _start(toy: Mixture, table: Solver, start: str) -> Components:
+def _start(toy: Mixture, table: Solver, start: str | Mixture) -> Components:
     """Start density."""
+    if isinstance(start, Mixture):
+        toy, start = start, "data"
     if start == "noise":
         return Components(np.zeros(1), np.zeros(1), np.array([float(table.start_std)]))
     if start == "data":

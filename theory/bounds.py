@@ -1,0 +1,186 @@
+"""Bounds of paper B (Aghapour, Bayraktar and Zhang) on KL(true reverse path || sampled path).
+
+The sampler is stochastic DDIM (eta = 1) from the true law at sigma[0]; its pathwise KL bounds the
+KL of the laws at the last level. Channel x = x0 + sigma eps, snr = 1 / sigma^2, nats. Grids are
+sigmas, shape (n_steps + 1,), falling and positive; steps are counted from the high-noise end.
+Identities take the data as arrays: mmse and the conditional entropy H[x0 | x] at the grid's
+levels (up to a constant), since half the integral of mmse over a step in snr is what H falls by.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from theory.checks import Array, floats, monotone, positive, require, vector, whole, within
+
+
+def discretisation_error(sigmas: ArrayLike, mmse: ArrayLike, entropy: ArrayLike) -> Array:
+    """E_disc of each step, shape (n_steps,): eqs. 3.4 and 4.1.
+
+    Half the integral over the step of mmse(snr_k) - mmse(snr) dsnr.
+
+    Args:
+        sigmas: Grid.
+        mmse: Shape (n_steps + 1,), at the grid's levels, in squared data units.
+        entropy: H[x0 | x] there, up to a constant, same shape, in nats.
+    """
+    snr = _snr(sigmas)
+    left, h = _like(sigmas, "mmse", mmse)[:-1], _like(sigmas, "entropy", entropy, low=-np.inf)
+    return np.asarray(0.5 * np.diff(snr) * left - (h[:-1] - h[1:]))
+
+
+def approximation_error(sigmas: ArrayLike, denoiser_error: ArrayLike) -> Array:
+    """E_approx of each step, shape (n_steps,): eq. 3.4.
+
+    Args:
+        sigmas: Grid.
+        denoiser_error: E|m - D|^2 at the grid's levels (the last is not used), m the exact
+            denoiser, x from the true law; shape (n_steps + 1,), in squared data units.
+    """
+    return np.asarray(
+        0.5 * np.diff(_snr(sigmas)) * _like(sigmas, "denoiser_error", denoiser_error)[:-1]
+    )
+
+
+def pathwise_kl(sigmas: ArrayLike, risk: ArrayLike, entropy: ArrayLike) -> Array:
+    """E_disc + E_approx of each step, shape (n_steps,), from x0-prediction risks: eq. 5.1.
+
+    Args:
+        sigmas: Grid.
+        risk: E|x0 - D|^2 at the grid's levels (the last is not used), shape (n_steps + 1,).
+        entropy: H[x0 | x] there, up to a constant, same shape, in nats.
+    """
+    return discretisation_error(sigmas, risk, entropy)
+
+
+def slope_bound(sigmas: ArrayLike, steepest: ArrayLike) -> float:
+    """Bound of E_disc by the slope of the mmse: eq. 4.3, a quarter of sum (dsnr_k)^2 L_k.
+
+    Args:
+        sigmas: Grid.
+        steepest: L_k, the largest |dmmse / dsnr| on each step, shape (n_steps,).
+    """
+    steps = np.diff(_snr(sigmas))
+    slopes = vector("steepest", steepest)
+    if slopes.shape != steps.shape:
+        raise ValueError(f"steepest must have shape {steps.shape}, got {slopes.shape}")
+    require(slopes >= 0, "steepest", slopes, "be at least 0")
+    return float(0.25 * steps**2 @ slopes)
+
+
+def mmse_slope_bound(sigma: ArrayLike, renyi_half: float) -> Array:
+    """Bound of |dmmse / dsnr| of data on countably many points, shape of sigma: eqs. C.2, C.7.
+
+    64 sigma^4 (h^2 + h + 1), h the Renyi entropy of order 1/2. The constant is ours: the paper's
+    tail bound, P(|X - X'| >= r) <= exp(h - snr r^2 / 8) / 2, integrated from r^2 = 8 h / snr.
+    With `renyi_half_bound` for h it is their theorem 1 (eq. 4.4).
+
+    Args:
+        sigma: Positive, any shape, in data units.
+        renyi_half: In nats, >= 0.
+    """
+    s = floats("sigma", sigma)
+    require(s > 0, "sigma", s, "be positive")
+    return np.asarray(64.0 * _entropic_constant(renyi_half) * s**4)
+
+
+def renyi_half_bound(entropy: float, nu: float) -> float:
+    """Proposition 8: h <= H + nu^2 / 4, in nats.
+
+    For information contents -log p(X) that are sub-exponential, E exp(l (-log p - H)) <=
+    exp(nu^2 l^2 / 2) for |l| <= 1 / b with b <= 2 (the paper's assumption 2).
+
+    Args:
+        entropy: Shannon entropy H, in nats, >= 0.
+        nu: Of the assumption, >= 0.
+    """
+    return float(within("entropy", entropy, 0.0) + within("nu", nu, 0.0) ** 2 / 4.0)
+
+
+def entropy_bound(sigmas: ArrayLike, renyi_half: float) -> float:
+    """Bound of E_disc on any grid: eq. 4.5, 16 (h^2 + h + 1) sum (dsnr_k / snr_k)^2.
+
+    Args:
+        sigmas: Grid.
+        renyi_half: Renyi entropy h of order 1/2, in nats; see `mmse_slope_bound`.
+    """
+    snr = _snr(sigmas)
+    return float(16.0 * _entropic_constant(renyi_half) * np.sum((np.diff(snr) / snr[:-1]) ** 2))
+
+
+def geometric_bound(n_steps: int, ratio: float, renyi_half: float) -> float:
+    """Bound of E_disc on the geometric grid: eq. 4.7, 16 (h^2 + h + 1) K (R^(1/K) - 1)^2.
+
+    `theory.schedules.log_snr_sigmas` is that grid, which minimises eq. 4.5 (eq. 4.6).
+
+    Args:
+        n_steps: K.
+        ratio: R = (sigma_max / sigma_min)^2, above 1.
+        renyi_half: Renyi entropy h of order 1/2, in nats.
+    """
+    steps = whole("n_steps", n_steps, 1)
+    growth = np.expm1(_log_ratio(ratio) / steps)
+    return float(16.0 * _entropic_constant(renyi_half) * steps * growth**2)
+
+
+def geometric_approximation(ratio: float, noise_errors: ArrayLike) -> float:
+    """E_approx on the geometric grid: eq. 4.8, (R^(1/K) - 1) / 2 sum E|eps* - eps_hat|^2.
+
+    Args:
+        ratio: R = (sigma_max / sigma_min)^2, above 1.
+        noise_errors: E|eps* - eps_hat|^2 at the first K levels of the grid, shape (K,).
+    """
+    errors = vector("noise_errors", noise_errors)
+    require(errors >= 0, "noise_errors", errors, "be at least 0")
+    return float(0.5 * np.expm1(_log_ratio(ratio) / errors.size) * errors.sum())
+
+
+def geometric_kl_bound(
+    n_steps: int, ratio: float, renyi_half: float, mean_noise_error: float
+) -> float:
+    """Bound of the KL for K >= log R steps of the geometric grid: eq. 4.9.
+
+    16 (e - 1)^2 (h^2 + h + 1) log^2(R) / K + (e - 1) / 2 log(R) mean E|eps* - eps_hat|^2, from
+    exp(x) - 1 <= (e - 1) x on [0, 1].
+
+    Args:
+        n_steps: K, at least log R.
+        ratio: R = (sigma_max / sigma_min)^2, above 1.
+        renyi_half: Renyi entropy h of order 1/2, in nats.
+        mean_noise_error: Mean over the first K levels.
+    """
+    log_ratio = _log_ratio(ratio)
+    steps = whole("n_steps", n_steps, 1)
+    if steps < log_ratio:
+        raise ValueError(f"n_steps must be at least log(ratio) = {log_ratio:.4g}, got {n_steps}")
+    rate = np.e - 1.0
+    error = float(within("mean_noise_error", mean_noise_error, 0.0))
+    discretisation = 16.0 * rate**2 * _entropic_constant(renyi_half) * log_ratio**2 / steps
+    return float(discretisation + 0.5 * rate * log_ratio * error)
+
+
+def _entropic_constant(renyi_half: float) -> float:
+    h = float(within("renyi_half", renyi_half, 0.0))
+    return h * h + h + 1.0
+
+
+def _log_ratio(ratio: float) -> float:
+    if not positive("ratio", ratio) > 1.0:
+        raise ValueError(f"ratio must be above 1, got {ratio:g}")
+    return float(np.log(ratio))
+
+
+def _snr(sigmas: ArrayLike) -> Array:
+    """SNR at the levels of a grid."""
+    levels = vector("sigmas", sigmas, 2)
+    monotone("sigmas", levels, falling=True)
+    require(levels > 0, "sigmas", levels, "be positive: a step to 0 has an infinite pathwise KL")
+    return levels**-2.0
+
+
+def _like(sigmas: ArrayLike, name: str, values: ArrayLike, low: float = 0.0) -> Array:
+    """Values at the levels of a grid, each at least `low`."""
+    out, shape = vector(name, values), np.shape(sigmas)
+    if out.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {out.shape}")
+    require(out >= low, name, out, f"be at least {low:g}")
+    return out
