@@ -13,6 +13,12 @@ import pandas as pd
 
 from benchmarks.entropy_reduction import entropy_reduction
 from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
+from benchmarks.las_tables import (
+    compute_mixture_study,
+    las_mixtures,
+    pathwise_vs_terminal,
+    schedules_compared,
+)
 from benchmarks.run import run_tasks
 from benchmarks.solver_tables import compute_study, re_vs_baselines, solver_convergence
 from benchmarks.store import Store, versions, write_csv
@@ -248,10 +254,16 @@ TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
     "solver_convergence": solver_convergence,
     "re_vs_baselines": re_vs_baselines,
     "entropy_reduction": entropy_reduction,
+    "las_mixtures": las_mixtures,
+    "pathwise_vs_terminal": pathwise_vs_terminal,
+    "schedules_compared": schedules_compared,
 }
 
 # Rows too long for `make figures`, kept in benchmarks/results and computed again on demand.
-STUDIES: dict[str, Callable[[Store, int | None], None]] = {"re_vs_baselines": compute_study}
+STUDIES: dict[str, Callable[[Store, int | None], None]] = {
+    "re_vs_baselines": compute_study,
+    "las_mixtures": compute_mixture_study,
+}
 
 
 def make_table(

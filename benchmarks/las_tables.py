@@ -94,6 +94,7 @@ def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     Kind "sample" (and "data"): SHOWN samples (x, y) of stochastic DDIM after SHOWN_CALLS calls.
     """
     rows = mixture_study(store, jobs) if budget == "paper" else pd.read_csv(MIXTURE_ROWS)
+    rows = rows.drop(columns=["command", "kl_reason", "mode_shares", "sigmas"], errors="ignore")
     parts = [rows.assign(kind="sampler")]
     profiles = mixture_profiles(store, jobs)
     for name, profile in profiles.items():
@@ -107,6 +108,9 @@ def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
             pd.DataFrame({"x": x[:, 0], "y": x[:, 1]}).assign(
                 kind="data" if label == "data" else "sample",
                 toy=name,
+                process="vp",
+                terminal="stop",
+                start="noise",
                 schedule=label,
                 solver="stochastic_ddim",
                 nfe=SHOWN_CALLS,

@@ -15,6 +15,7 @@ from toys.kernels import Array
 from toys.mixture import check_seed
 
 REPLICATES, BAND = 200, 0.9
+FEWER_REPLICATES, MOST_STEPS = 20, 100  # where there is a penalty, as each takes far longer
 OPTIONS = ("lambda_", "mu", "power", "axis")
 LOG_OPTIONS = ("isotonic", "bins", "replicates", "seed")
 Aim = Callable[[Profile, int], Objective]
@@ -85,19 +86,28 @@ def band(
     profile: Profile,
     log: LossLog | None,
     make: Callable[[Profile], Array],
+    goal: Objective,
+    n_steps: int,
     replicates: int | None,
     seed: int | None,
     monotone: bool,
 ) -> dict[str, Any] | None:
     """The bootstrap band of a schedule as plain values; low and high null where there is none."""
-    if replicates == 0 or (log is None and profile.stderr is None):
+    noisy = log is not None or profile.stderr is not None
+    if not noisy and (replicates or seed):
+        raise ValueError("--replicates and --seed must come with noise, got exact risks")
+    if replicates == 0 or not noisy:
         return None
 
     def draw(rng: np.random.Generator) -> Profile:
         return scattered(profile, rng) if log is None else log.resampled(rng, monotone=monotone)
 
-    count = REPLICATES if replicates is None else replicates
+    quick = goal.mu == 0
+    count = (REPLICATES if quick else FEWER_REPLICATES) if replicates is None else replicates
     fields: dict[str, Any] = {"share": BAND, "replicates": count, "seed": seed or 0}
+    if replicates is None and not quick and (goal.power < 1 or n_steps > MOST_STEPS):
+        reason = "a replicate takes long with this penalty: ask for --replicates"
+        return fields | {"replicates": 0, "low": None, "high": None, "reason": reason}
     try:
         low, high = bootstrap_band(
             draw,
@@ -137,7 +147,8 @@ def note(fields: dict[str, Any]) -> str:
         wide = np.where(good, high / np.where(good, low, 1.0), 1.0)
         i = int(np.argmax(wide))
         lines.append(
-            f"{found['share']:.0%} band over {found['replicates']} bootstrap replicates; widest at "
+            f"band: the middle {found['share']:.0%} of {found['replicates']} bootstrap replicates; "
+            f"widest at "
             f"sigma {fields['sigmas'][i]:.4g}: {low[i]:.4g}..{high[i]:.4g}"
         )
     return "\n".join(lines)

@@ -75,7 +75,7 @@ class MixtureSampler:
             x = sampling.sample(toy, table, BATCH, self.seed, batches * BATCH)
             nll = -toy.log_density(x)
             total, square = total + float(nll.sum()), square + float(nll @ nll)
-            inside, place = _pixels(toy, x)
+            inside, place = pixels(toy, x)
             counts[batches % PARTS] += np.bincount(place, minlength=counts.shape[1])
             outside += int(np.count_nonzero(~inside))
             gaps = np.sum((x[:, None] - toy.means) ** 2, axis=2)
@@ -90,7 +90,7 @@ class MixtureSampler:
                 wanted = min(max(wanted, PARTS * -(-needed // PARTS)), MOST_BATCHES)
         n = batches * BATCH
         shares /= n
-        sliced = _sliced(toy, end, np.concatenate(kept))
+        sliced_w2 = sliced(toy, end, np.concatenate(kept))
         per_axis = within / n / toy.dim
         truth = float(toy.weights @ np.mean(toy.noisy_stds(end) ** 2, axis=1))
         row: dict[str, Any] = {
@@ -108,11 +108,11 @@ class MixtureSampler:
             "seed": self.seed,
             "nll": total / n,
             "nll_stderr": _sd(total, square, n) / n**0.5,
-            "nll_data": _reference(self.toy, end),
+            "nll_data": reference(self.toy, end),
         }
-        row |= _blurred_kls(toy, end, counts, outside)
+        row |= blurred_kls(toy, end, counts, outside)
         row |= {
-            "sliced_w2": sliced,
+            "sliced_w2": sliced_w2,
             "sliced_w2_data": _sliced_data(self.toy, end),
             "mode_tv": float(0.5 * np.abs(shares - toy.weights).sum()),
             "mode_shares": " ".join(f"{share:.5f}" for share in shares),
@@ -127,7 +127,7 @@ def _sd(total: float, square: float, n: int) -> float:
     return float(max((square - total**2 / n) / (n - 1), 0.0) ** 0.5)
 
 
-def _pixels(toy: Mixture, x: Array) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def pixels(toy: Mixture, x: Array) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which states (n, 2) are in the picture, and the flat pixels of those."""
     at = np.floor((x - toy.mean) / PIXEL).astype(np.int64) + HALF
     inside = np.all((at >= 0) & (at < 2 * HALF), axis=1)
@@ -142,14 +142,14 @@ def _picture(toy: Mixture, sigma: float) -> Array:
 
 
 @cache
-def _reference(name: str, sigma: float) -> float:
+def reference(name: str, sigma: float) -> float:
     """-E log p(x), x of the data's law at sigma, by quadrature over the picture."""
     toy = load_toy(name)
     p = np.exp(_picture(toy, sigma)) * PIXEL**2
     return -float(p @ _picture(toy, 0.0))
 
 
-def _blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict[str, Any]:
+def blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict[str, Any]:
     """Both KLs of the blurred laws, their bias of order 1 / n removed, and standard errors.
 
     Args:
@@ -187,7 +187,7 @@ def _kls(log_p: Array, counts: Array) -> Array:
     return np.array([forward, backward])
 
 
-def _sliced(toy: Mixture, sigma: float, x: Array) -> float:
+def sliced(toy: Mixture, sigma: float, x: Array) -> float:
     """Sliced Wasserstein-2 distance of samples (n, 2) and x0 + sigma eps, in data units."""
     total = 0.0
     middles = (np.arange(len(x)) + 0.5) / len(x)
@@ -208,4 +208,4 @@ def _sliced(toy: Mixture, sigma: float, x: Array) -> float:
 def _sliced_data(name: str, sigma: float) -> float:
     """The sliced distance of as many data as are taken of a sampler."""
     toy = load_toy(name)
-    return _sliced(toy, sigma, toy.sample(SLICED, 1, 0, sigma))
+    return sliced(toy, sigma, toy.sample(SLICED, 1, 0, sigma))

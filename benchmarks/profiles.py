@@ -167,10 +167,13 @@ def schedule(
         "version": version("entropic"),
     }
     if method == "las" and grid is not None:
-        source["las"] = describe(goal(grid, moved))
+        aimed = goal(grid, moved)
+        source["las"] = describe(aimed)
         if log is not None:
             source["rests_on"] = rests_on(log, more["isotonic"])
-        source["band"] = band(grid, log, make, more["replicates"], more["seed"], more["isotonic"])
+        source["band"] = band(
+            grid, log, make, aimed, steps, more["replicates"], more["seed"], more["isotonic"]
+        )
     if out is not None:
         write_schedule(out, method, sigmas, terminal, source)
     return {
@@ -220,6 +223,8 @@ def _loss_log(path: str, process: str, bins: int | None, **logged: Any) -> LossL
     sigma, risk = x0_risks(rows.sigma, rows.loss, **options)
     more = _source(path, options)
     with naming(path):
+        if sigma.size < 4:
+            raise ValueError(f"losses must hold at least 4 distinct levels, got {sigma.size} rows")
         bins = MOST_LEVELS if bins is None else bins
         return LossLog(sigma, risk, rows.samples, options["dim"], bins, more)
 

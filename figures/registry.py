@@ -16,6 +16,9 @@ FIGURES = {
     "solver_convergence": "figures.solver_convergence",
     "re_vs_baselines": "figures.re_vs_baselines",
     "entropy_reduction": "figures.entropy_reduction",
+    "las_mixtures": "figures.las_mixtures",
+    "pathwise_vs_terminal": "figures.pathwise_vs_terminal",
+    "schedules_compared": "figures.schedules_compared",
 }
 DPI = 200
 # Without dates the same figure is the same bytes.

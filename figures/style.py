@@ -7,12 +7,16 @@ Figures are plain Figure objects: no pyplot, no global state, no display.
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import Literal
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 from matplotlib.typing import LineStyleType
 
 TITLE, TEXT, SMALL = 9.0, 8.0, 7.0  # font sizes, points
@@ -26,6 +30,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # of Okabe and Ito's pa
     "#d55e00",
     "#cc79a7",
 )
+BROWN, WINE, VIOLET = "#6b3d12", "#882255", "#4b1fa8"  # apart from those for all eyes
 POINTS_PER_INCH = 72.0
 MARGIN = 0.12  # of the caption, inches
 CHARACTER = 0.53  # mean width of DejaVu Sans's characters over their size, a little generous
@@ -50,6 +55,18 @@ SCHEDULES = {
     "entropic": Look("entropic", BLUE, "s", "-"),
     "rescaled": Look("rescaled entropic", VERMILLION, "D", (0, (7, 1.5))),
 }
+ALL_SCHEDULES = {  # by the names in theory.schedules; las_0 is LAS with lambda 0
+    "vp_linear": Look("linear time (VP)", BLACK, "o", (0, (1, 1))),
+    "edm_linear": Look("linear σ", BROWN, ">", (0, (3, 1, 1, 1, 1, 1))),
+    "edm": SCHEDULES["edm"],
+    "log_snr": SCHEDULES["log_snr"],
+    "cosine": Look("cosine", WINE, "^", (0, (2, 1.2))),
+    "arctan": Look("arctan", VIOLET, "p", (0, (5, 1, 1, 1, 1, 1))),
+    "entropic": SCHEDULES["entropic"],
+    "rescaled": SCHEDULES["rescaled"],
+    "las_0": Look("LAS, λ = 0", PURPLE, "P", (0, (3, 3))),
+    "las": Look("LAS", GREEN, "*", "-", 2.0),
+}
 TOYS = {
     "two_points": "2 points at −1 and 1",
     "points15": "15 points",
@@ -57,6 +74,7 @@ TOYS = {
     "gaussians15_overlap": "15 Gaussians, std 0.2",
     "gaussian": "one Gaussian, std 1",
     "circle8": "8 Gaussians on a circle",
+    "grid8": "8 Gaussians on a grid",
 }
 PROCESSES = {"vp": "VP", "edm": "EDM"}
 NOISE_LABEL = "noise level σ (data units)"
@@ -79,6 +97,54 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     ax.spines[["left", "bottom"]].set_color(GREY)
 
 
+def count_axis(ax: Axes, counts: Sequence[int], air: float = 1.25) -> None:
+    """Logarithmic x-axis of steps or calls, ticked at these numbers."""
+    ax.set_xscale("log")
+    ax.set_xlim(counts[0] / air, counts[-1] * air)
+    ax.xaxis.set_major_locator(FixedLocator(counts))
+    ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def curve(ax: Axes, x: pd.Series, y: pd.Series, look: Look, gid: str, size: float = 4.0) -> None:
+    """A line with its marks; y is NaN where it breaks."""
+    ax.plot(
+        x,
+        y,
+        color=look.colour,
+        linestyle=look.line,
+        linewidth=look.width,
+        marker=look.marker,
+        markersize=1.6 * size if look.marker == "*" else size,
+        markeredgewidth=0.4,
+        markeredgecolor="white",
+        zorder=3.5 if look.marker == "*" else 3.0,
+        gid=gid,
+    )
+
+
+def decades(ax: Axes) -> None:
+    """Logarithmic y-axis with powers of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def plain_ticks(ax: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis of about a decade, with numbers and no powers."""
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def lettered(axes: Sequence[Axes]) -> None:
+    """(a), (b), ... before the titles of these panels."""
+    for letter, ax in zip(ascii_lowercase, axes, strict=False):
+        ax.set_title(f"({letter}) {ax.get_title(loc='left')}", fontsize=TITLE, loc="left")
+
+
 def key(look: Look) -> Line2D:
     """Legend entry of a look."""
     return Line2D(
@@ -93,7 +159,7 @@ def key(look: Look) -> Line2D:
     )
 
 
-def shared_legend(figure: Figure, rows: Sequence[Sequence[Line2D]]) -> None:
+def shared_legend(figure: Figure, rows: Sequence[Sequence[Artist]]) -> None:
     """One legend above all panels, row by row."""
     columns = max(len(row) for row in rows)
     blank = Line2D([], [], linestyle="", label=" ")

@@ -13,9 +13,11 @@ from click.testing import CliRunner, Result
 import entropic
 from benchmarks.commands import resampled
 from benchmarks.experiments import equal_steps
-from theory.files import read_profile, read_schedule
+from theory.files import read_profile, read_schedule, write_profile
 from theory.gaussian import gaussian_mmse, gaussian_rescaled_entropy
-from theory.schedules import edm_sigmas
+from theory.loss_log import LossLog, bootstrap_band
+from theory.profile import Profile
+from theory.schedules import edm_sigmas, las_sigmas
 from theory.solvers import SOLVERS
 
 
@@ -52,6 +54,9 @@ def files(tmp_path: Path) -> dict[str, str]:
         "bad_cell": "sigma,loss\n0.01,0.99\n0.1,oops\n1,0.5\n10,0.02\n",
         "nan_loss": "sigma,loss\n0.01,0.99\n0.1,nan\n1,0.5\n10,0.02\n",
         "negative_loss": "sigma,loss\n0.01,0.99\n0.1,-1\n1,0.5\n10,0.02\n",
+        "two_levels": "sigma,loss\n" + "0.01,0.99\n10,0.02\n" * 5,
+        "steps": "t,loss\n0.001,0.99\n0.1,0.9\n1,0.5\n999,0.02\n",
+        "few_samples": "sigma,loss,samples\n0.01,0.99,4\n0.1,0.9,0.5\n1,0.5,2\n10,0.02,1\n",
         "huge_loss": "sigma,loss\n0.01,1e308\n0.1,1\n1,0.5\n10,0.02\n",
         "zero_sigma": "sigma,loss\n0,0.99\n0.1,0.5\n1,0.5\n10,0.02\n",
         "empty": "",
@@ -71,6 +76,8 @@ def files(tmp_path: Path) -> dict[str, str]:
     return names
 
 
+EPS = ("--parametrisation", "eps")
+LAS = ("schedule", "--method", "las", "--steps", "4")
 KL = ("kl", "--toy", "gaussian", "--schedule", "edm")
 LOSSES = ("profile", "--parametrisation", "eps", "--losses")
 BAD = [
@@ -196,6 +203,41 @@ BAD = [
         "format must be one of json, lines, got 'yaml'",
     ),
     (("schedule", "--method", "edm", "--steps", "4", "--out", "{unwritable}"), "must be writable"),
+    ((*KL, "--steps", "2", "--lambda", "1"), "--lambda must come with the las schedule, got it"),
+    ((*KL, "--steps", "2", "--mu", "0"), "--mu must come with the las schedule, got it with 'edm'"),
+    (
+        ("kl", "--toy", "gaussian", "--schedule", "{good_schedule}", "--lambda", "0.1"),
+        "--lambda must not stand with a schedule file, got 0.1",
+    ),
+    ((*LAS, "--toy", "gaussian", "--lambda", "-1"), "lambda must be in [0, 1e+100), got -1"),
+    ((*LAS, "--toy", "gaussian", "--lambda", "nan"), "lambda must be finite, got nan"),
+    ((*LAS, "--toy", "gaussian", "--mu", "-1"), "mu must be in [0, 1e+100), got -1"),
+    ((*LAS, "--toy", "gaussian", "--power", "2"), "--power must come with a positive --mu, got"),
+    ((*LAS, "--toy", "gaussian", "--mu", "1", "--power", "0"), "power must be positive, got 0"),
+    ((*LAS, "--toy", "gaussian", "--axis", "exponentail"), "did you mean 'exponential'?"),
+    (
+        (*LAS, "--toy", "gaussian", "--axis", "exponential", "--lambda", "1"),
+        "axis must rise strictly",
+    ),
+    ((*LAS, "--toy", "gaussian", "--bins", "9"), "--bins must come with --losses, got 9 alone"),
+    ((*LAS, "--toy", "gaussian", "--isotonic"), "--isotonic must come with --losses"),
+    ((*LAS, "--toy", "gaussian", "--replicates", "3"), "replicates must be a whole number at lea"),
+    ((*LAS, "--toy", "gaussian", "--seed", "-1"), "seed must"),
+    ((*LAS,), "exactly one of --toy, --profile, --losses must be given, got none"),
+    ((*LAS, "--losses", "{losses}"), "--parametrisation must come with --losses"),
+    ((*LAS, "--losses", "{few_samples}", *EPS), "samples must be whole and at least 1, got 0.5 on"),
+    (
+        (*LAS, "--losses", "{two_levels}", *EPS),
+        "losses must hold at least 4 distinct levels, got 2",
+    ),
+    ((*LAS, "--losses", "{steps}", *EPS, "--process", "vp"), "finite sigma, got 999 on line 5"),
+    ((*LAS, "--toy", "gaussian", "--lambda", "1e160"), "lambda must be in [0, 1e+100), got 1e+160"),
+    ((*LAS, "--toy", "gaussian", "--replicates", "20"), "must come with noise, got exact risks"),
+    ((*LAS, "--losses", "{losses}", *EPS, "--bins", "3"), "bins must be a whole number at least 4"),
+    (
+        ("schedule", "--method", "edm", "--steps", "4", "--isotonic"),
+        "--isotonic must come with the las schedule, got it with 'edm'",
+    ),
     (("figures", "kl_vs_step"), "did you mean 'kl_vs_steps'?"),
     (("figures", "--quick", "--paper"), "--quick must not stand with --paper"),
     (("figures", "entropic_time", "--quick", "--out", "{unwritable}"), "must be writable"),
@@ -393,6 +435,101 @@ def test_a_loss_log_becomes_a_list_of_sigmas(files: dict[str, str], tmp_path: Pa
 def test_schedule_without_data_needs_none() -> None:
     fields = printed("schedule", "--method", "edm", "--steps", "9", "--terminal", "zero")
     np.testing.assert_array_equal(fields["sigmas"], edm_sigmas(9, 80.0, 0.002, "zero"))
+
+
+def test_las_from_a_toy_says_its_objective() -> None:
+    fields = printed(*LAS, "--toy", "gaussian", "--terminal", "zero")
+    assert fields["sigmas"][-2:] == [0.002, 0.0]
+    las = fields["source"]["las"]
+    assert las["axis"] == "saturating"
+    assert las["lambda"] == pytest.approx(2 / 3, rel=1e-3)  # three steps to sigma_min
+    assert (las["mu"], las["power"]) == (0.0, 2.0)
+    assert fields["source"]["band"] is None
+    smooth = printed(*LAS, "--toy", "gaussian", "--mu", "0.5", "--power", "3", "--lambda", "0.1")
+    assert smooth["source"]["las"]["lambda"] == 0.1
+    rough = printed(*LAS, "--toy", "gaussian", "--lambda", "0.1")
+    bends = [np.abs(np.diff(np.log(f["sigmas"]), 2)).max() for f in (smooth, rough)]
+    assert bends[0] < bends[1]
+    damped = printed(*LAS, "--toy", "gaussian", "--axis", "exponential", "--lambda", "0.01",
+                     "--sigma-min", "0.05")  # fmt: skip
+    assert damped["source"]["las"] == {
+        "axis": "exponential", "c": 100.0, "mu": 0.0, "power": 2.0
+    }  # fmt: skip
+
+
+def test_las_from_a_real_log_says_what_it_rests_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sigma = np.exp(rng.normal(-1.0, 1.3, 5000))  # every row its own level
+    loss = 0.25 / (0.25 + sigma**2) * rng.gamma(2.0, 0.5, sigma.size)
+    path = tmp_path / "log.csv"
+    rows = [f"{i},{s!r},{v!r}" for i, (s, v) in enumerate(zip(sigma.tolist(), loss.tolist(),
+            strict=True))]  # fmt: skip
+    path.write_text("\n".join(["step,sigma,loss", *rows]))
+    args = ("schedule", "--losses", str(path), *EPS, "--method", "las", "--steps", "6")
+    fields = printed(*args, "--isotonic", "--replicates", "40")
+    source = fields["source"]
+    assert source["rests_on"]["levels"] == source["rests_on"]["samples"] == 5000
+    assert 30 < source["rests_on"]["bins"] <= 64
+    assert source["rests_on"]["fewest_samples"] >= 8
+    band = source["band"]
+    assert (band["share"], band["replicates"], band["seed"]) == (0.9, 40, 0)
+    assert len(band["low"]) == len(band["high"]) == 7
+    assert np.all(np.array(band["low"]) <= np.array(band["high"]))
+    log = LossLog(sigma, loss * sigma**2)
+
+    def make(profile: Profile) -> np.ndarray:
+        return las_sigmas(6, float(sigma.max()), float(sigma.min()), profile=profile)
+
+    low, _ = bootstrap_band(lambda r: log.resampled(r, monotone=True), make, 40, 0)
+    np.testing.assert_allclose(band["low"], low, rtol=1e-9)
+    assert fields["sigmas"][0] == pytest.approx(sigma.max(), rel=1e-12)
+    assert fields["sigmas"][-1] == pytest.approx(sigma.min(), rel=1e-12)
+    result = run(*args, "--isotonic", "--replicates", "40", "--format", "lines")
+    assert [float(v) for v in result.stdout.split()] == fields["sigmas"]
+    assert "5000 levels in" in result.stderr
+    assert "the middle 90% of 40 bootstrap replicates; widest at sigma" in result.stderr
+    assert printed(*args, "--replicates", "0")["source"]["band"] is None
+
+
+def test_las_from_single_rows_has_no_band_and_says_why(files: dict[str, str]) -> None:
+    args = ("schedule", "--losses", files["losses"], *EPS, "--method", "las", "--steps", "3")
+    fields = printed(*args)
+    assert fields["source"]["rests_on"]["levels"] == 5
+    assert fields["source"]["band"]["low"] is None
+    assert "every level once" in fields["source"]["band"]["reason"]
+    assert "no band: losses must repeat some level" in run(*args, "--format", "lines").stderr
+
+
+def test_las_with_a_penalty_draws_few_replicates(files: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    sigma = np.geomspace(0.05, 50.0, 30)
+    mmse = gaussian_mmse(sigma, 0.5)
+    write_profile(path, Profile(1, sigma, mmse, 0.05 * mmse))
+    args = ("schedule", "--profile", str(path), "--method", "las", "--steps", "3", "--mu", "0.01")
+    assert printed(*args)["source"]["band"]["replicates"] == 20
+    rough = printed("schedule", "--profile", str(path), "--method", "las", "--steps", "2", "--mu",
+                    "0.01", "--power", "0.5")["source"]["band"]  # fmt: skip
+    assert (rough["replicates"], rough["low"]) == (0, None)
+    assert "ask for --replicates" in rough["reason"]
+
+
+def test_las_from_a_profile_file_with_errors_has_a_band(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    sigma = np.geomspace(0.01, 50.0, 30)
+    mmse = gaussian_mmse(sigma, 0.5)
+    write_profile(path, Profile(1, sigma, mmse, 0.05 * mmse))
+    fields = printed("schedule", "--profile", str(path), "--method", "las", "--steps", "5",
+                     "--replicates", "30")  # fmt: skip
+    low, high = (np.array(fields["source"]["band"][end]) for end in ("low", "high"))
+    assert (low[1:-1] < high[1:-1]).all()
+    assert "rests_on" not in fields["source"]
+
+
+def test_kl_of_las_depends_on_lambda() -> None:
+    args = ("kl", "--toy", "gaussians5", "--schedule", "las", "--steps", "6")
+    own, damped = printed(*args), printed(*args, "--lambda", "5")
+    assert own["kl_data_model"] < damped["kl_data_model"]
+    assert own["schedule"] == "las"
 
 
 def test_toys_and_doctor_answer() -> None:

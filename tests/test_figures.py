@@ -17,8 +17,12 @@ from figures import (
     entropy_reduction,
     information_window,
     kl_vs_steps,
+    las_mixtures,
+    las_printed,
+    pathwise_vs_terminal,
     re_vs_baselines,
     registry,
+    schedules_compared,
     solver_convergence,
     solver_looks,
     solver_orders,
@@ -211,7 +215,80 @@ def reduction_table() -> pd.DataFrame:
     return pd.DataFrame(rows).assign(n_steps=2, seed=None, stderr=0.0)
 
 
+NFES = (5, 10, 20)
+
+
+def mixtures_table() -> pd.DataFrame:
+    """Widths that give the likelihoods, one reversed KL unknown, and a few points."""
+    rows = []
+    cases = itertools.product(las_printed.PLACES, las_printed.SAMPLERS)
+    for (i, (toy, solver)), (j, name), n in itertools.product(
+        enumerate(cases), enumerate(las_mixtures.SCHEDULES), NFES
+    ):
+        width = 0.8 + 0.05 * i + (1.0 + 0.3 * j) / n
+        row = {"kind": "sampler", "toy": toy, "solver": solver, "schedule": name, "nfe": n}
+        row |= {"process": "vp", "terminal": "stop", "sigma_max": 152.0, "sigma_min": 0.01}
+        row |= {"paths": 1000 * n, "seed": 3, "blur": 0.25, "within_std": width}
+        row |= {
+            "nll": 2.0 + width**2 + (0.01 if n == 5 else 0.0),
+            "nll_stderr": 0.001 * n,
+            "nll_data": 3.0,
+        }
+        row |= {"kl_data_model": (7.0 - j) / n, "kl_data_model_stderr": 0.004}
+        rows.append(row | {"kl_model_data": (8.0 - j) / n})
+    table = pd.DataFrame(rows)
+    table.loc[(table["schedule"] == "rescaled") & (table["nfe"] == 20), "kl_model_data"] = None
+    parts = [
+        pd.DataFrame({"x": np.cos([1.0, 2.0, i]), "y": np.sin([1.0, 2.0, k])}).assign(
+            kind="data" if name == "data" else "sample", toy=toy, schedule=name, nfe=5
+        )
+        for i, toy in enumerate(las_printed.PLACES)
+        for k, name in enumerate(("data", *las_mixtures.SCHEDULES))
+    ]
+    return pd.concat([table, *parts], ignore_index=True)
+
+
+def pathwise_table() -> pd.DataFrame:
+    """A bound that grows where the KL falls, least over lambda at 0.01; two KLs unknown."""
+    rows = []
+    shared = {"toy": "gaussians15_overlap", "process": "edm", "terminal": "stop", "error": 1e-9}
+    shared |= {"solver": "stochastic_ddim", "sigma_max": 80.0, "sigma_min": 0.002}
+    for (j, name), n in itertools.product(enumerate(pathwise_vs_terminal.SCHEDULES), (2, 4, 64)):
+        row = {"kind": "steps", "schedule": name, "of_steps": n, "n_steps": n}
+        row |= {"pathwise_kl": 10.0 ** (j + 1) / n, "kl_data_model": (9.0 - j) / n**2}
+        rows.append(shared | row)
+    for (j, name), k in itertools.product(enumerate(pathwise_vs_terminal.SCHEDULES), (1, 2, 3)):
+        row = {"kind": "level", "schedule": name, "of_steps": 3, "n_steps": k}
+        row |= {"sigma_min": 10.0 ** (1 - k), "pathwise_kl": 2.0 * k**2, "kl_data_model": 1.0 + j}
+        rows.append(shared | row)
+    for n, lam in itertools.product((5, 10, 20), (1e-4, 1e-2, 1.0)):
+        row = {"kind": "lambda", "schedule": "las", "of_steps": n, "n_steps": n, "lambda": lam}
+        row |= {"natural_lambda": 0.5 / n, "pathwise_kl": 100.0 * lam**0.5 / n}
+        rows.append(shared | row | {"kl_data_model": (1.0 + np.log10(lam / 1e-2) ** 2) / n})
+    table = pd.DataFrame(rows)
+    for kind, name, n in (("steps", "edm", 2), ("level", "rescaled", 1)):
+        lost = (table["kind"] == kind) & (table["schedule"] == name) & (table["n_steps"] == n)
+        table.loc[lost, "kl_data_model"] = None
+    return table
+
+
+def compared_table() -> pd.DataFrame:
+    """Four levels a schedule, all apart, and a risk curve of seven."""
+    sigma = np.geomspace(0.01, 100.0, 7)
+    risk = {"kind": "curve", "sigma": sigma, "noise_risk": 2.0 / (1.0 + sigma**2)}
+    parts = [pd.DataFrame(risk)]
+    for i, name in enumerate(schedules_compared.SCHEDULES):
+        middle = np.array([10.0, 1.0]) * 1.1**i
+        levels = {"kind": "level", "schedule": name, "step": range(4)}
+        parts.append(pd.DataFrame(levels | {"sigma": [100.0, *middle, 0.01]}))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(toy="circle8", process="vp", terminal="stop", natural_lambda=0.0125)
+
+
 TABLES = {
+    "las_mixtures": mixtures_table,
+    "pathwise_vs_terminal": pathwise_table,
+    "schedules_compared": compared_table,
     "entropy_reduction": reduction_table,
     "solver_convergence": convergence_table,
     "re_vs_baselines": baselines_table,
@@ -301,6 +378,26 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "entropy_reduction",
             "log-SNR grid of 2 steps from 50 to 0.02 (stop)|quadrature, no samples|(3.10)|"
             "FD leaves more conditional variance than DDIM in 6 of 6 steps, RE more than FD in 6",
+        ),
+        (
+            "las_mixtures",
+            "σ 152 to 0.01|terminal policy: stop|NFE = 5, 10, 20|5·10³ to 2·10⁴ paths|seed 3|"
+            "0.02 standard error at most|N(0, 0.25² I)|at most 0.004; thin values missing: 4 |"
+            "3 samples|after 5 calls|INFERRED|std 0.25|radius 4|spacing 3|weights|β 0.1 to 20|"
+            "[10⁻³, 1]|λ = 1/16|1000 candidates|From 15 steps on|NFE 20|"
+            "within 0.01 nats for all 72 rows|schedules in 12 of 12 cases",
+        ),
+        (
+            "pathwise_vs_terminal",
+            "std 0.2|Stochastic DDIM|true law at σ = 80 down to 0.002|stop|N = 2, 4, 64|no seeds|"
+            "at most 10⁻⁹|along 3 steps|N = 64, best first, by the bound: EDM grid (ρ = 7), "
+            "log-SNR, entropic, rescaled entropic, LAS, λ = 0, LAS; by the KL: LAS, LAS, λ = 0|"
+            "s = 0.5 from",
+        ),
+        (
+            "schedules_compared",
+            "3 steps|8 Gaussians on a circle|VP process|σ 100 to 0.01|stop|No solver|7 levels|"
+            "λ = 0.0125",
         ),
     ],
 )
@@ -450,6 +547,17 @@ def test_schedules_differ_for_deuteranopes_and_in_marker_and_line() -> None:
     assert min(gap(*pair, DEUTERANOPIA) for pair in pairs) > 15.0  # 2.3 is just noticeable
     assert len({look.marker for look in looks}) == len(looks)
     assert len({look.line for look in looks}) == len(looks)
+
+
+def test_all_schedules_differ_for_deuteranopes_and_in_marker_and_line() -> None:
+    looks = list(style.ALL_SCHEDULES.values())
+    pairs = list(itertools.combinations([look.colour for look in looks], 2))
+    for eye in (np.eye(3), DEUTERANOPIA):
+        assert min(gap(*pair, eye) for pair in pairs) > 15.0  # 2.3 is just noticeable
+    assert len({look.marker for look in looks}) == len(looks)
+    assert len({(look.line, look.width) for look in looks}) == len(looks)
+    for name in set(style.ALL_SCHEDULES) & set(style.SCHEDULES):
+        assert style.ALL_SCHEDULES[name] == style.SCHEDULES[name]
 
 
 def test_a_red_and_a_green_would_fail_for_deuteranopes_only() -> None:
@@ -879,6 +987,270 @@ def test_fewer_rows_than_the_whole_table_still_draw() -> None:
     solver_convergence.draw(rows[rows["toy"] == "circle8"]).draw_without_rendering()
     with pytest.raises(ValueError, match=r"solver must be one of ddim, .*, got ab_2"):
         re_vs_baselines.draw(table.replace({"solver": {"heun": "ab_2"}}))
+
+
+def mixture_rows(toy: str, solver: str, name: str) -> pd.DataFrame:
+    """Rows of one line of the mixtures table."""
+    table = mixtures_table()
+    mine = (table["toy"] == toy) & (table["solver"] == solver) & (table["schedule"] == name)
+    return table[mine & (table["kind"] == "sampler")]
+
+
+CASES = tuple(itertools.product(las_printed.PLACES, las_printed.SAMPLERS))
+
+
+def test_likelihoods_and_divergences_are_the_table(drawn: dict[str, Figure]) -> None:
+    axes = drawn["las_mixtures"].axes
+    panels = {"nll": axes[:4], "forward": axes[4:8], "backward": axes[4:8]}
+    columns = {"nll": "nll", "forward": "kl_data_model", "backward": "kl_model_data"}
+    cases = itertools.product(panels, enumerate(CASES), las_mixtures.SCHEDULES)
+    for what, (i, case), name in cases:
+        rows = mixture_rows(*case, name)
+        ax = panels[what][i]
+        (line,) = own(ax, f"{what} {name}")
+        np.testing.assert_array_equal(data(line)[0], NFES)
+        np.testing.assert_array_equal(data(line)[1], rows[columns[what]].astype(float))
+        assert line.get_color() == style.ALL_SCHEDULES[name].colour
+        low, high = ax.get_ylim()
+        values = data(line)[1][np.isfinite(data(line)[1])]
+        assert ((low < values) & (values < high)).all()
+
+
+def test_data_have_their_likelihood_and_2m_the_step_where_its_end_changes(
+    drawn: dict[str, Figure],
+) -> None:
+    axes = drawn["las_mixtures"].axes
+    for i, (_, solver) in enumerate(CASES):
+        (line,) = own(axes[i], "data")
+        assert set(data(line)[1]) == {3.0}
+        marked = {set(data(x)[0]).pop() for ax in axes[i : i + 5 : 4] for x in own(ax, "lowered")}
+        assert marked == ({15.0} if solver == "sde_dpmpp_2m" else set())
+
+
+def test_printed_likelihoods_are_paper_bs_and_hollow(drawn: dict[str, Figure]) -> None:
+    """The two toy tables of B-v1, LAS and EDM."""
+    axes = drawn["las_mixtures"].axes
+    want = {
+        (0, "las"): [1.937, 1.639, 1.609],
+        (1, "edm"): [5.585, 7.272, 3.897],
+        (2, "vp_linear"): [4.310, 2.516, 1.849],
+        (3, "las"): [1.875, 1.569, 1.586],
+    }
+    for (i, name), values in want.items():
+        (marks,) = own(axes[i], f"printed {name}")
+        np.testing.assert_array_equal(data(marks)[0], [5, 7, 10])
+        np.testing.assert_array_equal(data(marks)[1], values)
+        assert marks.get_markerfacecolor() == "none"
+        assert (axes[i].get_ylim()[0] < min(values)) & (max(values) < axes[i].get_ylim()[1])
+    assert not own(axes[0], "printed log_snr")
+
+
+def test_numbers_beside_the_papers_are_ours_and_their_difference(drawn: dict[str, Figure]) -> None:
+    (ax,) = [ax for ax in drawn["las_mixtures"].axes if "paper's tables" in ax.get_title("left")]
+    texts = {str(text.get_gid()): text for text in ax.texts if text.get_gid()}
+    printed = las_printed.published()
+    assert len(texts) == 3 * len(printed) == 3 * 36
+    for _, row in printed.iterrows():
+        case = row["toy"], row["solver"], row["schedule"]
+        name = f"{' '.join(case)} {row['nfe']}"
+        paper, ours, gap = (texts[f"{what} {name}"] for what in las_printed.WORDS)
+        assert float(paper.get_text()) == row["value"]
+        if row["nfe"] not in NFES:
+            assert ours.get_text() == gap.get_text() == "–"
+            continue
+        rows = mixture_rows(*case).set_index("nfe")
+        value = float(rows.loc[row["nfe"], "nll"])
+        assert ours.get_text() == f"{value:.3f}"
+        assert float(gap.get_text().replace("−", "-")) == pytest.approx(
+            value - row["value"], abs=5.001e-4
+        )
+        assert (gap.get_fontweight() == "bold") == (abs(value - row["value"]) > 0.1)
+
+
+def test_differences_that_round_to_nothing_have_no_sign() -> None:
+    assert las_printed.three(-0.0004, "+") == "+0.000"
+    assert las_printed.three(-0.0006, "+") == "−0.001"
+    assert las_printed.three(float("nan")) == "–"
+
+
+def test_points_are_the_samples_in_square_panels(drawn: dict[str, Figure]) -> None:
+    table = mixtures_table()
+    panels = {
+        str(points.get_gid()): (ax, points)
+        for ax in drawn["las_mixtures"].axes
+        for points in ax.collections
+        if str(points.get_gid()).startswith("points")
+    }
+    assert len(panels) == 2 * 7
+    for gid, (ax, points) in panels.items():
+        _, toy, name = gid.split()
+        mine = table[(table["toy"] == toy) & (table["schedule"] == name) & table["x"].notna()]
+        shown = np.asarray(points.get_offsets())
+        np.testing.assert_array_equal(shown, mine[["x", "y"]].sort_values(["x", "y"]))
+        assert ax.get_aspect() == 1.0
+        assert ax.get_xlim() == ax.get_ylim()
+        assert ax.get_xlim()[1] > np.abs(shown).max()
+
+
+def test_widths_and_likelihoods_lie_on_the_curve_that_they_are_made_of(
+    drawn: dict[str, Figure],
+) -> None:
+    ax = drawn["las_mixtures"].axes[-1]
+    (guide,) = own(ax, "guide")
+    np.testing.assert_allclose(data(guide)[1], 3.0 + data(guide)[0] ** 2 - 1.0, rtol=1e-14)
+    table = mixtures_table()
+    marks = [line for line in ax.get_lines() if str(line.get_gid()).startswith("width")]
+    assert len(marks) == 6 * 2
+    for line in marks:
+        _, name, solver = str(line.get_gid()).split()
+        mine = table[(table["schedule"] == name) & (table["solver"] == solver)]
+        shown = set(zip(*map(tuple, data(line)), strict=True))
+        assert shown == set(zip(mine["within_std"], mine["nll"], strict=True))
+        assert (line.get_markerfacecolor() == "none") == (solver == "sde_dpmpp_2m")
+
+
+def test_printed_numbers_of_paper_b_are_whole() -> None:
+    read = pd.read_csv(las_printed.PUBLISHED)
+    assert list(read.columns) == list(pd.read_csv(solver_orders.PUBLISHED).columns)
+    nll, image = read[read["metric"] == "NLL"], read[read["dataset"] == "ImageNet-256"]
+    assert nll.groupby(["dataset", "solver", "schedule"]).size().tolist() == [3] * 12
+    assert not las_printed.published().isna().any(axis=None)
+    assert image.groupby(["solver", "schedule"]).size().tolist() == [6] * 11
+    assert len(read) == 36 + 66
+    las = image[(image["schedule"] == "LAS") & (image["metric"] == "FID")]
+    assert las["value"].tolist() == [15.71, 8.56, 6.20, 6.67, 4.59, 4.84]
+
+
+def test_mixtures_draw_with_fewer_toys_samplers_and_schedules() -> None:
+    table = mixtures_table()
+    part = table[(table["toy"] == "circle8") & ~table["schedule"].isin(["las", "entropic"])]
+    figure = las_mixtures.draw(part[part["solver"] != "sde_dpmpp_2m"])
+    figure.draw_without_rendering()
+    assert not lines(figure, "nll las")
+    assert len(lines(figure, "printed las")) == 1
+    assert len(lines(figure, "nll edm")) == 1
+    with pytest.raises(ValueError, match=r"schedule must be one of vp_linear, .*, got cosine"):
+        las_mixtures.draw(table.replace({"schedule": {"edm": "cosine"}}))
+
+
+def test_bounds_kls_and_ratios_over_steps_are_the_table(drawn: dict[str, Figure]) -> None:
+    table = pathwise_table()
+    steps = table[table["kind"] == "steps"]
+    bound, exact, ratio = drawn["pathwise_vs_terminal"].axes[:3]
+    assert bound.get_ylim() == exact.get_ylim()
+    for name in pathwise_vs_terminal.SCHEDULES:
+        mine = steps[steps["schedule"] == name]
+        for ax, what, values in (
+            (bound, "bound", mine["pathwise_kl"]),
+            (exact, "exact", mine["kl_data_model"]),
+            (ratio, "ratio", mine["pathwise_kl"] / mine["kl_data_model"]),
+        ):
+            (line,) = own(ax, f"{what} {name}")
+            np.testing.assert_array_equal(data(line)[0], [2, 4, 64])
+            np.testing.assert_array_equal(data(line)[1], values)
+            assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_bound_and_kl_along_a_schedule_are_the_table_with_sigma_falling(
+    drawn: dict[str, Figure],
+) -> None:
+    table = pathwise_table()
+    for ax, name in zip(
+        drawn["pathwise_vs_terminal"].axes[3:7], pathwise_vs_terminal.FOLLOWED, strict=True
+    ):
+        mine = table[(table["kind"] == "level") & (table["schedule"] == name)]
+        for what, column in (("bound", "pathwise_kl"), ("exact", "kl_data_model")):
+            (line,) = own(ax, f"{what} {name}")
+            np.testing.assert_array_equal(data(line)[0], mine["sigma_min"])
+            np.testing.assert_array_equal(data(line)[1], mine[column])
+        assert ax.get_xlim()[0] > ax.get_xlim()[1]
+        last = mine.iloc[-1]
+        (text,) = [text.get_text() for text in ax.texts if text.get_gid() == f"end {name}"]
+        assert text == f"at the end: bound 18, KL {last['kl_data_model']:g}"
+
+
+def test_lambdas_are_the_table_and_marked_at_the_best_and_by_the_rule(
+    drawn: dict[str, Figure],
+) -> None:
+    table = pathwise_table()
+    exact, bound, relative = drawn["pathwise_vs_terminal"].axes[7:]
+    for n in (5, 10, 20):
+        mine = table[(table["kind"] == "lambda") & (table["of_steps"] == n)]
+        rule, lam = 0.5 / n, mine["lambda"].to_numpy()
+        least = mine["kl_data_model"].min()
+        for ax, what, scale, values in (
+            (exact, "exact", 1.0, mine["kl_data_model"]),
+            (bound, "bound", 1.0, mine["pathwise_kl"]),
+            (relative, "relative", 1.0 / rule, mine["kl_data_model"] / least),
+        ):
+            (line,) = own(ax, f"{what} {n}")
+            np.testing.assert_allclose(data(line)[0], lam * scale, rtol=1e-14)
+            np.testing.assert_allclose(data(line)[1], values, rtol=1e-14)
+            (best,), (chosen,) = (own(ax, f"{mark} {what} {n}") for mark in ("best", "rule"))
+            np.testing.assert_allclose(data(best)[0], 1e-2 * scale, rtol=1e-12)
+            np.testing.assert_allclose(data(best)[1], values.iloc[1], rtol=1e-12)
+            np.testing.assert_allclose(data(chosen)[0], rule * scale, rtol=1e-12)
+            height = np.exp(np.interp(np.log(rule), np.log(lam), np.log(values)))
+            np.testing.assert_allclose(data(chosen)[1], height, rtol=1e-12)
+
+
+def test_pathwise_figure_draws_what_there_is() -> None:
+    table = pathwise_table()
+    part = table[table["schedule"].isin(["edm", "las"]) & (table["of_steps"] != 20)]
+    figure = pathwise_vs_terminal.draw(part)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 3 + 1 + 3
+    assert not lines(figure, "exact log_snr")
+    assert not lines(figure, "relative 20")
+    with pytest.raises(ValueError, match=r"schedule must be one of edm, .*, got arctan"):
+        pathwise_vs_terminal.draw(table.replace({"schedule": {"edm": "arctan"}}))
+
+
+def test_levels_rises_and_strips_are_the_table(drawn: dict[str, Figure]) -> None:
+    table = compared_table()
+    levels, rises, _, strips = drawn["schedules_compared"].axes
+    shown = {str(ticks.get_gid()): ticks for ticks in strips.collections}
+    names = [label.get_text() for label in strips.get_yticklabels()]
+    for i, name in enumerate(schedules_compared.SCHEDULES):
+        sigma = table.loc[table["schedule"] == name, "sigma"].to_numpy()
+        (line,), (rise,) = own(levels, f"level {name}"), own(rises, f"rise {name}")
+        np.testing.assert_array_equal(data(line)[0], range(4))
+        np.testing.assert_allclose(data(line)[1], -2.0 * np.log(sigma), rtol=1e-14)
+        np.testing.assert_array_equal(data(rise)[0], [1, 2, 3])
+        np.testing.assert_allclose(data(rise)[1], 2.0 * np.log(sigma[:-1] / sigma[1:]), rtol=1e-12)
+        ticks = np.array(shown[f"ticks {name}"].get_segments())  # (4, 2, 2)
+        np.testing.assert_allclose(ticks[:, 0, 0], -2.0 * np.log(sigma), rtol=1e-14)
+        np.testing.assert_allclose(ticks.mean(axis=1)[:, 1], i, atol=1e-14)
+        assert names[i] == style.ALL_SCHEDULES[name].label
+    low, high = strips.get_xlim()
+    assert low < -2.0 * np.log(100.0)
+    assert high > -2.0 * np.log(0.01)
+
+
+def test_risk_is_the_table_above_and_behind_the_strips(drawn: dict[str, Figure]) -> None:
+    curve = compared_table().query("kind == 'curve'").sort_values("sigma", ascending=False)
+    _, _, top, strips = drawn["schedules_compared"].axes
+    (line,) = own(top, "risk")
+    np.testing.assert_allclose(data(line)[0], -2.0 * np.log(curve["sigma"]), rtol=1e-14)
+    np.testing.assert_array_equal(data(line)[1], curve["noise_risk"])
+    (shade,) = [mesh for mesh in strips.collections if mesh.get_gid() == "risk"]
+    np.testing.assert_array_equal(np.ravel(shade.get_array()), curve["noise_risk"])
+    assert strips.get_shared_x_axes().joined(strips, top)
+
+
+def test_sigma_above_the_risk_is_that_of_the_log_snr_below(drawn: dict[str, Figure]) -> None:
+    (above,) = drawn["schedules_compared"].axes[2].child_axes
+    for place, label in zip(above.get_xticks(), above.get_xticklabels(), strict=True):
+        assert place == pytest.approx(-2.0 * np.log(float(label.get_text())))
+
+
+def test_compared_schedules_may_be_fewer() -> None:
+    table = compared_table()
+    figure = schedules_compared.draw(table[~table["schedule"].isin(["las", "edm", "cosine"])])
+    figure.draw_without_rendering()
+    assert len(figure.axes[3].get_yticks()) == 6
+    with pytest.raises(ValueError, match=r"schedule must be one of edm_linear, .*, got las_0"):
+        schedules_compared.draw(table.replace({"schedule": {"las": "las_0"}}))
 
 
 @pytest.mark.parametrize(

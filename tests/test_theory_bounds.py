@@ -159,6 +159,27 @@ def test_entropy_bounds_hold_on_points(name: str) -> None:
         assert disc <= bounds.slope_bound(sigmas, np.ones(12))
 
 
+def test_constants_by_hand() -> None:
+    # h = 2: h^2 + h + 1 = 7; snr from 1 to 4.
+    assert bounds.mmse_slope_bound(0.5, 2.0) == pytest.approx(64 * 7 / 16)
+    assert bounds.slope_bound([1.0, 0.5], [2.0]) == pytest.approx(0.25 * 9 * 2)
+    assert bounds.entropy_bound([1.0, 0.5], 2.0) == pytest.approx(16 * 7 * 9)
+    assert bounds.geometric_bound(1, 4.0, 2.0) == pytest.approx(16 * 7 * 9)
+    rate = np.e - 1.0
+    assert bounds.geometric_kl_bound(2, np.e, 1.0, 0.3) == pytest.approx(
+        16 * rate**2 * 3 / 2 + 0.5 * rate * 0.3
+    )
+    assert bounds.geometric_approximation(4.0, [0.1, 0.5]) == pytest.approx(0.5 * 0.6)
+
+
+def test_slope_bound_with_the_steepest_slopes() -> None:
+    sigmas, c = np.geomspace(5.0, 0.1, 9), 0.7
+    u = c**-2.0 + sigmas**-2.0  # mmse = 1 / u, steepest at the start of a step
+    disc = 0.5 * (np.diff(u) / u[:-1] - np.log(u[1:] / u[:-1])).sum()
+    bound = bounds.slope_bound(sigmas, u[:-1] ** -2.0)
+    assert disc < bound < 2 * disc
+
+
 def test_geometric_grid_minimises_the_entropy_bound() -> None:
     best = bounds.entropy_bound(log_snr_sigmas(6, 10.0, 0.1), 1.0)
     for seed in range(50):

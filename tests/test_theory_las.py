@@ -94,6 +94,71 @@ def test_quick_programmes_agree_with_the_papers_on_many_candidates(
             assert found.value == pytest.approx(slow.value, rel=1e-13)
 
 
+def test_parallel_lines_far_apart_are_told_apart() -> None:
+    x = np.array([0.0, 2, 7, 13, 15, 20, 22, 43, 69, 85])
+    risk = np.array([1.0, 1, 0, 1, 1, 0, 1, 1, 1, 1])
+    for n_steps in range(2, 9):
+        found = optimal_grid(10.0**x, risk, n_steps)
+        slow = optimal_grid(10.0**x, risk, n_steps, method="quadratic")
+        assert found.value == pytest.approx(slow.value, rel=1e-14)
+
+
+def wavy_profile() -> Profile:
+    """Risks that rise and fall."""
+    sigma = np.geomspace(0.01, 50.0, 300)
+    wave = 1.0 + 0.3 * np.sin(6.0 * np.log(sigma))
+    return Profile(1, sigma, gaussian_mmse(sigma, 0.5) * wave)
+
+
+@pytest.mark.filterwarnings("error")
+def test_more_steps_never_cost_more_on_risks_that_are_not_monotone() -> None:
+    profile, goal = wavy_profile(), Objective(Saturating(0.01))
+    curve = RiskCurve(profile)
+    costs = []
+    for n_steps in (30, 500, 1000, 1001, 3000):
+        x = -2.0 * np.log(las_sigmas(n_steps, 50.0, 0.01, profile=profile, objective=goal))
+        assert (np.diff(x) > 1e-7).all()
+        costs.append(las_levels.value(x, curve, goal))
+    assert (np.diff(costs) < 1e-4 * costs[0]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_levels_that_would_coincide_stay_apart_and_hold_up_no_other() -> None:
+    sigma = np.geomspace(0.01, 50.0, 60)
+    rising = las_sigmas(3, 50.0, 0.01, profile=Profile(1, sigma, 1 / sigma), objective=Objective())
+    assert (np.diff(np.log(rising)) < -1e-6).all()
+    cliff = np.where(np.arange(60) > 57, 0.01, 1.0 + sigma)
+    many = las_sigmas(50, 50.0, 0.01, profile=Profile(1, sigma, cliff))
+    assert (np.diff(np.log(many)) < -1e-6).all()
+    # Noise with deep dips: no level can move alone to gain a thousandth.
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        risk = gaussian_mmse(sigma, 0.5) * rng.gamma(0.5, 2.0, 60)
+        profile, goal = Profile(1, sigma, risk, 0.1 * risk), Objective(Saturating(0.02))
+        curve = RiskCurve(profile)
+        x = -2.0 * np.log(las_sigmas(12, 50.0, 0.01, profile=profile, objective=goal))
+        best = las_levels.value(x, curve, goal)
+        for k in range(1, 12):
+            for share in (0.1, 0.5, 0.9, 0.99, 1.01, 1.1, 1.5, 1.9):
+                moved = x.copy()
+                moved[k] = x[k - 1] + share * (x[k] - x[k - 1])
+                if moved[k] < x[k + 1]:
+                    assert las_levels.value(moved, curve, goal) > best * (1 - 1e-3)
+
+
+def test_natural_lambda_of_noise() -> None:
+    sigma = np.geomspace(0.002, 80.0, 64)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        noise = 1.0 + 0.15 * rng.normal(size=64)
+        risk = gaussian_mmse(sigma, 0.5) * noise
+        found = natural_lambda(Profile(1, sigma, risk, 0.15 * risk), 10)
+        assert 0.02 < found < 0.25  # 0.05 without noise
+    gone = gaussian_mmse(sigma, 0.5)
+    gone[3] = 0.0
+    assert natural_lambda(Profile(1, sigma, gone), 10) == pytest.approx(0.05, rel=0.01)
+
+
 def test_beam_and_window_is_never_better_and_says_by_how_much() -> None:
     for seed in range(40):
         snr, risk, n_steps = random_problem(seed, falling=True)
@@ -299,6 +364,7 @@ GOOD = ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0], 2)
         ((*GOOD, Objective(UserAxis(lambda s: s[:1]))), "axis must keep the shape"),
         ((*GOOD, Objective(UserAxis(lambda s: s * np.nan))), "axis must be finite, got nan"),
         ((*GOOD, Objective(mu=0.1), "quadratic"), "mu must be 0 for the quadratic programme"),
+        (([1, 2, 3], [1e308] * 3, 2), "risk, mu and power must leave J finite, got inf on every"),
         ((*GOOD, Objective(), "fast"), "method must be one of auto, quadratic, beam, got 'fast'"),
     ],
 )
@@ -310,12 +376,19 @@ def test_bad_input_is_one_clear_line(arguments: tuple, message: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Saturating(-1.0), "lambda must be at least 0, got -1"),
+        (lambda: Saturating(-1.0), r"lambda must be in \[0, 1e\+100\), got -1"),
         (lambda: Exponential(0.0), "c must be positive, got 0"),
         (lambda: AXES["exponential"](0.0), "lambda must be positive, got 0"),
-        (lambda: Objective(mu=-1.0), "mu must be at least 0, got -1"),
+        (lambda: Objective(mu=-1.0), r"mu must be in \[0, 1e\+100\), got -1"),
         (lambda: Objective(power=0.0), "power must be positive, got 0"),
+        (lambda: Objective(power=100.0), r"power must be in \[0, 100\), got 100"),
         (lambda: las_sigmas(3, 90.0, 0.05, profile=gaussian_profile()), "profile must cover"),
+        (
+            lambda: las_sigmas(
+                1001, 80.0, 0.05, profile=gaussian_profile(), objective=Objective(mu=1, power=1.5)
+            ),
+            "n_steps must be at most 1000 for a penalty of power below 2, got 1001",
+        ),
         (
             lambda: las_sigmas(
                 3, 80.0, 0.05, profile=Profile(1, np.geomspace(0.05, 80.0, 9), np.zeros(9))

@@ -195,13 +195,16 @@ def _column(name: str, header: list[str], rows: list[list[str]], lines: list[int
 
 def _converted(times: Array, coordinate: Coordinate, lines: list[int]) -> Array:
     """Sigma at these times; an error names the line."""
-    try:
-        return coordinate.sigma(times)
-    except ValueError:
-        for time, line in zip(times, lines, strict=True):
-            try:
-                coordinate.sigma(time)
-            except ValueError as error:
-                message = str(error).replace("time must", "t must", 1)
-                raise ValueError(f"{message} on line {line}") from None
-        raise
+    with np.errstate(over="ignore"):
+        try:
+            sigma = coordinate.sigma(times)
+        except ValueError:
+            for time, line in zip(times, lines, strict=True):
+                try:
+                    coordinate.sigma(time)
+                except ValueError as error:
+                    message = str(error).replace("time must", "t must", 1)
+                    raise ValueError(f"{message} on line {line}") from None
+            raise
+    require(np.isfinite(sigma), "t", times, "stand for a finite sigma", lines=lines)
+    return sigma

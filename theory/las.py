@@ -20,9 +20,11 @@ from scipy.optimize import isotonic_regression
 
 from theory import las_kernels
 from theory.checks import Array, floats, monotone, one_of, positive, require, vector, whole, within
+from theory.profile import LARGEST
 
 MOST_NUMBERS = 2**28  # (n_steps + 1) N^2 up to which the exact second-order programme runs
 BEAM, RADIUS, EVERYWHERE = 8, 20, 32  # of beam and window; the paper does not give its own
+MOST_POWER = 100.0
 METHODS = ("auto", "quadratic", "beam")
 
 
@@ -49,7 +51,7 @@ class Saturating:
     lam: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lam", float(within("lambda", self.lam, 0.0)))
+        object.__setattr__(self, "lam", float(within("lambda", self.lam, 0.0, LARGEST)))
 
     def phi(self, snr: Array) -> Array:
         """The axis, or where that tells high SNRs apart better in float64, less its 1 / lam."""
@@ -66,7 +68,7 @@ class Saturating:
 
 @dataclass(frozen=True)
 class Exponential:
-    """phi = 1 - exp(-snr / c).
+    """phi = 1 - exp(-snr / c); flat in float64 from snr = 700 c on.
 
     Args:
         c: SNR at which it saturates, positive.
@@ -78,7 +80,9 @@ class Exponential:
         object.__setattr__(self, "c", positive("c", self.c))
 
     def phi(self, snr: Array) -> Array:
-        """The axis."""
+        """The axis, less 1 where that tells high SNRs apart better in float64."""
+        if float(snr.min()) > 1e-8 * self.c:
+            return np.asarray(-np.exp(-snr / self.c))
         return np.asarray(-np.expm1(-snr / self.c))
 
     def derivatives(self, snr: Array) -> tuple[Array, Array]:
@@ -129,7 +133,7 @@ class Objective:
         axis: phi.
         mu: Weight of the penalty on changes of the step in log SNR, >= 0; 0 for first-order
             samplers.
-        power: Exponent of the penalty, positive.
+        power: Exponent of the penalty, positive, below 100.
     """
 
     axis: Axis = IDENTITY
@@ -137,15 +141,18 @@ class Objective:
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mu", float(within("mu", self.mu, 0.0)))
+        object.__setattr__(self, "mu", float(within("mu", self.mu, 0.0, LARGEST)))
         object.__setattr__(self, "power", positive("power", self.power))
+        within("power", self.power, 0.0, MOST_POWER)
 
     def phi(self, snr: Array) -> Array:
         """The axis at rising SNRs, shape (n,); ValueError where it does not rise strictly."""
         with np.errstate(over="ignore", under="ignore"):
             phi = self.axis.phi(snr)
         require(np.isfinite(phi), "axis", phi, "be finite")
-        monotone("axis", phi, advice="the axis saturates there in float64: end at a higher sigma")
+        monotone(
+            "axis", phi, advice="flat there in float64: narrow the span of sigma, or change lambda"
+        )
         return phi
 
     def __call__(self, snr: ArrayLike, risk: ArrayLike) -> float:
@@ -219,7 +226,7 @@ def optimal_grid(
         falls = bool(np.all(np.diff(risks) <= 0))
         layer = 0 if method == "quadratic" else 1 if falls else 2
         back = np.empty((n_steps + 1, n), dtype=np.int32)
-        value = las_kernels.first_order(risks, phi, n_steps, layer, back)
+        value = _finite(las_kernels.first_order(risks, phi, n_steps, layer, back))
         return Grid(_walk_back(back, n_steps), value, ("quadratic", "hull", "tree")[layer], value)
     if method == "quadratic":
         raise ValueError(f"mu must be 0 for the quadratic programme, got {objective.mu:g}")
@@ -247,6 +254,7 @@ def optimal_grid(
         from_end,
         from_slot,
     )
+    _finite(value)
     path, slot = [n - 1], 0
     for k in range(n_steps, 0, -1):
         here = (k, path[-1], slot)
@@ -281,6 +289,13 @@ def _levels(snr: ArrayLike, risk: ArrayLike) -> tuple[Array, Array]:
     return levels, risks
 
 
+def _finite(value: float) -> float:
+    """The least J, which must be finite."""
+    if not np.isfinite(value):
+        raise ValueError(f"risk, mu and power must leave J finite, got {value:g} on every path")
+    return value
+
+
 def _walk_back(back: NDArray[np.int32], n_steps: int) -> NDArray[np.int64]:
     """Indices of a path from its predecessors (n_steps + 1, N)."""
     path = [back.shape[1] - 1]
@@ -293,7 +308,9 @@ def _second_order(risks: Array, phi: Array, x: Array, n_steps: int, objective: O
     """The exact programme for mu > 0."""
     n = risks.size
     back = np.empty((n_steps + 1, n, n), dtype=np.int16)
-    value = las_kernels.second_order(risks, phi, x, n_steps, objective.mu, objective.power, back)
+    value = _finite(
+        las_kernels.second_order(risks, phi, x, n_steps, objective.mu, objective.power, back)
+    )
     path = [n - 1, int(back[0, 0, 0])]
     for k in range(n_steps, 1, -1):
         path.append(int(back[k, path[-2], path[-1]]))

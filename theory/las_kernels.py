@@ -102,7 +102,8 @@ def tree_layer(
                 tree[node] = line
                 break
             middle = (low + high) // 2
-            at = min(middle, last)
+            # Of parallel lines one is lower everywhere: compared where neither is far from phi.
+            at = j if risk[line] == risk[kept] else min(middle, last)
             if _line(line, at, value, risk, phi) < _line(kept, at, value, risk, phi):
                 tree[node], line, kept = line, kept, line
             if low == high or risk[line] == risk[kept]:

@@ -5,6 +5,7 @@ curve (a spline of log risk in log sigma).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.linalg import LinAlgError, solveh_banded
 
@@ -18,6 +19,7 @@ CANDIDATES = 1000
 MOST_SEARCHED = 1000  # steps; beyond, the start is the limit of many steps
 RESOLVED = 0.8  # of the greatest noise-prediction risk, where s is read off
 ROUNDING = 1e-15
+LEAST_GAP = 1e-3  # of the candidates' spacing, below which two levels do not come closer
 BANDS = 3  # a level meets its two neighbours on either side
 
 
@@ -27,25 +29,31 @@ def natural_lambda(profile: Profile, n_steps: int) -> float:
     s is the finest scale of the data: twice the sigma above its peak at which the
     noise-prediction risk mmse / sigma^2 has fallen to 0.8 of its maximum, which is c for data
     N(0, c^2 I) and the std of its components for a mixture of distant ones. The rule is ours;
-    the paper searched a grid of lambdas for each data set. On one-dimensional mixtures the KL of
-    stochastic DDIM comes within a third of that of the best lambda (`benchmarks.acceptance.las`),
-    and the best lambda falls with the number of steps as 1 / n_steps does.
+    the paper searched a grid of lambdas for each data set. On seven one-dimensional mixtures, 5 to
+    40 steps, the KL of stochastic DDIM comes within a third of that of the best lambda
+    (`benchmarks.acceptance.las`), which falls with the number of steps as 1 / n_steps does; data
+    with rare finer scales, and points in many steps, want less.
 
     Args:
         profile: Risks over sigma.
         n_steps: Steps between the positive ends, at least 1.
     """
-    share = profile.mmse / profile.sigma**2
-    peak = int(np.argmax(share))
-    below = np.flatnonzero(share[peak:] <= RESOLVED * share[peak])
-    if not below.size or share[peak] == 0:
-        sigma = float(profile.sigma[-1])
+    alive = profile.mmse >= UNDERFLOW
+    if not alive.any():
+        return 2.0 * float(profile.sigma[-1]) ** 2 / whole("n_steps", n_steps, 1)
+    sigmas = profile.sigma[alive]
+    share = profile.mmse[alive] / sigmas**2
+    noise = np.zeros_like(share) if profile.stderr is None else profile.stderr[alive] / sigmas**2
+    peak = int(np.argmax(share - 2.0 * noise))
+    level = RESOLVED * (share - 2.0 * noise)[peak]
+    below = np.flatnonzero((share + 3.0 * noise)[peak:] <= level)
+    if not below.size or level <= 0:
+        sigma = float(sigmas[-1])
     else:
-        i = peak + int(below[0])
-        y = np.log(np.maximum(share[i - 1 : i + 1], UNDERFLOW))
-        x = np.log(profile.sigma[i - 1 : i + 1])
-        level = np.log(RESOLVED * share[peak])
-        sigma = float(np.exp(x[0] + (level - y[0]) / (y[1] - y[0]) * (x[1] - x[0])))
+        left = int(np.flatnonzero(share[: peak + below[0]] > level)[-1])
+        y, x = np.log(share[left : left + 2]), np.log(sigmas[left : left + 2])
+        place = x[0] + (np.log(level) - y[0]) / (y[1] - y[0]) * (x[1] - x[0])
+        sigma = float(np.exp(place))
     return 2.0 * sigma**2 * RESOLVED / (1.0 - RESOLVED) / whole("n_steps", n_steps, 1)
 
 
@@ -61,10 +69,11 @@ def las_sigmas(
     """The loss-adaptive schedule of Aghapour, Bayraktar and Zhang (section 5, appendix F).
 
     The best of at least 1000 log-spaced candidates, then Newton's method on the levels
-    themselves: a minimum of J to rounding. Beyond 1000 steps it starts from the limit of many
+    themselves: a minimum of J to rounding, but for levels that J would let coincide, which stay a
+    thousandth of the candidates' spacing apart. Beyond 1000 steps it starts from the limit of many
     steps, levels uniform in the integral of sqrt(-dl/dphi) dphi. Penalties with a power below 2
-    have no second derivative at 0, and stay on the candidates. The step to 0 that terminal
-    "zero" adds costs the same wherever the other levels are.
+    have no second derivative at 0: levels stay on the candidates, 1000 steps at most. The step
+    to 0 that terminal "zero" adds costs the same wherever the other levels are.
 
     Args:
         n_steps: See `theory.levels.Span`, as the next three.
@@ -124,39 +133,51 @@ class RiskCurve:
 def _start(ends: Array, steps: int, curve: RiskCurve, goal: Objective) -> Array:
     """Levels in x, shape (steps + 1,), to polish."""
     x = np.linspace(ends[0], ends[1], max(CANDIDATES, 4 * min(steps, MOST_SEARCHED)))
-    risk, slope, _ = curve.at(x)
+    risk = curve.at(x)[0]
     if steps <= MOST_SEARCHED:
         return np.asarray(x[optimal_grid(np.exp(x), risk, steps, goal).indices])
-    goal.phi(np.exp(x))  # checks that it rises
-    density = np.sqrt(np.maximum(-slope * goal.axis.derivatives(np.exp(x))[0], 0.0))
-    density += 1e-9 * density.max()
-    share = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]))])
+    if goal.mu > 0 and goal.power < 2.0:
+        rule = f"be at most {MOST_SEARCHED} for a penalty of power below 2"
+        raise ValueError(f"n_steps must {rule}, got {steps}")
+    phi = goal.phi(np.exp(x))
+    # Where risks rise with SNR a step gains nothing: only what is below all before counts.
+    drops = -np.diff(np.minimum.accumulate(risk)) * np.diff(phi)
+    density = np.sqrt(np.maximum(drops, 1e-12 * drops.max()))
+    share = np.concatenate([[0.0], np.cumsum(density)])
     return np.asarray(np.interp(np.linspace(0.0, share[-1], steps + 1), share, x))
 
 
-def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 100) -> Array:
+def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 300) -> Array:
     """A minimum of J near x, shape (n_steps + 1,), the ends staying, by damped Newton steps.
 
     Args:
         x: Log SNRs, rising strictly.
         curve: The risk.
         goal: Axis and penalty, of power >= 2 unless mu = 0.
-        most: Iterations.
+        most: Iterations at most.
     """
     damping, calm = 0.0, 0
+    free = np.ones(x.size - 2, dtype=bool)  # levels that no neighbour has closed up to
+    least = LEAST_GAP * (x[-1] - x[0]) / max(CANDIDATES, 4 * x.size)
     height = value(x, curve, goal)
     for _ in range(most):
         gradient, bands = derivatives(x, curve, goal)
-        scale = np.abs(bands[-1])
-        bands[-1] += damping * scale + 1e-300
+        _pin(gradient, bands, free)
+        bands[-1] += damping * np.abs(bands[-1]) + 1e-300
         try:
             step = -solveh_banded(bands, gradient)
         except (LinAlgError, ValueError):
             damping = max(10.0 * damping, 1e-3)
             continue
         full = np.concatenate([[0.0], step, [0.0]])
-        closing = -np.diff(full) / np.diff(x)  # how fast gaps close, per unit of the step
-        length = min(1.0, 0.5 / max(float(closing.max()), 1e-300))
+        gaps, closing = np.diff(x), -np.diff(full)
+        touching = (closing > 0) & (gaps <= 2.0 * least)
+        if touching.any():
+            free &= ~(touching[1:] | touching[:-1])
+            continue
+        room = np.minimum(0.5 * gaps, gaps - least)
+        tight = closing > room
+        length = float((room[tight] / closing[tight]).min()) if tight.any() else 1.0
         gain = -float(gradient @ step)
         new = x + length * full
         lower = value(new, curve, goal)
@@ -174,6 +195,17 @@ def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 100) -> Arra
             if damping > 1e12:
                 break
     return x
+
+
+def _pin(gradient: Array, bands: Array, free: NDArray[np.bool_]) -> None:
+    """Take the levels that are not free out of a Newton step."""
+    if free.all():
+        return
+    gradient[~free] = 0.0
+    for apart in (1, 2):
+        kept = free[apart:] & free[:-apart]
+        bands[2 - apart, apart:] *= kept
+    bands[2, ~free] = 1.0
 
 
 def value(x: Array, curve: RiskCurve, goal: Objective) -> float:

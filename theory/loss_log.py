@@ -22,10 +22,11 @@ class LossLog:
     """Rows (sigma, risk, samples), grouped by level, or in bins of log sigma.
 
     Levels are kept as they are while there are at most `bins` of them. Otherwise rows fall into
-    that many bins of equal width in log sigma, bins of fewer than 8 samples joining the next; a
-    bin stands for its mean noise-prediction risk risk / sigma^2 at its mean log sigma, and the
-    two outer ones are carried on to the ends of the log: the risk itself upwards, risk / sigma^2
-    downwards.
+    that many bins of equal width in log sigma, bins of fewer than 8 samples joining the next. In
+    a bin the mean is taken of risk over a reference, sigma^2 / (s^2 + sigma^2) with s^2 the ratio
+    of the greatest risk to the greatest risk / sigma^2 of a bin: at both ends of the noise range
+    risks run along it, so that a wide bin has no bias. It stands at the mean log sigma, and the
+    outer bins are carried on to the ends of the log along the reference.
 
     Args:
         sigma: Noise levels, shape (n,), positive, in any order, in data units.
@@ -55,17 +56,26 @@ class LossLog:
         require(counts >= 1, "samples", counts, "be at least 1")
         self.dim, self.source = dim, dict(source or {})
         distinct, group = np.unique(levels, return_inverse=True)
+        if distinct.size < 4:
+            raise ValueError(f"losses must hold at least 4 distinct levels, got {distinct.size}")
         self.levels = int(distinct.size)
         self.binned = distinct.size > whole("bins", bins, 4)
         if self.binned:
             group = _bins(np.log(levels), counts, bins)
         order = np.argsort(group, kind="stable")
-        self._x, self._noise_risk = np.log(levels)[order], (risks / levels**2)[order]
         self._weight, self._group = counts[order], group[order]
         self._rows = np.bincount(self._group)
+        self._total = np.bincount(self._group, self._weight)
         self._first = np.concatenate([[0], np.cumsum(self._rows)[:-1]])
-        self._ends = float(distinct[0]), float(distinct[-1])
-        mean, spread = self._moments(self._noise_risk)
+        self._sigma = np.exp(self._mean(np.log(levels)[order]))
+        self._ends = np.array([distinct[0], distinct[-1]])
+        if not self.binned:
+            self._sigma[[0, -1]] = self._ends  # without the rounding of exp(log)
+        noise_risk = self._mean((risks / levels**2)[order]).max()
+        highest = self._mean(risks[order]).max()
+        self._scale = highest / noise_risk if noise_risk > 0 else 1.0  # s^2
+        self._ratio = risks[order] / self._reference(levels[order])
+        mean, spread = self._moments()
         several = (self._rows > 1) & (mean > 0)
         # Relative spread of one sample; levels with one row borrow that of the others.
         share = spread[several] / mean[several]
@@ -79,7 +89,7 @@ class LossLog:
     @property
     def fewest_samples(self) -> int:
         """Samples behind the level or bin that has the fewest."""
-        return int(np.bincount(self._group, self._weight).min())
+        return int(self._total.min())
 
     @property
     def groups(self) -> int:
@@ -92,12 +102,11 @@ class LossLog:
         Args:
             monotone: Pool risks that fall with sigma (`theory.las.isotonic`).
         """
-        mean, spread = self._moments(self._noise_risk)
-        total = np.bincount(self._group, self._weight)
+        mean, spread = self._moments()
         stderr: Array | None = None
         if self._typical is not None:
             alone = self._rows == 1
-            stderr = np.where(alone, self._typical * mean, spread) / np.sqrt(total)
+            stderr = np.where(alone, self._typical * mean, spread) / np.sqrt(self._total)
         return self._profile(mean, stderr, monotone)
 
     def rising(self) -> int:
@@ -117,43 +126,46 @@ class LossLog:
         pick = self._first[self._group] + np.floor(
             rng.random(self._group.size) * self._rows[self._group]
         ).astype(np.int64)
-        drawn, weight = self._noise_risk[pick], self._weight[pick]
-        alone = self._rows[self._group] == 1
+        drawn, weight = self._ratio[pick], self._weight[pick]
+        rows = self._rows[self._group]
         width = np.sqrt(np.log1p(self._typical**2 / weight))
-        drawn = np.where(alone, drawn * _scatter(width, rng), drawn)
+        drawn = np.where(rows == 1, drawn * _scatter(width, rng), drawn)
         mean = np.bincount(self._group, drawn * weight) / np.bincount(self._group, weight)
-        # Equal standard errors: only that there are some matters, for the curve between levels.
-        return self._profile(mean, self._typical * mean, monotone)
+        old = self._moments()[0]
+        # Rows drawn from n of their own vary by n - 1 parts of n of what new rows would.
+        more = np.sqrt(self._rows / np.maximum(self._rows - 1, 1))
+        mean = np.maximum(old + np.where(self._rows > 1, more, 1.0) * (mean - old), 1e-3 * old)
+        return self._profile(mean, self._typical * mean / np.sqrt(self._total), monotone)
 
-    def _moments(self, noise_risk: Array) -> tuple[Array, Array]:
-        """Weighted mean of each group, and the spread of one sample in it, (groups,) each."""
-        total = np.bincount(self._group, self._weight)
-        mean = np.bincount(self._group, noise_risk * self._weight) / total
-        square = np.bincount(self._group, self._weight * (noise_risk - mean[self._group]) ** 2)
+    def _mean(self, values: Array) -> Array:
+        """Weighted mean of each level or bin, shape (groups,)."""
+        return np.asarray(np.bincount(self._group, values * self._weight) / self._total)
+
+    def _reference(self, sigma: Array) -> Array:
+        return np.asarray(sigma**2 / (self._scale + sigma**2))
+
+    def _moments(self) -> tuple[Array, Array]:
+        """Mean of risk over reference, and the spread of one sample, (groups,) each."""
+        mean = self._mean(self._ratio)
+        square = np.bincount(self._group, self._weight * (self._ratio - mean[self._group]) ** 2)
         return mean, np.sqrt(square / np.maximum(self._rows - 1, 1))
 
     def _profile(self, mean: Array, stderr: Array | None, monotone: bool) -> Profile:
-        total = np.bincount(self._group, self._weight)
-        sigma = np.exp(np.bincount(self._group, self._x * self._weight) / total)
-        if not self.binned:
-            sigma[[0, -1]] = self._ends  # without the rounding of exp(log)
-        risk = mean * sigma**2
+        """The profile of means and standard errors of risk over reference, (groups,) each."""
         if monotone:
-            risk = isotonic(risk[::-1], total[::-1])[::-1]
-        error = None if stderr is None else stderr * sigma**2
-        if self.binned:
-            low, high = self._ends
-            below = [low] if low < sigma[0] else []
-            above = [high] if high > sigma[-1] else []
-            shrink = [(s / sigma[0]) ** 2 for s in below]
+            risk = mean * self._reference(self._sigma)
+            pooled = isotonic(risk[::-1], self._total[::-1])[::-1]
+            mean = pooled / self._reference(self._sigma)
+        sigma, low, high = self._sigma, *self._ends
+        before, after = int(low < sigma[0]), int(high > sigma[-1])
+        sigma = np.concatenate([[low] * before, sigma, [high] * after])
+        reference = self._reference(sigma)
 
-            def carried(values: Array) -> Array:
-                first = [values[0] * factor for factor in shrink]
-                return np.array([*first, *values, *(values[-1] for _ in above)])
+        def carried(values: Array) -> Array:
+            return np.asarray(np.pad(values, (before, after), mode="edge") * reference)
 
-            risk, error = carried(risk), None if error is None else carried(error)
-            sigma = np.array([*below, *sigma, *above])
-        return Profile(self.dim, sigma, risk, error, self.source)
+        error = None if stderr is None else carried(stderr)
+        return Profile(self.dim, sigma, carried(mean), error, self.source)
 
 
 def _bins(x: Array, weight: Array, bins: int) -> NDArray[np.int64]:
@@ -205,6 +217,9 @@ def bootstrap_band(
     count: Callable[[range], Any] = iter,
 ) -> tuple[Array, Array]:
     """Quantiles of every sigma of a schedule over profiles drawn again, shape (n_steps + 1,) each.
+
+    The middle share `level` of the replicates. It shows how far noise moves the levels; it is no
+    confidence interval: an optimum over noisy risks settles in their dips.
 
     Args:
         draw: Such as `LossLog.resampled` or `scattered`.

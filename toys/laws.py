@@ -224,7 +224,8 @@ def settle_all(
             return found
         with np.errstate(invalid="ignore"):  # two infinite readings
             moves = max((np.abs(np.diff(c)) for c in columns), key=lambda m: float(m[-1]))
-        if moves.size > 3 and moves[-1] > 0.5 * moves[-3]:
+        near = moves[-1] < 0.1 * max(abs(value) for value in readings[-1])
+        if moves.size > 3 and moves[-1] > 0.5 * moves[-3] and near:
             break  # more of the same would not settle it
     worst = max(columns, key=lambda column: _settled(column).error)
     shown = ", ".join(f"{r:.13g} at reach {FIRST_REACH * 2.0**i:g}" for i, r in enumerate(worst))
