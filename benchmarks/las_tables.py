@@ -1,5 +1,6 @@
 """The tables of the figures on paper B: its two mixture tables, and what schedules are made of."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ COMPARED = ("las", "vp_linear", "edm", "log_snr", "entropic", "rescaled")
 CALLS = (5, 7, 10, 20, 50)
 PAPER_LAMBDA = 1.0 / 16.0  # inferred: with it the paper's tables come out
 PAPER_CANDIDATES = 1000  # uniform in t, as inferred
+QUICK_POINTS = 20  # levels of the profiles in a quick figure
 SHOWN, SHOWN_CALLS = 1500, 5  # samples a schedule in the figure, of stochastic DDIM
 
 EDM = PROCESSES["edm"]
@@ -45,9 +47,14 @@ LINE_SCHEDULES = ("las_0", "las", "edm", "log_snr", "entropic", "rescaled")
 COMPARED_TOY, COMPARED_STEPS = "circle8", 10
 
 
-def mixture_profiles(store: Store, jobs: int | None) -> dict[str, Profile]:
-    """Profiles of the two mixtures over the VP process."""
-    tasks = [ToyProfile(name, VP.sigma_min, VP.sigma_max, SAMPLED_POINTS) for name in MIXTURES]
+def mixture_profiles(
+    store: Store,
+    jobs: int | None,
+    names: Sequence[str] = MIXTURES,
+    points: int = SAMPLED_POINTS,
+) -> dict[str, Profile]:
+    """Profiles of mixtures over the VP process."""
+    tasks = [ToyProfile(name, VP.sigma_min, VP.sigma_max, points) for name in names]
     rows = run_tasks(tasks, store, jobs, "profiles")
     return {t.toy: to_profile(row, {"toy": t.toy}) for t, row in zip(tasks, rows, strict=True)}
 
@@ -96,7 +103,7 @@ def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     rows = mixture_study(store, jobs) if budget == "paper" else pd.read_csv(MIXTURE_ROWS)
     rows = rows.drop(columns=["command", "kl_reason", "mode_shares", "sigmas"], errors="ignore")
     parts = [rows.assign(kind="sampler")]
-    profiles = mixture_profiles(store, jobs)
+    profiles = mixture_profiles(store, jobs, points=_points(budget))
     for name, profile in profiles.items():
         toy = zoo.toy(name)
         drawn = {"data": toy.sample(SHOWN, 0, 0, VP.sigma_min)}
@@ -122,6 +129,11 @@ def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def _points(budget: str) -> int:
+    """Levels of a sampled profile."""
+    return QUICK_POINTS if budget == "quick" else SAMPLED_POINTS
+
+
 def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Stochastic DDIM's pathwise KL against the exact KL of the terminal laws, start "data".
 
@@ -130,7 +142,8 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
     Schedule las_0 is LAS with lambda 0, the least pathwise KL; las that of `natural_lambda`.
     """
     quick = budget == "quick"
-    grid = ToyProfile(LINE_TOY, EDM.sigma_min, EDM.sigma_max, PROFILE_POINTS)
+    points = 3 * QUICK_POINTS if quick else PROFILE_POINTS
+    grid = ToyProfile(LINE_TOY, EDM.sigma_min, EDM.sigma_max, points)
     profile = to_profile(run_tasks([grid], store, jobs, "profile")[0], {"toy": LINE_TOY})
     tasks: list[Pathwise] = []
     labels: list[dict[str, float | str]] = []
@@ -157,8 +170,8 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
 
 def schedules_compared(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Levels of every schedule on one target: kind "level"; and its curves: kind "curve"."""
-    del budget  # it is quick anyway
-    profile = mixture_profiles(store, jobs)[COMPARED_TOY]
+    profiles = mixture_profiles(store, jobs, (COMPARED_TOY,), _points(budget))
+    profile = profiles[COMPARED_TOY]
     parts = [
         pd.DataFrame(
             {

@@ -91,7 +91,7 @@ def test_row_of_a_sampler() -> None:
 def test_standard_errors_of_the_kls_are_those_of_repeats() -> None:
     data, model = Mixture([1], [[1.0, -2.0]], 0.25), Mixture([1], [[1.0, -2.0]], 0.4)
     rows = []
-    for path in range(12):
+    for path in range(7):
         samples = model.sample(40_000, 5, 40_000 * path)
         rows.append(mixture_tasks.blurred_kls(data, END, *counts(data, samples)))
     for name in ("kl_data_model", "kl_model_data"):
