@@ -20,12 +20,12 @@ KERNEL_TESTS := tests/test_toys_kernels.py tests/test_toys_sampling.py tests/tes
 # Kernels with bounds checks, which numba makes only while compiling: hence the empty cache.
 bounds: .venv/test
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q -m "not slow" \
-		-p no:cacheprovider $(KERNEL_TESTS) tests/test_toys_mixture.py
+		-p no:cacheprovider $(KERNEL_TESTS) tests/test_toys_mixture.py tests/test_theory_las.py
 
 # The same kernels as plain Python.
 interpreted: .venv/test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(KERNEL_TESTS) \
-		-k "kernels or plain_loop"
+		tests/test_theory_las.py -k "kernels or plain_loop or brute"
 
 lint: .venv/all
 	$(BIN)/ruff check .

@@ -67,7 +67,10 @@ def las_options(command: F) -> F:
         click.option("--power", type=float, help="las: exponent of the penalty; 2 by default."),
         click.option("--mu", type=float, help="las: penalty on changing log-SNR steps; 0."),
         click.option(
-            "--lambda", "lambda_", type=float, help="las: variance that damps high SNR; 0: none."
+            "--lambda",
+            "lambda_",
+            type=float,
+            help="las: variance that damps high SNR; 0: none; by the data.",
         ),
     ):
         command = option(command)
@@ -87,7 +90,8 @@ def losses_options(command: F) -> F:
         click.option("--dim", type=int, help="Coordinates of x0; 1 by default."),
         click.option("--parametrisation", help="Of the losses: eps, x0, v or edm."),
         click.option(
-            "--losses", help="CSV with columns sigma (or snr, or t with --process vp) and loss."
+            "--losses",
+            help="CSV: columns sigma (or snr, or t with --process vp), loss, perhaps samples.",
         ),
     ):
         command = option(command)
