@@ -70,7 +70,7 @@ def las_options(command: F) -> F:
             "--lambda",
             "lambda_",
             type=float,
-            help="las: variance that damps high SNR; 0: none; by the data.",
+            help="las: variance that damps high SNR; 0: none. By a rule if left out.",
         ),
     ):
         command = option(command)
