@@ -134,7 +134,7 @@ def pixels(toy: Mixture, x: Array) -> tuple[NDArray[np.bool_], NDArray[np.int64]
     return inside, at[inside, 0] * (2 * HALF) + at[inside, 1]
 
 
-def _picture(toy: Mixture, sigma: float) -> Array:
+def picture_of(toy: Mixture, sigma: float) -> Array:
     """Log density of x0 + sigma eps at the pixels' centres, flat."""
     axis = (np.arange(-HALF, HALF) + 0.5) * PIXEL
     points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -145,8 +145,8 @@ def _picture(toy: Mixture, sigma: float) -> Array:
 def reference(name: str, sigma: float) -> float:
     """-E log p(x), x of the data's law at sigma, by quadrature over the picture."""
     toy = load_toy(name)
-    p = np.exp(_picture(toy, sigma)) * PIXEL**2
-    return -float(p @ _picture(toy, 0.0))
+    p = np.exp(picture_of(toy, sigma)) * PIXEL**2
+    return -float(p @ picture_of(toy, 0.0))
 
 
 def blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict[str, Any]:
@@ -156,11 +156,12 @@ def blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict
         toy: The data.
         sigma: The last level.
         counts: Samples in each pixel, shape (PARTS, pixels).
-        outside: Samples outside of the picture, where KL(model || data) is not counted.
+        outside: Samples outside of the picture; KL(data || model) is then that of the samples
+            inside, and KL(model || data) is not given.
     """
-    log_p = _picture(toy, float(np.hypot(sigma, BLUR)))
-    whole = _kls(log_p, counts.sum(axis=0))
-    parts = np.array([_kls(log_p, part) for part in counts])
+    log_p = picture_of(toy, float(np.hypot(sigma, BLUR)))
+    whole = kls(log_p, counts.sum(axis=0))
+    parts = np.array([kls(log_p, part) for part in counts])
     forward, backward = whole - (parts.mean(axis=0) - whole) / (PARTS - 1)
     stderr = parts.std(axis=0, ddof=1) / PARTS**0.5
     reason = f"{outside} samples lie outside of the picture" if outside else None
@@ -174,7 +175,7 @@ def blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict
     }
 
 
-def _kls(log_p: Array, counts: Array) -> Array:
+def kls(log_p: Array, counts: Array) -> Array:
     """KL(data || model) and KL(model || data) of one picture of counts."""
     # Counting into pixels has blurred a little already.
     width = (BLUR**2 - PIXEL**2 / 12.0) ** 0.5 / PIXEL

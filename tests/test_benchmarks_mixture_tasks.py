@@ -88,16 +88,14 @@ def test_row_of_a_sampler() -> None:
     assert row["within_std"] == pytest.approx(std / np.hypot(0.25, END), rel=1e-9)
 
 
-def test_standard_errors_of_the_kls_are_those_of_repeats() -> None:
-    data, model = Mixture([1], [[1.0, -2.0]], 0.25), Mixture([1], [[1.0, -2.0]], 0.4)
-    rows = []
-    for path in range(7):
-        samples = model.sample(40_000, 5, 40_000 * path)
-        rows.append(mixture_tasks.blurred_kls(data, END, *counts(data, samples)))
-    for name in ("kl_data_model", "kl_model_data"):
-        spread = np.std([row[name] for row in rows], ddof=1)
-        said = np.sqrt(np.mean([row[f"{name}_stderr"] ** 2 for row in rows]))
-        assert 0.4 < spread / said < 2.0
+def test_standard_errors_of_the_kls_are_those_of_the_mean_of_four_parts() -> None:
+    samples = Mixture([1], [[4.0, 0.0]], 1.0).sample(20_000, 0)
+    parts, outside = counts(CIRCLE, samples)
+    row = mixture_tasks.blurred_kls(CIRCLE, END, parts, outside)
+    log_p = mixture_tasks.picture_of(CIRCLE, float(np.hypot(END, BLUR)))
+    values = np.array([mixture_tasks.kls(log_p, part) for part in parts])
+    for name, column in zip(("kl_data_model", "kl_model_data"), values.T, strict=True):
+        assert row[f"{name}_stderr"] == pytest.approx(column.std(ddof=1) / 2.0, rel=1e-12)
 
 
 def test_sampling_goes_on_until_the_error_is_small_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,11 @@ from benchmarks import metrics
 from benchmarks.pathwise import Pathwise, split, terminal_kl
 from tests.oracle_las import path_mismatch, path_mismatch_sampled
 from theory import bounds
-from theory.gaussian import gaussian_conditional_entropy, gaussian_mmse
+from theory.gaussian import (
+    gaussian_conditional_entropy,
+    gaussian_kl_data_model,
+    gaussian_mmse,
+)
 from theory.schedules import log_snr_sigmas
 from theory.solvers import make_table
 from toys import information, sampling, zoo
@@ -90,6 +94,17 @@ def test_the_pathwise_kl_bounds_the_terminal_one(seed: int) -> None:
     start = metrics.start_kl(truth, float(sigmas[0]), float(sigmas[0]))
     assert noisy is not None
     assert noisy <= disc.sum() + approx.sum() + start
+
+
+def test_a_wrong_denoiser_starts_from_the_true_law() -> None:
+    # Gaussian data and a Gaussian model: one step of a linear map, its variance by hand.
+    truth, wrong = Mixture([1], [0], 0.5), WrongDenoiser(Mixture([1], [0], 1.2), 0.9, -0.03)
+    a, b = 2.0, 0.3
+    keep = b**2 / a**2
+    gain = 0.9 * 1.44 / (1.44 + a**2) - 0.03
+    variance = (keep + (1 - keep) * gain) ** 2 * (0.25 + a**2) + b**2 * (1 - keep)
+    found = terminal_kl(truth, np.array([a, b]), wrong).kl_data_model
+    assert found == pytest.approx(float(gaussian_kl_data_model(0.25 + b**2, variance)), rel=1e-8)
 
 
 def test_a_wrong_denoiser_that_is_right_changes_nothing() -> None:
