@@ -112,7 +112,7 @@ def entropy_rate(toy: Mixture, sigma: ArrayLike) -> Array:
 def entropy(toy: Mixture) -> float:
     """H(x0) in nats: discrete for points, differential (to 1e-12) for densities."""
     if toy.is_points:
-        weights = _merged(toy).weights
+        weights = merged(toy).weights
         return float(-np.sum(weights * np.log(weights)))
     if not toy.has_density:
         raise ValueError(
@@ -129,7 +129,7 @@ def renyi_entropy(toy: Mixture, order: float) -> float:
         raise ValueError(f"order must be at least 0 and finite, got {order:g}")
     if order == 1:
         return entropy(toy)
-    return float(logsumexp(order * np.log(_merged(toy).weights)) / (1.0 - order))
+    return float(logsumexp(order * np.log(merged(toy).weights)) / (1.0 - order))
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +142,7 @@ def differential_entropy(toy: Mixture) -> float:
         return _sampled_entropy(toy)[0]
     total = 0.0
     for factor in factors:
-        parts = Channel(_merged(factor), 0.0)
+        parts = Channel(merged(factor), 0.0)
         # An upper bound of the log density makes the integrand p (bound - log p) non-negative.
         bound = float(logsumexp(parts.log_w - parts.log_std)) - 0.5 * np.log(2 * np.pi)
 
@@ -159,7 +159,7 @@ def factorise(toy: Mixture) -> tuple[Mixture, ...] | None:
     """The 1-D factors of a mixture that is a product over its coordinates, else None."""
     if toy.dim == 1:
         return (toy,)
-    toy = _merged(toy)
+    toy = merged(toy)
     factors, labels, expected = [], [], np.ones(toy.size)
     for j in range(toy.dim):
         pairs = np.stack([toy.means[:, j], toy.stds[:, j]], axis=1)
@@ -178,7 +178,7 @@ def factorise(toy: Mixture) -> tuple[Mixture, ...] | None:
 
 
 @lru_cache(maxsize=64)
-def _merged(toy: Mixture) -> Mixture:
+def merged(toy: Mixture) -> Mixture:
     """The same law without repeated components, in rising order of the first coordinate."""
     rows = np.concatenate([toy.means, toy.stds], axis=1)
     kinds, label = np.unique(rows, axis=0, return_inverse=True)
@@ -189,7 +189,7 @@ def _merged(toy: Mixture) -> Mixture:
 @lru_cache(maxsize=4096)
 def _exact_1d(toy: Mixture, sigma: float) -> tuple[float, float, float]:
     """Log mmse, mutual information and E H(component | x) of a 1-D mixture."""
-    parts = Channel(_merged(toy), sigma)
+    parts = Channel(merged(toy), sigma)
 
     def log_f(anchor: Ints, offset: Array) -> Array:
         log_p, log_var, log_entropy, log_gain = parts.posterior(anchor, offset)
@@ -202,7 +202,7 @@ def _exact_1d(toy: Mixture, sigma: float) -> tuple[float, float, float]:
 
 def _estimated(toy: Mixture, sigma: Array, samples: int, seed: int) -> Curves:
     """Curves of a mixture of d > 1 by Monte Carlo over noisy states."""
-    toy = _merged(toy)
+    toy = merged(toy)
     rows = []
     for s in progress(sigma.tolist(), "information"):
         x = toy.sample_noisy(samples, s, seed)
@@ -284,7 +284,7 @@ def _finest_scale(toy: Mixture) -> float:
     positive = toy.stds[toy.stds > 0]
     if positive.size:
         return float(positive.min())
-    points = _merged(toy).means
+    points = merged(toy).means
     if len(points) == 1:
         return 1.0
     gaps, _ = cKDTree(points).query(points, k=2)
