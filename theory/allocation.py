@@ -17,9 +17,9 @@ def gate(sigma: ArrayLike, c: float, power: float = GATE_POWER) -> Array:
         c: Pivot, positive, in data units.
         power: The exponent n, positive.
     """
-    ratio = above_zero("sigma", sigma) / positive("c", c)
-    with np.errstate(over="ignore"):
-        return np.asarray(1.0 / (1.0 + ratio ** -positive("power", power)))
+    levels, pivot, n = above_zero("sigma", sigma), positive("c", c), positive("power", power)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(1.0 / (1.0 + (pivot / levels) ** n))
 
 
 def onset_pivot(sigma: ArrayLike, rate: ArrayLike, onset: float = ONSET) -> float:
