@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.bound_tightness import bound_tightness
+from benchmarks.bound_tightness import compute_study as compute_bound_study
+from benchmarks.claims.report import claims_ledger, compute_full_run
 from benchmarks.entropy_reduction import entropy_reduction
 from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
 from benchmarks.las_tables import (
@@ -19,6 +22,8 @@ from benchmarks.las_tables import (
     pathwise_vs_terminal,
     schedules_compared,
 )
+from benchmarks.phase_diagram import compute_study as compute_phase_study
+from benchmarks.phase_diagram import phase_diagram
 from benchmarks.run import run_tasks
 from benchmarks.solver_tables import compute_study, re_vs_baselines, solver_convergence
 from benchmarks.store import Store, versions, write_csv
@@ -257,12 +262,18 @@ TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
     "las_mixtures": las_mixtures,
     "pathwise_vs_terminal": pathwise_vs_terminal,
     "schedules_compared": schedules_compared,
+    "phase_diagram": phase_diagram,
+    "bound_tightness": bound_tightness,
+    "claims_ledger": claims_ledger,
 }
 
 # Rows too long for `make figures`, kept in benchmarks/results and computed again on demand.
 STUDIES: dict[str, Callable[[Store, int | None], None]] = {
     "re_vs_baselines": compute_study,
     "las_mixtures": compute_mixture_study,
+    "phase_diagram": compute_phase_study,
+    "bound_tightness": compute_bound_study,
+    "claims_ledger": compute_full_run,
 }
 
 

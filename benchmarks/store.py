@@ -84,9 +84,14 @@ def versions() -> dict[str, str]:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table whole or not at all; ValueError if the place cannot be written."""
+    write_text(table.to_csv(index=False), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text whole or not at all; ValueError if the place cannot be written."""
     part = path.with_name(f".{path.name}.part")
     try:
-        table.to_csv(part, index=False)
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise ValueError(f"{path}: the file must be writable, got {error.strerror}") from None

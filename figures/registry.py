@@ -19,6 +19,9 @@ FIGURES = {
     "las_mixtures": "figures.las_mixtures",
     "pathwise_vs_terminal": "figures.pathwise_vs_terminal",
     "schedules_compared": "figures.schedules_compared",
+    "phase_diagram": "figures.phase_diagram",
+    "bound_tightness": "figures.bound_tightness",
+    "claims_ledger": "figures.claims_ledger",
 }
 DPI = 200
 # Without dates the same figure is the same bytes.

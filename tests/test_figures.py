@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmarks import solver_tables
+from benchmarks.bound_tightness import ROWS as BOUND_ROWS
 from figures import (
+    claims_ledger,
     entropy_reduction,
     information_window,
     kl_vs_steps,
@@ -28,6 +30,7 @@ from figures import (
     solver_orders,
     style,
 )
+from tests.test_benchmarks_phase_diagram import drawn_table as phase_table
 
 STEPS = (2, 4, 8)
 PAIRS = tuple(itertools.product(style.PROCESSES, list(style.TOYS)[1:4]))
@@ -285,7 +288,23 @@ def compared_table() -> pd.DataFrame:
     return table.assign(toy="circle8", process="vp", terminal="stop", natural_lambda=0.0125)
 
 
+def ledger_table() -> pd.DataFrame:
+    """Two papers, every verdict and kind."""
+    kinds = itertools.cycle(claims_ledger.KINDS)
+    verdicts = itertools.cycle(claims_ledger.VERDICTS)
+    rows = []
+    for i in range(12):
+        row = {"id": f"{'AB'[i % 2]}.{i}", "paper": "AB"[i % 2], "kind": next(kinds)}
+        row |= {"verdict": next(verdicts), "value": 10.0 ** (-i) * (-1) ** i, "cases": 5}
+        row["place"] = i
+        rows.append(row | {"made_of": "4 standard errors" if i == 5 else "rounding"})
+    return pd.DataFrame(rows)
+
+
 TABLES = {
+    "phase_diagram": phase_table,
+    "bound_tightness": lambda: pd.read_csv(BOUND_ROWS).drop(columns="command"),
+    "claims_ledger": ledger_table,
     "las_mixtures": mixtures_table,
     "pathwise_vs_terminal": pathwise_table,
     "schedules_compared": compared_table,
@@ -393,6 +412,13 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "at most 10⁻⁹|along 3 steps|N = 64, best first, by the bound: EDM grid (ρ = 7), "
             "log-SNR, entropic, rescaled entropic, LAS, λ = 0, LAS; by the KL: LAS, LAS, λ = 0|"
             "s = 0.5 from",
+        ),
+        ("phase_diagram", "stochastic DDIM|N = 4, 8|stop|exact|Exact law|log-SNR is added"),
+        ("bound_tightness", "Constants are ours|seeds fixed|Monte Carlo|187 times"),
+        (
+            "claims_ledger",
+            "12 statements|3 holds, 3 holds as corrected, 3 fails, 3 needs|60 cases|9 digits|"
+            "standard errors|No process",
         ),
         (
             "schedules_compared",
@@ -1251,6 +1277,33 @@ def test_compared_schedules_may_be_fewer() -> None:
     assert len(figure.axes[3].get_yticks()) == 6
     with pytest.raises(ValueError, match=r"schedule must be one of edm_linear, .*, got las_0"):
         schedules_compared.draw(table.replace({"schedule": {"las": "las_0"}}))
+
+
+def test_ledger_has_a_line_and_a_mark_for_every_claim(drawn: dict[str, Figure]) -> None:
+    table, figure = ledger_table(), drawn["claims_ledger"]
+    for ax, (_, rows) in zip(figure.axes, table.groupby("paper"), strict=True):
+        assert [t.get_text() for t in ax.get_yticklabels()] == rows["id"].tolist()
+        marks = [line for line in ax.get_lines() if str(line.get_gid()).startswith("verdict")]
+        assert [str(m.get_gid()).removeprefix("verdict ") for m in marks] == rows[
+            "verdict"
+        ].tolist()
+        for mark, name in zip(marks, rows["verdict"], strict=True):
+            assert to_rgb(mark.get_color()) == to_rgb(claims_ledger.VERDICTS[name].colour)
+        bars = {round(p.get_y() + p.get_height() / 2): p.get_width() for p in ax.patches}
+        exact = (rows["kind"] == "identity") & (rows["made_of"] == "rounding")
+        wanted = {
+            i: -np.log10(abs(value))
+            for i, (is_exact, value) in enumerate(zip(exact, rows["value"], strict=True))
+            if is_exact
+        }
+        assert bars == pytest.approx(wanted, abs=1e-9)
+        written = ~exact | (rows["value"].abs() > 10.0**-0.5)
+        assert len(ax.texts) == int(written.sum())
+
+
+def test_ledger_refuses_a_verdict_it_has_no_look_for() -> None:
+    with pytest.raises(ValueError, match=r"verdict must be one of holds, .*, got perhaps"):
+        claims_ledger.draw(ledger_table().replace({"verdict": {"fails": "perhaps"}}))
 
 
 @pytest.mark.parametrize(

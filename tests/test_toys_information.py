@@ -241,3 +241,15 @@ def test_quadratures_are_exact_on_known_integrals() -> None:
         lambda x: np.stack([np.log(np.abs(x)), np.cos(x)]), np.array([0.0, 2.0]), 1e-12, 0
     )
     np.testing.assert_allclose(got, [2 * np.log(2) - 2, np.sin(2.0)], rtol=1e-11)
+
+
+def test_renyi_entropy_by_hand_and_between_its_neighbours() -> None:
+    """log(sum p^a) / (1 - a); Shannon's at 1, falling in a, log K at 0."""
+    toy = Mixture([0.7, 0.2, 0.1], [0, 1, 2], 0)
+    half = 2.0 * np.log(np.sqrt([0.7, 0.2, 0.1]).sum())
+    assert information.renyi_entropy(toy, 0.5) == pytest.approx(half, rel=1e-14)
+    assert information.renyi_entropy(toy, 2.0) == pytest.approx(-np.log(0.54), rel=1e-14)
+    assert information.renyi_entropy(toy, 0.0) == pytest.approx(np.log(3.0), rel=1e-14)
+    values = [information.renyi_entropy(toy, order) for order in (0.0, 0.5, 1.0, 2.0, 50.0)]
+    assert (np.diff(values) < 0).all()
+    assert values[2] == information.entropy(toy)

@@ -1,0 +1,146 @@
+"""The ledger as text: terminal table, Markdown, CSV, JSON, and the README's table.
+
+`python -m benchmarks.claims.report` writes the README's table from the committed full run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.claims.ledger import VERDICTS
+from benchmarks.claims.run import run_claims
+from benchmarks.store import ROOT, Store, write_csv, write_text
+
+FULL_CASES = 500
+FULL_RUN = ROOT / "benchmarks" / "results" / "claims.csv"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- claims: begin -->", "<!-- claims: end -->"
+PAPERS = {
+    "A": "Entropic time",
+    "B": "Dimension-free bounds, loss-adaptive schedules",
+    "C": "Entropy-reducing iterations",
+    "D": "InfoNoise",
+}
+JSON_KEYS = (
+    "id", "paper", "number", "kind", "statement", "verdict", "value", "tolerance", "evidence",
+)  # fmt: skip
+
+
+def to_json(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What `entropic claims --json` prints."""
+    return {"claims": [{key: row[key] for key in (*JSON_KEYS, *row)} for row in rows]}
+
+
+def to_table(rows: Sequence[dict[str, Any]], command: str) -> pd.DataFrame:
+    """The rows as they are kept, with the command that made them."""
+    return pd.DataFrame(rows).assign(command=command)
+
+
+def text(rows: Sequence[dict[str, Any]]) -> str:
+    """The terminal's table, a line a claim, and the counts."""
+    wide = max(len(row["id"]) for row in rows)
+    lines = [
+        f"{row['id']:{wide}s}  {row['verdict']:18s} {row['value']:>10.2g} / "
+        f"{row['tolerance']:<8.2g} {row['statement']}"
+        for row in rows
+    ]
+    return "\n".join([*lines, "", counts(rows)])
+
+
+def counts(rows: Sequence[dict[str, Any]]) -> str:
+    """How many claims have which verdict, one line."""
+    found = [f"{sum(r['verdict'] == v for r in rows)} {v}" for v in VERDICTS]
+    return f"{len(rows)} claims: {', '.join(found)}"
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Counts, what does not hold as printed, and, folded, the rest of each paper."""
+    refuted = [row for row in rows if row["verdict"] in ("fails", "holds_as_corrected")]
+    parts = [counts(rows) + ".", "", "| paper | claims | " + " | ".join(VERDICTS) + " |"]
+    parts.append("|---" * (2 + len(VERDICTS)) + "|")
+    for paper, title in PAPERS.items():
+        own = [row for row in rows if row["paper"] == paper]
+        found = [str(sum(row["verdict"] == verdict for row in own)) for verdict in VERDICTS]
+        if own:
+            parts.append(f"| {paper}: {title} | {len(own)} | {' | '.join(found)} |")
+    if refuted:
+        parts += ["", "Not as printed:", "", *_lines(refuted)]
+    for paper, title in PAPERS.items():
+        own = [row for row in rows if row["paper"] == paper and row not in refuted]
+        if own:
+            fold = f"<details><summary>Paper {paper}, {title}: the other {len(own)}</summary>"
+            parts += ["", fold, "", *_lines(own), "", "</details>"]
+    return "\n".join([*parts, ""])
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    head = [
+        "| claim | paper's number | statement | verdict | value | tolerance |",
+        "|" + "---|" * 6,
+    ]
+    return head + [
+        f"| `{row['id']}` | {row['number']} | {_cell(row)} | {row['verdict']} | "
+        f"{row['value']:.2g} | {row['tolerance']:.2g} |"
+        for row in rows
+    ]
+
+
+def _cell(row: dict[str, Any]) -> str:
+    """The statement, and what was corrected or found against it."""
+    said = str(row["statement"])
+    if row["verdict"] == "holds_as_corrected":
+        said += f" *Corrected: {row['correction']}.*"
+    if row["verdict"] == "fails":
+        said += f" *Found: {row['evidence']}.*"
+    return said.replace("|", "\\|")
+
+
+def read_full_run(path: Path = FULL_RUN) -> list[dict[str, Any]]:
+    """Rows of the committed full run."""
+    table = pd.read_csv(path, keep_default_na=False)
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def claims_ledger(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """The committed full run, for the figure; every budget draws the same."""
+    table = pd.DataFrame(read_full_run())
+    return table.assign(place=range(len(table)))
+
+
+def compute_full_run(store: Store, jobs: int | None) -> None:
+    """Run all claims on FULL_CASES random cases each, resumable, and keep the rows."""
+    rows, _ = run_claims((), store, FULL_CASES, jobs=jobs)
+    write_csv(to_table(rows, f"entropic claims --cases {FULL_CASES}"), FULL_RUN)
+
+
+def write(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Path]:
+    """Write claims.csv and claims.md; their paths."""
+    csv, page = folder / "claims.csv", folder / "claims.md"
+    write_csv(to_table(rows, command), csv)
+    lines = [f"# Claims\n\n`{command}`\n", markdown(rows), "## Evidence\n"]
+    lines += [
+        f"* `{row['id']}`: {row['formula']}. {row['cases']} cases, worst on {row['case']}: "
+        f"{row['evidence']}. Tolerance: {row['made_of']}."
+        for row in rows
+    ]
+    write_text("\n".join(lines) + "\n", page)
+    return [csv, page]
+
+
+def readme_section(rows: Sequence[dict[str, Any]]) -> str:
+    """What stands between the two marks of the README."""
+    return f"{BEGIN}\n\n{markdown(rows)}\n{END}"
+
+
+def update_readme(path: Path = README) -> None:
+    """Put the table of the committed full run between the README's marks."""
+    said = path.read_text(encoding="utf-8")
+    before, rest = said.split(BEGIN)
+    after = rest.split(END)[1]
+    write_text(before + readme_section(read_full_run()) + after, path)
+
+
+if __name__ == "__main__":
+    update_readme()

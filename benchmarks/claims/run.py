@@ -1,0 +1,157 @@
+"""Running the ledger: claims times cases, resumable, and the verdicts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.claims.cases import FITS, Case, random_case, target_cases
+from benchmarks.claims.ledger import Claim, Measure, Reading, find, verify
+from benchmarks.experiments import load_toy
+from benchmarks.run import run_tasks
+from benchmarks.store import Store, versions
+
+CHUNK = 20  # random cases a task: what an interruption can lose
+DEFAULT_CASES = 20
+USER_DOMAINS = tuple(domain for domain in FITS if domain != "none")
+
+
+@dataclass(frozen=True)
+class ClaimTask:
+    """Some cases of one claim: random ones first .. first + count - 1, and at 0 the targets too.
+
+    Args:
+        id: Of the claim.
+        first: First random case.
+        count: Number of random cases.
+        seed: Of the run; case i has seed `seed` + i.
+        toy: Text of a user's mixture, which takes the place of all targets and random mixtures.
+    """
+
+    id: str
+    first: int
+    count: int
+    seed: int
+    toy: str | None = None
+
+    def cases(self, claim: Claim) -> list[Case]:
+        """The cases of this task."""
+        span = claim.low, claim.high
+        user = None if self.toy is None else load_toy(self.toy)
+        targets = target_cases(claim.domain, *span) if self.first == 0 and user is None else []
+        seeds = range(self.seed + self.first, self.seed + self.first + self.count)
+        return targets + [random_case(claim.domain, s, *span, user) for s in seeds]
+
+    def run(self) -> dict[str, Any]:
+        """Number of cases, and the worst reading as printed and as corrected."""
+        (claim,) = find([self.id])
+        cases = self.cases(claim)
+        out: dict[str, Any] = {"cases": len(cases), "printed": _worst(claim, claim.measure, cases)}
+        out["corrected"] = (
+            None if claim.corrected is None else _worst(claim, claim.corrected, cases)
+        )
+        return out
+
+
+def _worst(claim: Claim, measure: Measure, cases: Sequence[Case]) -> dict[str, Any]:
+    """The reading of the largest excess, and the case it was found on."""
+    worst: tuple[Reading, str] | None = None
+    for case in cases:
+        try:
+            reading = measure(case)
+        except ValueError as error:
+            raise ValueError(f"claim {claim.id} on {case.name}: {error}") from None
+        if np.isnan(reading.value):
+            raise ValueError(f"claim {claim.id} on {case.name}: value must be a number, got nan")
+        if worst is None or reading.value > worst[0].value:
+            worst = reading, case.name
+    assert worst is not None  # every task has a case
+    reading, name = worst
+    return {
+        "value": float(min(reading.value, 1e300)),
+        "error": float(reading.error),
+        "detail": reading.detail,
+        "case": name,
+    }
+
+
+def run_claims(
+    ids: Sequence[str],
+    store: Store,
+    cases: int = DEFAULT_CASES,
+    seed: int = 0,
+    toy: str | None = None,
+    jobs: int | None = None,
+    check: bool = False,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of the ledger, and the ids that a user's mixture leaves out.
+
+    Args:
+        ids: Of the claims; none for all.
+        store: Where finished tasks are kept and looked up.
+        cases: Random cases a claim; fewer where a claim says so.
+        seed: Of the first random case.
+        toy: Text of a mixture file, or None for the papers' targets and random mixtures.
+        jobs: Worker processes; all cores by default.
+        check: Whether to repeat the saved counterexamples.
+    """
+    claims, left_out = list(find(ids)), []
+    if toy is not None:
+        fits = {domain: FITS[domain](load_toy(toy)) for domain in USER_DOMAINS}
+        left_out = [c.id for c in claims if not fits.get(c.domain, False)]
+        claims = [c for c in claims if c.id not in left_out]
+    tasks = [task for claim in claims for task in _tasks(claim, cases, seed, toy)]
+    results = run_tasks(tasks, store, jobs, "claims")
+    rows = []
+    for claim in claims:
+        parts = [r for t, r in zip(tasks, results, strict=True) if t.id == claim.id]
+        rows.append(_row(claim, parts, check) | {"seed": seed} | versions())
+    return rows, left_out
+
+
+def _tasks(claim: Claim, cases: int, seed: int, toy: str | None) -> list[ClaimTask]:
+    count = cases if claim.most is None else min(cases, claim.most)
+    return [
+        ClaimTask(claim.id, first, min(CHUNK, count - first), seed, toy)
+        for first in range(0, max(count, 1), CHUNK)
+    ]
+
+
+def _row(claim: Claim, parts: Sequence[dict[str, Any]], check: bool) -> dict[str, Any]:
+    """One row of the ledger from the results of a claim's tasks."""
+    by_value: Callable[[dict[str, Any]], float] = lambda reading: reading["value"]  # noqa: E731
+    printed = max((p["printed"] for p in parts), key=by_value)
+    fixed = max((p["corrected"] for p in parts if p["corrected"]), key=by_value, default=None)
+    verdict = "holds"
+    evidence = printed["detail"]
+    if claim.command:
+        verdict, evidence = "needs_data", f"{printed['detail']}; to decide it: {claim.command}"
+    elif printed["value"] > claim.tolerance:
+        mended = fixed is not None and fixed["value"] <= claim.tolerance
+        verdict = "holds_as_corrected" if mended else "fails"
+        if mended and fixed is not None:
+            evidence += f"; corrected: {fixed['value']:.2g} ({fixed['detail']})"
+    if verdict in ("fails", "holds_as_corrected") and check:
+        again = verify(claim)
+        state = "repeated" if again.good else "NOT repeated"
+        evidence += (
+            f"; counterexample {state}: {again.routes[0]:.9g} and {again.routes[1]:.9g} by two "
+            f"routes, error {again.error:.1g}"
+        )
+    return {
+        "id": claim.id,
+        "paper": claim.paper,
+        "number": claim.number,
+        "kind": claim.kind,
+        "statement": claim.statement,
+        "formula": claim.formula,
+        "verdict": verdict,
+        "value": printed["value"],
+        "tolerance": claim.tolerance,
+        "made_of": claim.made_of,
+        "cases": sum(p["cases"] for p in parts),
+        "case": printed["case"],
+        "correction": claim.correction if verdict == "holds_as_corrected" else "",
+        "evidence": evidence,
+    }
