@@ -106,7 +106,7 @@ def _column(ax: Axes, title: str, rows: pd.DataFrame, most: int) -> None:
         place, value, has_bar, rows["kind"], rows["verdict"], strict=True
     ):
         look = VERDICTS[name]
-        ax.plot([-0.55], [y], color=look.colour, marker=look.marker, markersize=3.6,
+        ax.plot([-0.55], [y], color=look.colour, marker=look.marker, markersize=4.4,
                 linestyle="none", clip_on=False, gid=f"verdict {name}")  # fmt: skip
         if not is_bar:
             ax.text(0.3, y, f"{kind}: {_amount(amount)}", fontsize=ID_SIZE, va="center", color=INK)

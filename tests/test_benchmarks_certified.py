@@ -8,7 +8,9 @@ import oracles
 import pytest
 
 from benchmarks import certified as module
-from benchmarks.certified import CASES, Enclosure, certified, check_engine
+from benchmarks import certified_cases
+from benchmarks.certified import Enclosure, certified
+from benchmarks.certified_cases import CASES, check_engine
 from toys.information import curves
 from toys.mixture import Mixture
 
@@ -86,14 +88,14 @@ def test_engine_is_as_good_as_it_says_on_random_mixtures(seed):
 
 @pytest.mark.parametrize("quantity", ["mmse", "mutual_information"])
 def test_an_engine_wrong_by_1e_11_is_told(quantity, monkeypatch):
-    true = module.curves
+    true = certified_cases.curves
 
     def wrong(toy, sigma):
         found = true(toy, sigma)
         object.__setattr__(found, quantity, getattr(found, quantity) * (1 + 1e-11))
         return found
 
-    monkeypatch.setattr(module, "curves", wrong)
+    monkeypatch.setattr(certified_cases, "curves", wrong)
     for name in ("two-points-0.6438", "two-points-mmse-5e-254", "three-mixed-0.6438"):
         assert 0.9e-11 < check_engine(name)["distance"] < 1.2e-11
 

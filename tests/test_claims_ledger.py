@@ -271,7 +271,10 @@ def test_a_users_mixture_takes_the_place_of_all_others(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--only", "A.99"], "--only must be one of A.1,"),
+        (
+            ["--only", "A.99"],
+            "--only must be the id of a claim, as README lists them, got 'A.99'",
+        ),
         (["--cases", "0"], "cases"),
         (["--seed", "-1"], "seed must be a whole number"),
         (["--toy", "nonsense"], "toy must be one of"),

@@ -49,6 +49,7 @@ def test_every_record_is_one_of_a_kind_and_says_what_it_needs() -> None:
         assert bool(claim.corrected) == bool(claim.routes) == bool(claim.correction)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", REFUTED, ids=lambda c: c.id)
 def test_saved_counterexample_repeats_and_the_correction_holds_on_it(claim: Claim) -> None:
     found = ledger.verify(claim)

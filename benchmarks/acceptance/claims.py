@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.acceptance import report
 from benchmarks.acceptance.report import Bar
-from benchmarks.certified import CASES, check_engine
+from benchmarks.certified_cases import CASES, check_engine
 from benchmarks.claims.ledger import IDENTITY, SAMPLED, all_claims, verify
 from benchmarks.claims.report import FULL_CASES, counts, read_full_run
 from benchmarks.claims.run import run_claims

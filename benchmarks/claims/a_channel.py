@@ -1,13 +1,12 @@
-"""Paper A's identities: the SDE in two coordinates, entropy production, losses, Tweedie's formulas.
+"""Paper A's identities: entropy production, its two Fisher informations, and losses.
 
-Time derivatives are integrated over a window of noise levels; derivatives in the state are taken
-by complex step. The coordinate is x = x0 + sigma eps unless a formula is about the scale s.
+Time derivatives are integrated over a window of noise levels. The coordinate is x = x0 + sigma eps
+unless a formula is about the scale s.
 """
-
-from itertools import pairwise
 
 import numpy as np
 
+from benchmarks.claims.a_times import PROCESS, beta_integral
 from benchmarks.claims.cases import Case, random_wrong
 from benchmarks.claims.channel import (
     STATE_WINDOW,
@@ -21,53 +20,16 @@ from benchmarks.claims.channel import (
 )
 from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from benchmarks.claims.posterior import STEP, Posterior, denoiser_slope, score_slope
-from theory.noise import SNR, VP
-from theory.profile import Profile, x0_risks
-from theory.schedules import entropic_sigmas, rate_sigmas, rescaled_sigmas
-from theory.solvers import ddim_table, heun_table
-from toys import information, sampling
-from toys.flow import Flow, Stretch
+from benchmarks.claims.posterior import Posterior
+from theory.profile import x0_risks
+from toys import information
 from toys.kernels import Array
 from toys.mixture import Mixture
-
-PROCESS = VP()
-
-
-def _beta(time: Array) -> Array:
-    """Rate beta(t) of the VP process, from its definition."""
-    return np.asarray(PROCESS.beta_min + (PROCESS.beta_max - PROCESS.beta_min) * time)
-
-
-def _beta_integral(time: Array) -> Array:
-    return np.asarray(
-        PROCESS.beta_min * time + 0.5 * (PROCESS.beta_max - PROCESS.beta_min) * time**2
-    )
 
 
 def _score_square(toy: Mixture, sigma: float) -> Array:
     """E|score|^2, shape (1,), by the suite's score."""
     return expect(toy, sigma, lambda x: toy.score(x, sigma)[None] ** 2)
-
-
-def sde_kernel(case: Case) -> Reading:
-    """(1): f = -beta x / 2, g^2 = beta has the kernel N(s x0, s^2 sigma^2), both the suite's."""
-    t = PROCESS.time(case.sigmas)
-    s, sigma = PROCESS.alpha(t), PROCESS.sigma(t)
-    drift = relative(np.log(s), -0.5 * _beta_integral(t))
-    # The variance v of the linear SDE solves dv / dt = 2 f v + g^2 with v = s^2 sigma^2.
-    noise = relative(2.0 * s**2 * sigma * PROCESS.dsigma_dtime(t), _beta(t))
-    return worst([drift, noise])
-
-
-def time_change(case: Case) -> Reading:
-    """Definitions 4.1, 4.2: the VP SDE in t and in sigma satisfy conditions 1 and 2."""
-    t = PROCESS.time(case.sigmas)
-    sigma, rise = PROCESS.sigma(t), PROCESS.dsigma_dtime(t)
-    drift = relative(rise * sigma / (1.0 + sigma**2), 0.5 * _beta(t))
-    noise = relative(rise * 2.0 * sigma / (1.0 + sigma**2), _beta(t))
-    rising = at_most(-rise, 0.0)
-    return worst([drift, noise, Reading(max(rising.value, 0.0), 0.0, rising.detail)])
 
 
 def fokker_planck(case: Case, printed: bool = False) -> Reading:
@@ -132,7 +94,7 @@ def entropy_production(case: Case) -> Reading:
     )
     # g^2 / 2 |grad log p_t|^2 dt = sigma |score|^2 dsigma, whatever s is.
     push = over_log_sigma(low, high, lambda s: s**2 * _score_square(case.toy, s))[0]
-    divergence = 0.5 * (_beta_integral(t)[1] - _beta_integral(t)[0])
+    divergence = 0.5 * (beta_integral(t)[1] - beta_integral(t)[0])
     return relative(change + divergence, push)
 
 
@@ -222,15 +184,6 @@ def estimate_is_above(case: Case) -> Reading:
     return at_most(information.entropy_rate(case.toy, s), estimate)
 
 
-def denoised_from_scaled_score(case: Case) -> Reading:
-    """(25), (33): x0_hat = (x_t + s^2 sigma^2 grad log p_t) / s, in the VP process's coordinate."""
-    s = float(PROCESS.alpha(PROCESS.time(case.sigma)))
-    x = case.states()
-    scaled = case.toy.scaled(0.0, s)
-    left = (s * x + (s * case.sigma) ** 2 * scaled.score(s * x, s * case.sigma)) / s
-    return norm_relative(left, case.toy.denoise(x, case.sigma))
-
-
 def preconditioned_loss(case: Case) -> Reading:
     """(29)-(31): EDM's loss of a preconditioned network is lambda s^2 times its squared error."""
     s, spread = case.sigma, 0.5
@@ -246,143 +199,6 @@ def preconditioned_loss(case: Case) -> Reading:
     loss = weight * expect(case.toy, s, f)
     risk = x0_risks([s], loss, "edm", 1, spread)[1]
     return relative(risk, information.mmse(case.toy, s) + case.wrong.error(case.toy, s))
-
-
-def _scaled(case: Case) -> tuple[float, Mixture, Array, float]:
-    """A scale s in [1/4, 4], the law of s x0, states y = s x, and their noise s sigma."""
-    s = float(4.0 ** case.rng.uniform(-1.0, 1.0))
-    return s, case.toy.scaled(0.0, s), s * case.states(), s * case.sigma
-
-
-def covariance_with_scale(case: Case, of: str) -> Reading:
-    """(34), (38), (39): Var(x0|y) = s sigma^2 grad E[x0|y] = sigma^2 (I + s^2 sigma^2 Hess log p).
-
-    In the trace; y = s x0 + s sigma eps. E[x0|y] is a posterior mean of s x0, divided by s.
-    """
-    s, scaled, y, noise = _scaled(case)
-    engine = case.toy.posterior_variance(y / s, case.sigma)
-    if of == "denoiser":
-        slope = denoiser_slope(scaled, y, noise) / s
-        trace = slope if slope.ndim == 1 else np.trace(slope, axis1=1, axis2=2)
-        return norm_relative(engine, s * case.sigma**2 * trace)
-    slope = score_slope(scaled, y, noise)
-    trace = slope if slope.ndim == 1 else np.trace(slope, axis1=1, axis2=2)
-    left = engine / case.sigma**2 - s**2 * case.sigma**2 * trace
-    return norm_relative(left, np.full(len(y), float(case.toy.dim)))
-
-
-def second_moment_of_posterior(case: Case) -> Reading:
-    """(35)-(37): E[x0^2|y] = y E[x0|y] / s + s sigma^2 / p grad(p E[x0|y]), with scale s."""
-    s, scaled, states, noise = _scaled(case)
-    y = states[:, 0]
-    moved = Posterior(scaled, y + 1j * STEP, noise)
-    product = np.exp(moved.log_p - moved.log_p.real) * moved.mean[:, 0] / s
-    right = y * product.real / s + s * case.sigma**2 * product.imag / STEP
-    left = case.toy.posterior_variance(y / s, case.sigma) + case.toy.denoise(y / s, case.sigma) ** 2
-    return norm_relative(left, right)
-
-
-def slope_of_a_step(case: Case) -> Reading:
-    """(34) in a sampler: a DDIM step's map has the slope b / a + (1 - b / a) Var(x0 | x) / a^2.
-
-    The slope is the one that the exact laws of samplers are made of, from a compiled kernel.
-    """
-    a, b = float(case.sigmas[0]), float(case.sigmas[1])
-    x = case.toy.sample_noisy(40, a, case.seed)[:, 0]
-    found = Flow(case.toy, ddim_table([a, b]), Stretch(0, 1, 0.0))(x)[1]
-    return norm_relative(found, b / a + (a - b) / a * denoiser_slope(case.toy, x, a))
-
-
-def slope_of_two_calls(case: Case) -> Reading:
-    """The slope of a whole Heun step, by complex step through both of its calls."""
-    a, b = float(case.sigmas[0]), float(case.sigmas[1])
-    x = case.toy.sample_noisy(40, a, case.seed)[:, 0]
-    moved = x + 1j * STEP
-    first = Posterior(case.toy, moved, a).mean[:, 0]
-    middle = b / a * moved + (a - b) / a * first
-    second = Posterior(case.toy, middle, b).mean[:, 0]
-    slopes = (moved - first) / a, (middle - second) / b  # of the ODE, at both ends
-    end = moved + 0.5 * (b - a) * (slopes[0] + slopes[1])
-    found = Flow(case.toy, heun_table([a, b]), Stretch(0, 2, 0.0))(x)[1]
-    return norm_relative(found, np.asarray(end.imag / STEP, dtype=np.float64))
-
-
-def snr_rate(case: Case, printed: bool = False) -> Reading:
-    """Below (13): dSNR/dt = -sigma' / sigma^3 as printed, twice that for SNR = 1 / sigma^2; VP."""
-    t = PROCESS.time(case.sigmas)
-    sigma, rise = PROCESS.sigma(t), PROCESS.dsigma_dtime(t)
-    # dSNR/dt by the chain of SNR and VP coordinates of the suite, against the display.
-    chain = rise / SNR().dsigma_dtime(SNR().time(sigma))
-    return relative(chain, -(1.0 if printed else 2.0) * rise / sigma**3)
-
-
-def snr_rate_by_complex_step(case: Case) -> float:
-    """The excess of the printed rate: d/dt of 1 / (exp(B) - 1) by complex step."""
-    t = PROCESS.time(case.sigmas) + 1j * STEP
-    slope = PROCESS.beta_max - PROCESS.beta_min
-    exponent = np.exp(PROCESS.beta_min * t + 0.5 * slope * t**2) - 1.0
-    exact = (1.0 / exponent).imag / STEP
-    variance = exponent.real  # sigma^2; sigma' = beta (1 + sigma^2) / (2 sigma)
-    beta = PROCESS.beta_min + slope * t.real
-    printed = -beta * (1.0 + variance) / (2.0 * variance**2)
-    gap = np.abs(exact - printed) / np.maximum(np.abs(exact), np.abs(printed))
-    return float(gap.max())
-
-
-def entropy_rises(case: Case) -> Reading:
-    """Theorem 5.1: H[x0 | x_t] rises strictly with noise, data of two values or more."""
-    levels = case.sigmas[::-1]
-    rises = [entropy_gained(case.toy, a, b) for a, b in pairwise(levels)]
-    positive = np.isfinite(information.log_mmse(case.toy, levels)).all()
-    seen = [r for r in rises if abs(r) > 1e-290]
-    value = max((-np.sign(r) for r in seen), default=-1.0)
-    return Reading(float(value) if positive else 1.0, 0.0, f"least rise {min(rises):.3g} nats")
-
-
-def rescaled_entropy_rises(case: Case) -> Reading:
-    """Theorem 5.1: the rescaled entropy is finite and rises strictly."""
-    low, high = case.sigma, WINDOW * case.sigma
-    rise = float(over_log_sigma(low, high, lambda s: information.mmse(case.toy, s) / s)[0])
-    # mmse <= sigma^2 for every x0, so that R(sigma) <= sigma: finite whatever the data are.
-    whole = at_most(information.rescaled_entropy(case.toy, [high], points=60), high)
-    if rise == 0.0 and np.isfinite(information.log_mmse(case.toy, high)).all():
-        return whole  # positive, but below float64
-    return worst([whole, Reading(-np.sign(rise), 0.0, f"R rises by {rise:.3g}")])
-
-
-def invariance(case: Case, rescaled: bool = False) -> Reading:
-    """Theorem 5.2: (rescaled) entropic levels from rates in VP time and in sigma are the same."""
-    low, high = case.sigma, 2.0 * case.sigma
-    levels = np.geomspace(low, high, 100)
-    mmse = information.mmse(case.toy, levels)
-    if mmse[0] < 1e-280:  # what underflows has no logarithm: another curve, above it
-        levels = np.geomspace(1.0, 2.0, 100) * np.sqrt(case.toy.variance)
-        low, high = float(levels[0]), float(levels[-1])
-        mmse = information.mmse(case.toy, levels)
-    power = 2 if rescaled else 3
-    schedule = rescaled_sigmas if rescaled else entropic_sigmas
-    ours = schedule(8, high, low, profile=Profile(1, levels, mmse))
-    time = PROCESS.time(levels)
-    rate = PROCESS.dsigma_dtime(time) * mmse / levels**power
-    theirs = rate_sigmas(8, high, low, time=time, rate=rate, coordinate=PROCESS)
-    return relative(ours, theirs)
-
-
-def ddim_in_vp_time(case: Case) -> Reading:
-    """Section C.1 of A-final: deterministic DDIM does not depend on the time parametrisation.
-
-    The VP update x_t' = s' x0_hat + s' sigma' eps_hat, written out, against the suite's table.
-    """
-    x = case.states(20) * case.sigmas[0] / case.sigma
-    t = PROCESS.time(case.sigmas)
-    s, sigma = PROCESS.alpha(t), PROCESS.sigma(t)
-    state = s[0] * x
-    for i in range(t.size - 1):
-        mean = Posterior(case.toy, state / s[i], float(sigma[i])).mean
-        eps = (state - s[i] * mean) / (s[i] * sigma[i])
-        state = s[i + 1] * mean + s[i + 1] * sigma[i + 1] * eps
-    walked = sampling.walk_states(case.toy, ddim_table(case.sigmas), x, 0)
-    return norm_relative(state / s[-1], walked)
 
 
 def information_sign(case: Case, printed: bool = False) -> Reading:

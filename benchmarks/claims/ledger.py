@@ -12,6 +12,7 @@ Empirical statements: the share of settings that disagree, unless their formula 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,13 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from benchmarks.claims.cases import SIGMA_RANGE, Case, load_case
-from theory.checks import one_of
 from toys.kernels import Array
 
 Kind = Literal["identity", "inequality", "optimality", "order", "empirical"]
 KINDS = ("identity", "inequality", "optimality", "order", "empirical")
 VERDICTS = ("holds", "fails", "holds_as_corrected", "needs_data")
 IDENTITY = 1e-9  # what an identity must reach on 1-D mixtures
+SHOWN = 1e-6  # a relative gap that the printed sides show
 UNDERFLOW = 1e-290  # two sides below it count as equal
 STANDARD_ERRORS = 4.0
 QUADRATURE = "quadrature to 1e-11 and rounding"
@@ -112,14 +113,16 @@ def relative(left: ArrayLike, right: ArrayLike, detail: str = "") -> Reading:
     a, b = _sides(left, right)
     gap, scale = np.abs(a - b), np.maximum(np.abs(a), np.abs(b))
     value, at = _largest(gap, scale)
-    return Reading(value, 0.0, detail or f"{a.flat[at]:.12g} = {b.flat[at]:.12g}")
+    sign = "=" if value < SHOWN else "is not"
+    return Reading(value, 0.0, detail or f"{a.flat[at]:.12g} {sign} {b.flat[at]:.12g}")
 
 
 def at_most(left: ArrayLike, right: ArrayLike, error: float = 0.0) -> Reading:
     """Largest (left - right) / max(|left|, |right|) of an inequality left <= right."""
     a, b = _sides(left, right)
     value, at = _largest(a - b, np.maximum(np.abs(a), np.abs(b)))
-    return Reading(value, error, f"{a.flat[at]:.6g} <= {b.flat[at]:.6g}")
+    sign = "<=" if value <= 0.0 else ">"
+    return Reading(value, error, f"{a.flat[at]:.6g} {sign} {b.flat[at]:.6g}")
 
 
 def _sides(left: ArrayLike, right: ArrayLike) -> tuple[Array, Array]:
@@ -167,7 +170,13 @@ def all_claims() -> tuple[Claim, ...]:
 def find(ids: Sequence[str]) -> tuple[Claim, ...]:
     """The claims of these ids, all of them for none; ValueError for an unknown one."""
     known = {claim.id: claim for claim in all_claims()}
-    return tuple(known[one_of("--only", name, known)] for name in ids) or tuple(known.values())
+    for name in ids:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            advice = f"; did you mean {close[0]!r}?" if close else ""
+            rule = "be the id of a claim, as README lists them"
+            raise ValueError(f"--only must {rule}, got {name!r}{advice}")
+    return tuple(known[name] for name in ids) or tuple(known.values())
 
 
 class Verified(NamedTuple):

@@ -39,14 +39,15 @@ def to_table(rows: Sequence[dict[str, Any]], command: str) -> pd.DataFrame:
 
 
 def text(rows: Sequence[dict[str, Any]]) -> str:
-    """The terminal's table, a line a claim, and the counts."""
+    """The terminal's table, a line a claim, what was verified, and the counts."""
     wide = max(len(row["id"]) for row in rows)
     lines = [
         f"{row['id']:{wide}s}  {row['verdict']:18s} {row['value']:>10.2g} / "
         f"{row['tolerance']:<8.2g} {row['statement']}"
         for row in rows
     ]
-    return "\n".join([*lines, "", counts(rows)])
+    repeated = [f"{r['id']}: {r['evidence']}" for r in rows if "counterexample" in r["evidence"]]
+    return "\n".join([*lines, *([""] if repeated else []), *repeated, "", counts(rows)])
 
 
 def counts(rows: Sequence[dict[str, Any]]) -> str:
