@@ -102,6 +102,7 @@ def test_bounds_hold_on_every_committed_row() -> None:
     assert (grids["slope_bound"] <= grids["renyi_bound"]).all()
 
 
+@pytest.mark.slow
 def test_figure_draws_the_committed_rows_and_says_what_they_are(tmp_path: Path) -> None:
     table = tight.bound_tightness("standard", Store(tmp_path), 1)
     figure = draw(table)

@@ -22,7 +22,7 @@ PROPERTIES = [c for c in CLAIMS if c.domain != "none" and not c.command and c.id
 
 @pytest.mark.parametrize("claim", PROPERTIES, ids=lambda c: c.id)
 @given(seed=seeds)
-@settings(max_examples=3)
+@settings(max_examples=2)
 def test_claim_holds_on_any_case(claim: Claim, seed: int) -> None:
     measure = claim.corrected or claim.measure
     assert measure(random_case(claim.domain, seed, claim.low, claim.high)).value <= claim.tolerance
@@ -31,7 +31,7 @@ def test_claim_holds_on_any_case(claim: Claim, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SLOW))
 @given(seed=seeds)
-@settings(max_examples=3)
+@settings(max_examples=2)
 def test_slow_claim_holds_on_any_case(name: str, seed: int) -> None:
     claim = BY_ID[name]
     case = random_case(claim.domain, seed, claim.low, claim.high)

@@ -66,7 +66,7 @@ def test_every_numbered_statement_has_a_row() -> None:
 
 
 @name("claim", HOLDS, ids=ids)
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(seeds)
 def test_holds_on_random_cases(claim: Claim, seed: int) -> None:
     reading = claim.measure(drawn(claim, seed))
@@ -74,7 +74,7 @@ def test_holds_on_random_cases(claim: Claim, seed: int) -> None:
 
 
 @name("claim", CORRECTED, ids=ids)
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(seeds)
 def test_the_corrected_statement_holds_on_random_cases(claim: Claim, seed: int) -> None:
     assert claim.corrected is not None
@@ -214,6 +214,7 @@ def reading_of(claim: Claim, seeds_: range) -> Reading:
     return max((claim.measure(drawn(claim, s)) for s in seeds_), key=lambda r: r.value)
 
 
+@pytest.mark.slow
 @name(("claim_id", "owner", "attribute", "factor"), FAULTS)
 def test_a_planted_fault_shows(
     claim_id: str, owner: Any, attribute: str, factor: float, monkeypatch: pytest.MonkeyPatch

@@ -44,7 +44,7 @@ def case_of(claim: Claim, seed: int) -> Case:
 
 @pytest.mark.parametrize("claim", OFTEN, ids=lambda c: c.id)
 @given(seed=seeds)
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=2, deadline=None, derandomize=True)
 def test_claim_holds_on_random_cases(claim: Claim, seed: int) -> None:
     reading = claim.measure(case_of(claim, seed))
     assert reading.value <= claim.tolerance, reading
@@ -225,6 +225,7 @@ FAULTS: list[tuple[str, Any, str, Callable[[Any], Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "target", "attribute", "fault"), FAULTS)
 def test_a_planted_fault_shows(
     name: str,

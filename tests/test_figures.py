@@ -414,7 +414,7 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "s = 0.5 from",
         ),
         ("phase_diagram", "stochastic DDIM|N = 4, 8|stop|exact|Exact law|log-SNR is added"),
-        ("bound_tightness", "Constants are ours|seeds fixed|Monte Carlo|187 times"),
+        ("bound_tightness", "Constants are ours|seeds fixed|Monte Carlo|184 times"),
         (
             "claims_ledger",
             "12 statements|3 holds, 3 holds as corrected, 3 fails, 3 needs|60 cases|9 digits|"
