@@ -57,7 +57,7 @@ STUDY = PhaseBudget(
     (0.0, 0.005, 0.008, 0.0125, 0.02, 0.032, 0.05, 0.08, 0.125, 0.2, 0.32, 0.5),
     (4, 8, 16, 32, 64),
 )
-QUICK = PhaseBudget((0.0, 0.2), (4,), points=40)
+QUICK = PhaseBudget((0.2, 0.5), (4,), points=40)
 
 
 @dataclass(frozen=True)
