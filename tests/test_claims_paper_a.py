@@ -1,13 +1,14 @@
 """Paper A's claims: properties on drawn cases, saved counterexamples, and faults that show."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.claims import a_grids, a_times, channel
+from benchmarks.claims import a_grids, a_posterior, a_times, channel
 from benchmarks.claims.cases import Case, random_case
 from benchmarks.claims.ledger import Claim, verify
 from benchmarks.claims.paper_a import CLAIMS
@@ -52,7 +53,7 @@ def test_pointwise_identities_hold_at_every_level(seed: int, log_sigma: float) -
     case = Case(drawn.name, drawn.toy, sigmas, drawn.wrong, seed)
     for measure in (
         channel.score_from_kernel,
-        channel.covariance_from_denoiser,
+        partial(a_posterior.covariance_with_scale, of="denoiser"),
         channel.covariance_from_hessian,
     ):
         assert measure(case).value < 1e-9

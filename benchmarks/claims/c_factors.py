@@ -35,20 +35,6 @@ def single(levels: Array, c: float, form: str, weight: str) -> float:
     return float(np.prod(back * (f + h * mixed + 0.5 * h**2 * (d_s - d_a) / h_s)))
 
 
-def two_point(levels: Array, c: float, form: str) -> float:
-    """(4.4), the first step DDIM, by its own recursion."""
-    x, d1, before = 1.0, 0.0, 0.0
-    for a, b in pairwise(levels.tolist()):
-        k, k_next = (a, b) if form == "noise" else (1.0 / a, 1.0 / b)
-        share = c * c / (c * c + a * a)
-        d0 = x * (1.0 - share) / a if form == "noise" else x * share
-        h = k_next - k
-        step = h * d0 + (0.5 * h * h * (d0 - d1) / (k - before) if before else 0.0)
-        x = x + step if form == "noise" else b * (x / a + step)
-        d1, before = d0, k
-    return abs(x)
-
-
 def two_point_rows(form: str, levels: Array) -> SolverTable:
     """(4.4), the first step DDIM, as a solver table of this file."""
     a, b = levels[:-1], levels[1:]

@@ -11,7 +11,7 @@ from scipy.special import xlogy
 from benchmarks.claims.cases import Case
 from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import UNDERFLOW, Reading, relative
-from benchmarks.claims.posterior import Posterior, denoiser_slope, score_slope
+from benchmarks.claims.posterior import Posterior, score_slope
 from theory.noise import SNR, LogSNR
 from theory.profile import Profile, x0_risks
 from toys import information
@@ -107,14 +107,6 @@ def denoiser_is_posterior_mean(case: Case) -> Reading:
     """D (22), (32): the engine's denoiser is the posterior mean of the definition."""
     x = case.states()
     return norm_relative(case.toy.denoise(x, case.sigma), Posterior(case.toy, x, case.sigma).mean)
-
-
-def covariance_from_denoiser(case: Case) -> Reading:
-    """A (34), (39): tr Cov(x0 | x) = sigma^2 div E[x0 | x]."""
-    x = case.states()
-    slope = denoiser_slope(case.toy, x, case.sigma)
-    trace = slope if slope.ndim == 1 else np.trace(slope, axis1=1, axis2=2)
-    return norm_relative(case.toy.posterior_variance(x, case.sigma), case.sigma**2 * trace)
 
 
 def covariance_from_hessian(case: Case) -> Reading:
