@@ -71,6 +71,13 @@ def test_sampled_counts_standard_errors() -> None:
     assert sampled(np.ones((5, 2)), [1.0, 1.0]).value == 0.0
 
 
+def test_the_worst_of_many_sampled_means_counts_as_one() -> None:
+    samples = np.random.default_rng(0).normal(0.0, 1.0, (200, 1000, 64))
+    values = np.array([sampled(s).value for s in samples])
+    assert np.mean(values > 2.0) < 2.0 * 0.0455  # two-sided tail of one mean at 2 standard errors
+    assert np.mean(values > 1.0) > 0.5 * 0.317
+
+
 def test_worst_puts_nan_first() -> None:
     assert worst([Reading(1.0), Reading(3.0), Reading(2.0)]).value == 3.0
     assert np.isnan(worst([Reading(1.0), Reading(float("nan"))]).value)

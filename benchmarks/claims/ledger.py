@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import norm
 
 from benchmarks.claims.cases import SIGMA_RANGE, Case, load_case
 from toys.kernels import Array
@@ -141,7 +142,11 @@ def _largest(gap: Array, scale: Array) -> tuple[float, int]:
 
 
 def sampled(samples: Array, target: ArrayLike = 0.0) -> Reading:
-    """Most standard errors between the means of samples (n,) or (n, Q) and their targets."""
+    """Most standard errors between the means of samples (n,) or (n, Q) and their targets.
+
+    The worst of Q means counts as the standard errors that one mean exceeds as rarely (Bonferroni),
+    so that the rate of false alarms is `SAMPLED`'s whatever Q.
+    """
     table = samples.reshape(len(samples), -1)
     mean = table.mean(axis=0)
     stderr = table.std(axis=0, ddof=1) / np.sqrt(len(table))
@@ -151,7 +156,8 @@ def sampled(samples: Array, target: ArrayLike = 0.0) -> Reading:
     z = np.where(np.isnan(z), np.inf, z)
     worst = int(np.argmax(z))
     shown = np.broadcast_to(np.asarray(target, dtype=np.float64), mean.shape)[worst]
-    return Reading(float(z[worst]), 0.0, f"{mean[worst]:.6g} +- {stderr[worst]:.1g}, {shown:.6g}")
+    excess = z[worst] if z.size == 1 else norm.isf(min(0.5, z.size * norm.sf(z[worst])))
+    return Reading(float(excess), 0.0, f"{mean[worst]:.6g} +- {stderr[worst]:.1g}, {shown:.6g}")
 
 
 def worst(readings: Sequence[Reading]) -> Reading:
