@@ -58,13 +58,15 @@ class Iteration(Protocol):
         """Whether the last step of evodiff is the released code's."""
 
 
-def constants(toy: Mixture, iteration: Iteration) -> Array:
+def constants(dim: int, iteration: Iteration) -> Array:
     """Constants of every step, shape (K, 8): rho, b h, h, four of the rule's own, and a.
+
+    For samples of `dim` coordinates, which the channels must divide.
 
     evodiff: r, w, beta, 0. re_multi: B_l / (D0 - D1), B_s / (D_t - D0), d / (D_t - D0), 1 / h1.
     """
-    if toy.dim % iteration.channels:
-        raise ValueError(f"channels must divide d = {toy.dim}, got {iteration.channels}")
+    if dim % iteration.channels:
+        raise ValueError(f"channels must divide d = {dim}, got {iteration.channels}")
     levels = np.asarray(iteration.levels, dtype=np.float64)
     a, b = levels[:-1], levels[1:]
     out = np.zeros((a.size, 8))
@@ -98,7 +100,7 @@ def walk(
     kernels.walk_reducing(
         x,
         np.ascontiguousarray(iteration.levels, dtype=np.float64),
-        constants(toy, iteration),
+        constants(toy.dim, iteration),
         RULES[iteration.rule],
         float(iteration.mu),
         iteration.channels,

@@ -121,7 +121,7 @@ class ReducingFlow:
 
     def __init__(self, toy: Mixture, iteration: Iteration) -> None:
         self.toy, self.iteration = toy, iteration
-        self.constants = constants(toy, iteration)
+        self.constants = constants(toy.dim, iteration)
 
     @property
     def scales(self) -> Array:

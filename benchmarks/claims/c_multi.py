@@ -82,7 +82,7 @@ def interpolated_quotients(case: Case, ahead: bool) -> Reading:
     """
     readings = []
     for prior in ("printed", "minimiser"):
-        factors = constants(case.toy, re_multi_iteration(three(case), prior=prior))[1]
+        factors = constants(case.toy.dim, re_multi_iteration(three(case), prior=prior))[1]
         d_t = case.toy.denoise(start(case), three(case)[2])  # any prediction at b
         s = second(case, prior, d_t)
         if ahead:

@@ -48,7 +48,7 @@ def ends(
 
 def engine_shares(case: Case, prior: str) -> tuple[float, float]:
     """B(t_i, l_i) per d_i - d_{i+1} and B(s_i, t_i) per d_{i-1} - d_i, in the engine."""
-    step = constants(case.toy, re_multi_iteration(three(case), prior=prior))[1]
+    step = constants(case.toy.dim, re_multi_iteration(three(case), prior=prior))[1]
     return float(step[3]), float(step[4])
 
 

@@ -171,7 +171,7 @@ def three(case: Case) -> tuple[float, float, float]:
 def engine_weights(case: Case, prior: str) -> tuple[float, float]:
     """Proposition 4.2's two weights in the engine: zeta of d_s on d_{i-1}, of d_l on d_i."""
     a1, a, b = three(case)
-    step = constants(case.toy, re_multi_iteration([a1, a, b], prior=prior))[1]
+    step = constants(case.toy.dim, re_multi_iteration([a1, a, b], prior=prior))[1]
     return float(step[5]), float(1.0 - step[3] / step[6])
 
 
@@ -212,7 +212,7 @@ def multistep_variance(case: Case, prior: str) -> Reading:
     """
     a1, a, b = three(case)
     h, h1 = 1.0 / b - 1.0 / a, 1.0 / a - 1.0 / a1
-    step = constants(case.toy, re_multi_iteration([a1, a, b], prior=prior))[1]
+    step = constants(case.toy.dim, re_multi_iteration([a1, a, b], prior=prior))[1]
 
     def variance(on: Array, v: Array) -> float:
         return float(h**2 * on**2 @ v)

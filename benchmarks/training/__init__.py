@@ -1,0 +1,1 @@
+"""Small training runs in torch: targets, training noise, evaluation, studies."""
