@@ -247,7 +247,7 @@ def equal_steps(nfe: Callable[[int], int], calls: int) -> int:
 def needs_profile(name: str, c: float | None = None) -> bool:
     """Whether a schedule draws on the data's profile."""
     return name in SCHEDULES and (
-        name in ("entropic", "rescaled", "las") or (name == "arctan" and c is None)
+        name in ("entropic", "rescaled", "spectral", "las") or (name == "arctan" and c is None)
     )
 
 

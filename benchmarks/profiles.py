@@ -36,8 +36,9 @@ from theory.files import (
 from theory.levels import MOST_STEPS
 from theory.loss_log import MOST_LEVELS, LossLog
 from theory.noise import VP, named_process
-from theory.profile import PARAMETRISATIONS, Profile, from_losses, x0_risks
+from theory.profile import Profile
 from theory.reading import naming
+from theory.risks import PARAMETRISATIONS, from_losses, x0_risks
 from theory.schedules import SCHEDULES
 from toys import information
 from toys.kernels import Array

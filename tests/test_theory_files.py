@@ -37,7 +37,9 @@ def test_a_profile_comes_back_to_the_bit(
     sigma = np.cumsum(np.exp(rng.normal(0.0, 10.0, 9)))
     sigma = np.unique(sigma) if np.unique(sigma).size == 9 else np.arange(1.0, 10.0)
     stderr = None if seed % 2 else np.exp(rng.normal(0.0, 20.0, 9))
-    profile = Profile(3, sigma, np.exp(rng.normal(0.0, 50.0, 9)), stderr, {"who": ["é", 1, None]})
+    split = {"rms": np.exp(rng.normal(0.0, 9.0, 9))} if seed % 3 else {}
+    mmse = np.exp(rng.normal(0.0, 50.0, 9))
+    profile = Profile(3, sigma, mmse, stderr, {"who": ["é", 1, None]}, split)
     path = tmp_path_factory.mktemp("profiles") / "p.json"
     write_profile(path, profile)
     back = read_profile(path)
@@ -45,6 +47,9 @@ def test_a_profile_comes_back_to_the_bit(
     np.testing.assert_array_equal(back.mmse, profile.mmse)
     assert back.dim == 3
     assert back.source == {"who": ["é", 1, None]}
+    assert list(back.spectral) == list(split)
+    for key, values in split.items():
+        np.testing.assert_array_equal(back.spectral[key], values)
     assert (back.stderr is None) == (stderr is None)
     if stderr is not None:
         np.testing.assert_array_equal(back.stderr, stderr)
@@ -152,6 +157,15 @@ def json_case(base: dict[str, object], **change: object) -> str:
         ),
         (json_case(PROFILE, stderr=[1]), "stderr must have shape (4,), got (1,)"),
         (json_case(PROFILE, source=[1]), "source must be a JSON object, got [1]"),
+        (json_case(PROFILE, spectral=[1]), "spectral must be a JSON object, got [1]"),
+        (
+            json_case(PROFILE, spectral={"rms": [1, 2]}),
+            "rms must have shape (4,), got (2,)",
+        ),
+        (
+            json_case(PROFILE, spectral={"best": [1, 1, 1, 1]}),
+            "spectral must be one of mean, rms, got 'best'",
+        ),
     ],
 )
 def test_reading_a_broken_profile_says_why(tmp_path: Path, text: str, message: str) -> None:

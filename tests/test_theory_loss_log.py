@@ -6,7 +6,8 @@ import pytest
 from theory.gaussian import gaussian_mmse
 from theory.las import Objective, Saturating
 from theory.loss_log import LossLog, bootstrap_band, scattered
-from theory.profile import Profile, from_losses
+from theory.profile import Profile
+from theory.risks import from_losses
 from theory.schedules import las_sigmas
 
 LEVELS = np.geomspace(0.01, 50.0, 20)

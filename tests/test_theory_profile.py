@@ -13,7 +13,8 @@ from theory.gaussian import (
     gaussian_mmse,
     gaussian_rescaled_entropy,
 )
-from theory.profile import Profile, from_losses
+from theory.profile import Profile
+from theory.risks import from_losses
 
 Array = np.ndarray
 

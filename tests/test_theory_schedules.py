@@ -45,10 +45,12 @@ def rescaled(sigma: Array) -> Array:
 
 def profile(m: int = 3000, low: float = 1e-3, high: float = 200.0) -> Profile:
     sigma = np.geomspace(low, high, m)
-    return Profile(3, sigma, mmse(sigma))
+    return Profile(3, sigma, mmse(sigma), spectral={"mean": mmse(sigma)})
 
 
-WIDE = Profile(1, np.geomspace(9e-9, 2e8, 800), gaussian_mmse(np.geomspace(9e-9, 2e8, 800), 0.5))
+WIDE_SIGMA = np.geomspace(9e-9, 2e8, 800)
+WIDE_MMSE = gaussian_mmse(WIDE_SIGMA, 0.5)
+WIDE = Profile(1, WIDE_SIGMA, WIDE_MMSE, spectral={"mean": WIDE_MMSE})
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,33 @@ def test_arctan_without_c_is_fitted() -> None:
     np.testing.assert_array_equal(fitted, arctan_sigmas(9, 80.0, 0.002, c=c))
 
 
+@pytest.mark.parametrize("make", [rescaled_sigmas, entropic_sigmas])
+def test_rules_agree_as_the_grid_grows_finer(make) -> None:
+    """Trapezoid of order 2 in the spacing, left sum of order 1; both start far from the spline."""
+    gaps = {}
+    for rule in ("trapezoid", "left"):
+        for m in (128, 256, 512):
+            levels = make(16, 80.0, 0.002, profile=profile(m, 0.002, 80.0), rule=rule)
+            exact = make(16, 80.0, 0.002, profile=profile(4000, 0.002, 80.0))
+            gaps[rule, m] = np.abs(levels / exact - 1.0).max()
+    assert 3.5 < gaps["trapezoid", 128] / gaps["trapezoid", 256] < 4.5
+    assert 1.8 < gaps["left", 256] / gaps["left", 512] < 2.2
+    assert gaps["trapezoid", 128] < 0.01 < gaps["left", 128]
+
+
+def test_left_rule_is_the_papers_algorithms_to_the_letter() -> None:
+    """Stancevic et al.: algorithm 2's left Riemann sum, algorithm 1's linear interpolation."""
+    grid = profile(128, 0.002, 80.0)
+    total = [0.0]
+    for i in range(127):
+        step = grid.sigma[i + 1] - grid.sigma[i]
+        total.append(total[-1] + step * grid.mmse[i] / grid.sigma[i] ** 2)
+    aims = [j / 9 * total[-1] for j in range(10)]
+    by_hand = np.interp(aims, total, grid.sigma)
+    ours = rescaled_sigmas(10, 80.0, 0.002, "zero", profile=grid, rule="left")
+    np.testing.assert_allclose(ours, [*by_hand[::-1], 0.0], rtol=1e-12)
+
+
 def test_entropic_of_points_leaves_the_underflow_alone() -> None:
     """The rate of a point set is exactly 0 at the low end; only the last level goes there."""
     sigma = np.geomspace(1e-3, 100.0, 300)
@@ -320,7 +349,7 @@ def test_time_change_of_any_rising_table_falls(seed: int, n_steps: int) -> None:
         (
             lambda: make_sigmas("entropy", 3, 80, 1),
             "schedule must be one of vp_linear, edm_linear, edm, log_snr, cosine, arctan, "
-            "entropic, rescaled, las, got 'entropy'; did you mean 'entropic'?",
+            "entropic, rescaled, spectral, las, got 'entropy'; did you mean 'entropic'?",
         ),
         (
             lambda: make_sigmas("rescaled", 3, 80, 1),

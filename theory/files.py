@@ -57,20 +57,23 @@ class Schedule:
 def read_profile(path: StrPath) -> Profile:
     """The profile in a JSON file `{"kind": "profile", "dim", "sigma", "mmse", "stderr", "source"}`.
 
-    "stderr" and "source" may be left out.
+    "stderr", "source" and "spectral" (see `Profile`) may be left out.
 
     Raises:
         ValueError: One line starting with the path.
     """
     fields = read_json(path, "profile", ("dim", "sigma", "mmse"))
-    stderr = fields.get("stderr")
+    stderr, spectral = fields.get("stderr"), fields.get("spectral", {})
     with naming(path):
+        if not isinstance(spectral, dict):
+            raise ValueError(f"spectral must be a JSON object, got {spectral!r:.40}")
         return Profile(
             fields["dim"],
             numbers(fields, "sigma"),
             numbers(fields, "mmse"),
             None if stderr is None else numbers(fields, "stderr"),
             fields["source"],
+            {key: numbers(spectral, key) for key in spectral},
         )
 
 
@@ -84,6 +87,8 @@ def write_profile(path: StrPath, profile: Profile) -> None:
         "stderr": None if profile.stderr is None else profile.stderr.tolist(),
         "source": dict(profile.source),
     }
+    if profile.spectral:
+        fields["spectral"] = {key: values.tolist() for key, values in profile.spectral.items()}
     write_json(path, fields)
 
 

@@ -30,7 +30,7 @@ class LossLog:
 
     Args:
         sigma: Noise levels, shape (n,), positive, in any order, in data units.
-        risk: x0-prediction risks E|x0 - D|^2 there (`theory.profile.x0_risks`), shape (n,), >= 0.
+        risk: x0-prediction risks E|x0 - D|^2 there (`theory.risks.x0_risks`), shape (n,), >= 0.
         samples: How many samples each row is a mean of, shape (n,), >= 1; 1 by default.
         dim: Number of coordinates d of x0.
         bins: See above, at least 4.
@@ -164,8 +164,10 @@ class LossLog:
         def carried(values: Array) -> Array:
             return np.asarray(np.pad(values, (before, after), mode="edge") * reference)
 
-        error = None if stderr is None else carried(stderr)
-        return Profile(self.dim, sigma, carried(mean), error, self.source)
+        error, risk = None if stderr is None else carried(stderr), carried(mean)
+        if monotone:  # multiplied by the reference again, equal risks may differ by a rounding
+            risk = np.maximum.accumulate(risk)
+        return Profile(self.dim, sigma, risk, error, self.source)
 
 
 def _bins(x: Array, weight: Array, bins: int) -> NDArray[np.int64]:

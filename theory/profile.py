@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import cumulative_trapezoid
 
-from theory.checks import Array, monotone, one_of, positive, require, vector, whole
+from theory.checks import Array, monotone, one_of, require, vector, whole
 from theory.curves import LogCurve
 
 RULES = ("spline", "trapezoid", "left")
-PARAMETRISATIONS = ("eps", "x0", "v", "edm")
+AMPLITUDES = ("mean", "rms")
 UNDERFLOW = 1e-290  # a smaller mmse counts as 0: it holds no digits, and no logarithm
 LEAST_POWER = 1.05
 LARGEST = 1e100  # of risks, losses and levels: their powers and quotients stay finite
@@ -39,6 +39,8 @@ class Profile:
         mmse: Shape (m,), summed over coordinates, in squared data units; >= 0.
         stderr: Standard errors of mmse, shape (m,), or None.
         source: Where the numbers come from; anything that JSON can hold.
+        spectral: `theory.spectral.spectral_mmse`, shape (m,), under "mean" and "rms", the two
+            readings of a frequency's amplitude; empty without a split over frequencies.
 
     Raises:
         ValueError: One line naming the argument, the rule, the value and the index.
@@ -49,6 +51,7 @@ class Profile:
     mmse: Array
     stderr: Array | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    spectral: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         dim = whole("dim", self.dim, 1)
@@ -60,13 +63,16 @@ class Profile:
         arrays = {"sigma": sigma, "mmse": mmse}
         if self.stderr is not None:
             arrays["stderr"] = vector("stderr", self.stderr)
-        for name, values in arrays.items():
+        split = {one_of("spectral", k, AMPLITUDES): vector(k, v) for k, v in self.spectral.items()}
+        for name, values in (arrays | split).items():
             if values.shape != sigma.shape:
                 raise ValueError(f"{name} must have shape {sigma.shape}, got {values.shape}")
             require(values >= 0, name, values, "be at least 0")
             require(values <= LARGEST, name, values, f"be at most {LARGEST:g}")
             values.flags.writeable = False
+        for name, values in arrays.items():
             object.__setattr__(self, name, values)
+        object.__setattr__(self, "spectral", split)
         if mmse[-1] < UNDERFLOW <= mmse.max():
             rule = "be positive at the highest sigma when it is below"
             raise ValueError(f"mmse must {rule}, got {mmse[-1]:g} at index {mmse.size - 1}")
@@ -101,13 +107,21 @@ class Profile:
         """Rate dH/dsigma = mmse / sigma^3 (Stancevic et al. eq. 13), shape (m,), nats per unit."""
         return np.asarray(self.mmse / self.sigma**3)
 
+    def time_change(self, power: int, rule: str) -> Array:
+        """Integral of mmse / s^power dlog(s) from the lowest level, shape (m,).
+
+        Power 2 is the entropy and 1 the rescaled entropy, both from sigma[0]; the rules are those
+        of the class.
+        """
+        return _cumulative(self.sigma, self.mmse, power, rule)
+
     def entropy_from_sigma_min(self, rule: str = "spline") -> Array:
         """H[x0|x_sigma] - H[x0|x_sigma[0]], shape (m,), from 0, in nats (the integral of eq. 13).
 
         Args:
             rule: "spline", "trapezoid" or "left", see the class.
         """
-        return _cumulative(self.sigma, self.mmse, 2, rule)
+        return self.time_change(2, rule)
 
     def rescaled_entropy(self, rule: str = "spline", *, include_below: bool = True) -> Array:
         """R(sigma), the integral of mmse / s^2 ds from 0, shape (m,), in data units.
@@ -123,7 +137,7 @@ class Profile:
             ValueError: The part below the grid diverges, see `rescaled_below`.
         """
         below = self.rescaled_below() if include_below else 0.0
-        return below + _cumulative(self.sigma, self.mmse, 1, rule)
+        return below + self.time_change(1, rule)
 
     def rescaled_below(self) -> float:
         """The part of the rescaled entropy below the grid, extrapolated.
@@ -210,88 +224,3 @@ def _slope(x: Array, y: Array) -> tuple[float, float]:
     slope = float(dx @ dy / (dx @ dx))
     residual = dy - slope * dx
     return slope, float(np.sqrt(residual @ residual / max(x.size - 2, 1) / (dx @ dx)))
-
-
-def x0_risks(
-    sigma: ArrayLike,
-    loss: ArrayLike,
-    parametrisation: str,
-    dim: int,
-    sigma_data: float = 0.5,
-    reduction: str = "sum",
-) -> tuple[Array, Array]:
-    """Levels and x0-prediction risks E|x0 - D|^2 of denoising losses, shape (n,) each.
-
-    Squared errors of the four usual targets, per unit of x0-risk:
-    eps: 1 / sigma^2. x0: 1. v = alpha eps - alpha sigma x0 with alpha = (1 + sigma^2)^(-1/2)
-    (the VP process): (1 + sigma^2) / sigma^2. edm, the weighted loss of Karras et al.
-    (2022, table 1): (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
-
-    Args:
-        sigma: Noise levels, shape (n,), positive.
-        loss: Shape (n,), >= 0.
-        parametrisation: "eps", "x0", "v" or "edm".
-        dim: Number of coordinates d of x0.
-        sigma_data: For "edm" only, in data units.
-        reduction: "sum" if losses are summed over coordinates, "mean" if averaged.
-    """
-    one_of("parametrisation", parametrisation, PARAMETRISATIONS)
-    one_of("reduction", reduction, ("sum", "mean"))
-    levels, losses = vector("sigma", sigma), vector("loss", loss)
-    if levels.shape != losses.shape:
-        raise ValueError(f"loss must have shape {levels.shape}, got {losses.shape}")
-    require(levels > 0, "sigma", levels, "be positive")
-    require(losses >= 0, "loss", losses, "be at least 0")
-    # Squared later, for the standard errors.
-    require(losses <= 1e30, "loss", losses, "be at most 1e+30")
-    require((levels >= 1e-30) & (levels <= 1e30), "sigma", levels, "be in [1e-30, 1e+30]")
-    count = whole("dim", dim, 1)
-    scale = {
-        "eps": lambda: levels,
-        "x0": lambda: np.ones_like(levels),
-        "v": lambda: levels / np.hypot(1.0, levels),
-        "edm": lambda: levels * (positive("sigma_data", sigma_data) / np.hypot(levels, sigma_data)),
-    }[parametrisation]()
-    return levels, losses * scale**2 * (count if reduction == "mean" else 1)
-
-
-def from_losses(
-    sigma: ArrayLike,
-    loss: ArrayLike,
-    parametrisation: str,
-    dim: int,
-    sigma_data: float = 0.5,
-    *,
-    reduction: str = "sum",
-    samples: ArrayLike | None = None,
-    source: Mapping[str, Any] | None = None,
-) -> Profile:
-    """The profile that denoising losses estimate (from above: a network is not the Bayes mean).
-
-    Args:
-        sigma: Noise levels, shape (n,), in any order; repeated levels are averaged.
-        loss: Shape (n,), >= 0.
-        parametrisation: See `x0_risks`, as for the next three.
-        dim: Number of coordinates d of x0.
-        sigma_data: For "edm" only, in data units.
-        reduction: "sum" or "mean".
-        samples: How many samples each loss is a mean of, shape (n,), >= 1; 1 by default.
-        source: Kept in the profile.
-
-    Returns:
-        A profile on the distinct levels; stderr is the standard error of the mean at each
-        level if every level has two rows or more, else None.
-    """
-    levels, risks = x0_risks(sigma, loss, parametrisation, dim, sigma_data, reduction)
-    distinct, where, rows = np.unique(levels, return_inverse=True, return_counts=True)
-    weight = np.ones_like(risks) if samples is None else vector("samples", samples)
-    if weight.shape != risks.shape:
-        raise ValueError(f"samples must have shape {risks.shape}, got {weight.shape}")
-    require(weight >= 1, "samples", weight, "be at least 1")
-    total = np.bincount(where, weight)
-    mean = np.bincount(where, risks * weight) / total
-    stderr = None
-    if rows.min() > 1:
-        variance = np.bincount(where, weight * (risks - mean[where]) ** 2) / (rows - 1)
-        stderr = np.sqrt(variance / total)
-    return Profile(whole("dim", dim, 1), distinct, mean, stderr, dict(source or {}))

@@ -17,7 +17,13 @@ from theory.las_levels import las_sigmas
 from theory.levels import Span
 from theory.noise import EDM, VP, Coordinate, Cosine
 from theory.profile import UNDERFLOW, Profile
-from theory.time_change import entropic_sigmas, rate_sigmas, rescaled_sigmas, time_change_sigmas
+from theory.time_change import (
+    entropic_sigmas,
+    rate_sigmas,
+    rescaled_sigmas,
+    spectral_sigmas,
+    time_change_sigmas,
+)
 
 __all__ = [
     "SCHEDULES",
@@ -31,6 +37,7 @@ __all__ = [
     "make_sigmas",
     "rate_sigmas",
     "rescaled_sigmas",
+    "spectral_sigmas",
     "time_change_sigmas",
     "time_sigmas",
 ]
@@ -182,6 +189,8 @@ class Options:
     c: float | None
     vp: VP
     objective: Objective | None = None
+    rule: str = "spline"
+    amplitude: str = "mean"
 
     def need_profile(self, name: str) -> Profile:
         """The profile; ValueError if there is none."""
@@ -203,8 +212,15 @@ SCHEDULES: dict[str, Callable[[tuple[int, float, float, str], Options], Array]] 
     "log_snr": lambda span, o: log_snr_sigmas(*span),
     "cosine": lambda span, o: cosine_sigmas(*span),
     "arctan": lambda span, o: arctan_sigmas(*span, c=o.arctan_c()),
-    "entropic": lambda span, o: entropic_sigmas(*span, profile=o.need_profile("entropic")),
-    "rescaled": lambda span, o: rescaled_sigmas(*span, profile=o.need_profile("rescaled")),
+    "entropic": lambda span, o: entropic_sigmas(
+        *span, profile=o.need_profile("entropic"), rule=o.rule
+    ),
+    "rescaled": lambda span, o: rescaled_sigmas(
+        *span, profile=o.need_profile("rescaled"), rule=o.rule
+    ),
+    "spectral": lambda span, o: spectral_sigmas(
+        *span, profile=o.need_profile("spectral"), amplitude=o.amplitude, rule=o.rule
+    ),
     "las": lambda span, o: las_sigmas(*span, profile=o.need_profile("las"), objective=o.objective),
 }
 
@@ -219,6 +235,8 @@ def make_sigmas(
     c: float | None = None,
     vp: VP = VP(),  # noqa: B008
     objective: Objective | None = None,
+    rule: str = "spline",
+    amplitude: str = "mean",
 ) -> Array:
     """The schedule of that name in `SCHEDULES`; options that it does not use are ignored.
 
@@ -228,11 +246,13 @@ def make_sigmas(
         sigma_max: In data units.
         sigma_min: In data units.
         terminal: "stop" or "zero".
-        profile: For entropic, rescaled and las, and for arctan without c.
+        profile: For entropic, rescaled, spectral and las, and for arctan without c.
         c: For arctan; fitted to the profile if None.
         vp: For vp_linear.
         objective: For las; see `theory.las_levels.las_sigmas`.
+        rule: Quadrature of entropic, rescaled and spectral; see `rescaled_sigmas`.
+        amplitude: For spectral; "mean" or "rms".
     """
     one_of("schedule", name, SCHEDULES)
     span = n_steps, sigma_max, sigma_min, terminal
-    return SCHEDULES[name](span, Options(profile, c, vp, objective))
+    return SCHEDULES[name](span, Options(profile, c, vp, objective, rule, amplitude))

@@ -11,10 +11,29 @@ differ by a common factor, which cancels.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from theory.checks import Array, floats, monotone, require, vector
 from theory.profile import Profile
+
+
+def spectral_mmse(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> Array:
+    """The curve whose rescaled entropy from sigma[0] is R_spec, shape (m,), in 1 / data unit.
+
+    sum_k A_k mmse_k / R_k / sum_k A_k, R_k by the trapezoid rule in log sigma over the grid,
+    without what lies below it, as the paper's algorithms start at R_0 = 0. So one curve stands
+    for all frequencies, wherever mmse itself can stand.
+
+    Args:
+        sigma: See `spectral_rescaled_entropy`, as the next two.
+        mmse: Shape (F, m).
+        amplitude: Shape (F,).
+    """
+    levels, table, weights = _checked(sigma, mmse, amplitude)
+    used = weights > 0
+    total = np.trapezoid(table[used] / levels, np.log(levels), axis=1)
+    _require_errors(total, np.flatnonzero(used))
+    return np.asarray((weights[used] / total) @ table[used] / weights.sum())
 
 
 def spectral_rescaled_entropy(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> Array:
@@ -29,6 +48,17 @@ def spectral_rescaled_entropy(sigma: ArrayLike, mmse: ArrayLike, amplitude: Arra
         ValueError: Shapes disagree, no amplitude is positive, or a frequency that has one has no
             error at all.
     """
+    levels, table, weights = _checked(sigma, mmse, amplitude)
+    out = np.zeros_like(levels)
+    for k in np.flatnonzero(weights > 0):
+        rescaled = Profile(1, levels, table[k]).rescaled_entropy()
+        _require_errors(rescaled[-1:], np.array([k]))
+        out += weights[k] * rescaled / rescaled[-1]
+    return np.asarray(out / weights.sum())
+
+
+def _checked(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> tuple[Array, Array, Array]:
+    """Levels (m,), squared errors (F, m) and amplitudes (F,)."""
     levels, weights = vector("sigma", sigma, 4), vector("amplitude", amplitude)
     require(levels > 0, "sigma", levels, "be positive")
     monotone("sigma", levels)
@@ -39,10 +69,11 @@ def spectral_rescaled_entropy(sigma: ArrayLike, mmse: ArrayLike, amplitude: Arra
     require(weights >= 0, "amplitude", weights, "be at least 0")
     if not weights.sum() > 0:
         raise ValueError("amplitude must be positive for some frequency, got 0 for all")
-    out = np.zeros_like(levels)
-    for k in np.flatnonzero(weights > 0):
-        rescaled = Profile(1, levels, table[k]).rescaled_entropy()
-        if not rescaled[-1] > 0:
-            raise ValueError(f"mmse must be positive somewhere, got 0 throughout at frequency {k}")
-        out += weights[k] * rescaled / rescaled[-1]
-    return np.asarray(out / weights.sum())
+    return levels, table, weights
+
+
+def _require_errors(total: Array, frequencies: NDArray[np.int64]) -> None:
+    """Raise ValueError unless every one of these frequencies has an error somewhere."""
+    if not np.all(total > 0):
+        k = int(frequencies[int(np.argmin(total))])
+        raise ValueError(f"mmse must be positive somewhere, got 0 throughout at frequency {k}")

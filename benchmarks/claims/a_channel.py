@@ -21,7 +21,7 @@ from benchmarks.claims.channel import (
 from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from benchmarks.claims.posterior import Posterior
-from theory.profile import x0_risks
+from theory.risks import x0_risks
 from toys import information
 from toys.kernels import Array
 from toys.mixture import Mixture

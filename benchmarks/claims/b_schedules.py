@@ -26,7 +26,8 @@ from theory.gaussian import gaussian_conditional_entropy, gaussian_mmse
 from theory.las import IDENTITY, Objective, Saturating, optimal_grid
 from theory.las_levels import las_sigmas
 from theory.noise import VP
-from theory.profile import Profile, x0_risks
+from theory.profile import Profile
+from theory.risks import x0_risks
 from theory.schedules import log_snr_sigmas
 from toys.kernels import Array
 

@@ -13,7 +13,8 @@ from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import UNDERFLOW, Reading, relative
 from benchmarks.claims.posterior import Posterior, score_slope
 from theory.noise import SNR, LogSNR
-from theory.profile import Profile, x0_risks
+from theory.profile import Profile
+from theory.risks import x0_risks
 from toys import information
 from toys.kernels import Array
 from toys.mixture import Mixture

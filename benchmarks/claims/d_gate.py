@@ -12,7 +12,7 @@ from benchmarks.claims.d_boundary import (
 )
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from theory.allocation import gate
-from theory.profile import x0_risks
+from theory.risks import x0_risks
 from toys import information
 
 

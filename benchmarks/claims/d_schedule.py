@@ -15,7 +15,8 @@ from benchmarks.claims.ledger import Reading, relative, worst
 from theory.allocation import gate
 from theory.gaussian import gaussian_entropy_rate, gaussian_mmse
 from theory.noise import EDM, SNR, VP, Coordinate, Cosine, Flow, LogSNR
-from theory.profile import Profile, x0_risks
+from theory.profile import Profile
+from theory.risks import x0_risks
 from theory.schedules import entropic_sigmas, rate_sigmas
 from toys import information
 from toys.kernels import Array
