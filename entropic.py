@@ -98,6 +98,45 @@ def losses_options(command: F) -> F:
     return command
 
 
+NETWORK_OPTIONS = (
+    "data",
+    "samples",
+    "levels",
+    "sigma_min",
+    "sigma_max",
+    "batch",
+    "seed",
+    "device",
+    "precision",
+    "time",
+    "guidance",
+    "condition",
+)
+
+
+def network_options(command: F) -> F:
+    """Options for a trained network."""
+    for option in (
+        click.option("--condition", help="network: .npz of named arrays, a row a sample or one."),
+        click.option("--guidance", type=float, help="network: weight of classifier-free guidance."),
+        click.option("--time", help="network, whole times: nearest (default) or interpolated."),
+        click.option("--precision", help="network: float32 (default), bfloat16 or float16."),
+        click.option("--device", help="network: cpu (default) or cuda."),
+        click.option("--seed", type=int, help="network: of samples and noise; 0 by default."),
+        click.option("--batch", type=int, help="network: samples at once; 64 by default."),
+        click.option("--sigma-max", type=float, help="network: highest level; 80 or its own."),
+        click.option("--sigma-min", type=float, help="network: lowest level; 0.002 or its own."),
+        click.option("--levels", type=int, help="network: levels of EDM's grid; 128."),
+        click.option("--samples", type=int, help="network: clean samples; 1024, or all."),
+        click.option("--data", help="network: .npy, .npz, folder or .zip of clean samples."),
+        click.option(
+            "--network", help="Checkpoint, diffusers folder, or module:function of your code."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @click.option("--quick", is_flag=True, help="A small version, for tests.")
@@ -175,6 +214,7 @@ def kl(toy: str, schedule: str, solver: str, json_: bool, **options: Any) -> Non
 @main.command()
 @click.option("--toy", help="Name or mixture file.")
 @losses_options
+@network_options
 @click.option("--process", default="edm", show_default=True, help="edm or vp: range, and t.")
 @click.option("--sigma", type=float, multiple=True, help="Noise level; repeat for more.")
 @click.option("--out", help="Write a profile file.")
@@ -183,7 +223,8 @@ def profile(json_: bool, out: str | None, **options: Any) -> None:
     """The mmse over noise levels and the entropies it determines."""
     from benchmarks import profiles
 
-    row = profiles.profile(out=out, **options)
+    measured = {name: options.pop(name) for name in NETWORK_OPTIONS}
+    row = profiles.profile(out=out, measured=measured, **options)
     click.echo(json.dumps(row, allow_nan=False) if json_ else profiles.profile_text(row))
 
 
@@ -195,28 +236,35 @@ def profile(json_: bool, out: str | None, **options: Any) -> None:
 @click.option("--steps", type=int, required=True, help="Number of steps.")
 @ends
 @click.option("--terminal", default="stop", show_default=True, help="stop or zero.")
-@click.option("--c", type=float, help="Data scale of the arctan schedule.")
+@click.option("--c", type=float, help="Data scale of arctan, or pivot of infogrid.")
 @las_options
+@click.option("--rule", help="Quadrature: spline, trapezoid (default for noisy files) or left.")
+@click.option("--amplitude", help="spectral: mean (default) or rms modulus of a frequency.")
 @click.option("--isotonic", is_flag=True, help="las, losses: pool risks that fall with sigma.")
 @click.option("--bins", type=int, help="las, losses: bins of more levels than that; 64.")
-@click.option("--replicates", type=int, help="las: of the bootstrap band; 200 by default, 0: none.")
-@click.option("--seed", type=int, help="las: of the bootstrap, in [0, 2^32); 0 by default.")
+@click.option("--replicates", type=int, help="Of the bootstrap band; 200 by default, 0: none.")
+@click.option("--seed", type=int, help="Of the bootstrap, in [0, 2^32); 0 by default.")
 @click.option("--format", "format_", default="json", show_default=True, help="json or lines.")
 @click.option("--out", help="Write a schedule file.")
 @as_json
 def schedule(format_: str, json_: bool, out: str | None, **options: Any) -> None:
     """Noise levels for a sampler: from a toy, a profile file or a log of losses."""
-    from benchmarks import loss_adaptive, profiles
+    from benchmarks import bands, loss_adaptive, scheduling
     from theory.checks import one_of
 
     one_of("format", format_, ("json", "lines"))
-    fields = profiles.schedule(out=out, **options)
+    fields = scheduling.schedule(out=out, **options)
     if json_ or format_ == "json":
         click.echo(json.dumps(fields, allow_nan=False))
     else:
         click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
         if fields["method"] == "las":
             click.echo(loss_adaptive.note(fields), err=True)
+        elif fields["source"].get("band"):
+            click.echo(bands.text(fields), err=True)
+        if "left_bias" in fields["source"]:
+            bias = 100.0 * fields["source"]["left_bias"]
+            click.echo(f"left sum: up to {bias:.2g} % from the trapezoid's levels", err=True)
 
 
 @main.command()
@@ -280,6 +328,22 @@ def claims(
     click.echo(", ".join(map(str, files)))
     if left_out:
         click.echo(f"left out, being about other data: {', '.join(left_out)}", err=True)
+
+
+@main.command()
+@click.option("--preset", required=True, help="Name, or a recipe file.")
+@click.option("--out", required=True, help="Folder for the network and its numbers.")
+@click.option("--seed", type=int, default=0, show_default=True, help="In [0, 2^32).")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@as_json
+def train(json_: bool, **options: Any) -> None:
+    """Train a small network: InfoNoise, or fixed training noise, on small targets."""
+    from benchmarks.profiles import network_part
+
+    run = network_part("benchmarks.training.run")
+    row = run.run_training(**options)
+    click.echo(json.dumps(row, allow_nan=False) if json_ else run.training_text(row))
 
 
 @main.command()

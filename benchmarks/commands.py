@@ -17,7 +17,7 @@ from benchmarks.experiments import schedule as named_schedule
 from benchmarks.inputs import looks_like_path, toy_spec
 from benchmarks.loss_adaptive import OPTIONS as LAS_OPTIONS
 from benchmarks.loss_adaptive import aim
-from benchmarks.profiles import ends, refuse_c, toy_profile
+from benchmarks.scheduling import ends, refuse_c, toy_profile
 from theory.checks import one_of, whole
 from theory.files import (
     read_schedule,

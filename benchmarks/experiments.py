@@ -17,7 +17,7 @@ from benchmarks.store import versions
 from theory.las import Objective
 from theory.noise import named_process
 from theory.profile import Profile
-from theory.schedules import SCHEDULES, make_sigmas
+from theory.schedules import make_sigmas
 from theory.solvers import Solver, make_table
 from theory.tables import SolverTable
 from toys import information, sampling, zoo
@@ -219,6 +219,7 @@ def schedule(
     sigma_max: float | None = None,
     c: float | None = None,
     objective: Objective | None = None,
+    **more: Any,
 ) -> Array:
     """Levels of a named schedule between a process's default ends, or the ends given."""
     ends = named_process(process)
@@ -231,6 +232,7 @@ def schedule(
         profile,
         c,
         objective=objective,
+        **more,
     )
 
 
@@ -246,9 +248,8 @@ def equal_steps(nfe: Callable[[int], int], calls: int) -> int:
 
 def needs_profile(name: str, c: float | None = None) -> bool:
     """Whether a schedule draws on the data's profile."""
-    return name in SCHEDULES and (
-        name in ("entropic", "rescaled", "spectral", "las") or (name == "arctan" and c is None)
-    )
+    drawing = ("entropic", "rescaled", "spectral", "infogrid", "las")
+    return name in drawing or (name == "arctan" and c is None)
 
 
 @cache

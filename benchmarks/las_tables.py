@@ -44,6 +44,8 @@ FOLLOWED = 10  # steps of the schedules that are followed level by level
 LAMBDA_STEPS = (5, 10, 20)
 LAMBDAS = np.geomspace(1e-5, 10.0, 25)
 LINE_SCHEDULES = ("las_0", "las", "edm", "log_snr", "entropic", "rescaled")
+# Spectral needs images, and InfoGrid's gate is for networks.
+ALL_COMPARED = tuple(name for name in SCHEDULES if name not in ("spectral", "infogrid"))
 COMPARED_TOY, COMPARED_STEPS = "circle8", 10
 
 
@@ -182,7 +184,7 @@ def schedules_compared(budget: str, store: Store, jobs: int | None) -> pd.DataFr
             }
         )
     ]
-    for name in [name for name in SCHEDULES if name != "spectral"]:  # it needs images
+    for name in ALL_COMPARED:
         sigmas = schedule(name, COMPARED_STEPS, "vp", profile)
         parts.append(
             pd.DataFrame(

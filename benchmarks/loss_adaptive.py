@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from benchmarks.bands import BAND, REPLICATES, bootstrap, text
 from theory.checks import one_of, whole
 from theory.las import AXES, Objective
 from theory.las_levels import natural_lambda
-from theory.loss_log import LossLog, bootstrap_band, scattered
+from theory.level_errors import LevelErrors
+from theory.loss_log import LossLog, scattered
 from theory.profile import Profile
 from toys.kernels import Array
 from toys.mixture import check_seed
 
-REPLICATES, BAND = 200, 0.9
 FEWER_REPLICATES, MOST_STEPS = 20, 100  # where there is a penalty, as each takes far longer
 OPTIONS = ("lambda_", "mu", "power", "axis")
 LOG_OPTIONS = ("isotonic", "bins", "replicates", "seed")
@@ -54,7 +54,7 @@ def _refuse(method: str, given: dict[str, Any]) -> None:
 
 def check_log_options(method: str, given: dict[str, Any]) -> None:
     """Refuse LOG_OPTIONS for other schedules, and values out of range."""
-    _refuse(method, {name: given[name] for name in LOG_OPTIONS})
+    _refuse(method, {name: given[name] for name in ("isotonic", "bins")})
     if given["replicates"]:
         whole("replicates", given["replicates"], 10)
     check_seed(given["seed"] or 0)
@@ -85,6 +85,7 @@ def rests_on(log: LossLog, monotone: bool) -> dict[str, Any]:
 def band(
     profile: Profile,
     log: LossLog | None,
+    errors: LevelErrors | None,
     make: Callable[[Profile], Array],
     goal: Objective,
     n_steps: int,
@@ -100,26 +101,17 @@ def band(
         return None
 
     def draw(rng: np.random.Generator) -> Profile:
+        if errors is not None:
+            return errors.resampled(rng)
         return scattered(profile, rng) if log is None else log.resampled(rng, monotone=monotone)
 
     quick = goal.mu == 0
     count = (REPLICATES if quick else FEWER_REPLICATES) if replicates is None else replicates
-    fields: dict[str, Any] = {"share": BAND, "replicates": count, "seed": seed or 0}
     if replicates is None and not quick and (goal.power < 1 or n_steps > MOST_STEPS):
         reason = "a replicate takes long with this penalty: ask for --replicates"
-        return fields | {"replicates": 0, "low": None, "high": None, "reason": reason}
-    try:
-        low, high = bootstrap_band(
-            draw,
-            make,
-            count,
-            seed or 0,
-            BAND,
-            lambda loop: tqdm(loop, desc="bootstrap", leave=False, delay=2.0),
-        )
-    except ValueError as error:
-        return fields | {"low": None, "high": None, "reason": str(error)}
-    return fields | {"low": low.tolist(), "high": high.tolist(), "reason": None}
+        none = {"replicates": 0, "low": None, "high": None, "reason": reason}
+        return {"share": BAND, "seed": seed or 0} | none
+    return bootstrap(draw, make, count, seed or 0)
 
 
 def note(fields: dict[str, Any]) -> str:
@@ -138,17 +130,6 @@ def note(fields: dict[str, Any]) -> str:
             f"the risk falls with sigma at {rests['rising_risks']}"
             + (" (pooled)" if rests["isotonic"] else " (--isotonic pools them)")
         )
-    found = source.get("band")
-    if found is not None and found["low"] is None:
-        lines.append(f"no band: {found['reason']}")
-    elif found is not None:
-        low, high = np.array(found["low"]), np.array(found["high"])
-        good = low > 0
-        wide = np.where(good, high / np.where(good, low, 1.0), 1.0)
-        i = int(np.argmax(wide))
-        lines.append(
-            f"band: the middle {found['share']:.0%} of {found['replicates']} bootstrap replicates; "
-            f"widest at "
-            f"sigma {fields['sigmas'][i]:.4g}: {low[i]:.4g}..{high[i]:.4g}"
-        )
+    if source.get("band") is not None:
+        lines.append(text(fields))
     return "\n".join(lines)

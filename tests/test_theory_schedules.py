@@ -349,7 +349,7 @@ def test_time_change_of_any_rising_table_falls(seed: int, n_steps: int) -> None:
         (
             lambda: make_sigmas("entropy", 3, 80, 1),
             "schedule must be one of vp_linear, edm_linear, edm, log_snr, cosine, arctan, "
-            "entropic, rescaled, spectral, las, got 'entropy'; did you mean 'entropic'?",
+            "entropic, rescaled, spectral, infogrid, las, got 'entropy'; did you mean 'entropic'?",
         ),
         (
             lambda: make_sigmas("rescaled", 3, 80, 1),

@@ -4,6 +4,7 @@ Algorithm 2 of Stancevic et al. (final text) draws the clean samples once and re
 levels, so errors at different levels move together: a bootstrap has to draw whole samples.
 """
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from theory.checks import Array, floats, monotone, require, vector, whole
 from theory.profile import Profile
+from theory.reading import StrPath, naming
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,5 +57,27 @@ class LevelErrors:
     def resampled(self, rng: np.random.Generator) -> Profile:
         """The profile of n samples drawn again with replacement, each with all its levels."""
         n = len(self.errors)
-        counts = rng.multinomial(n, np.full(n, 1.0 / n))
-        return Profile(self.dim, self.sigma, counts @ self.errors / n, None, self.source)
+        share = rng.multinomial(n, np.full(n, 1.0 / n)) / n
+        mean = share @ self.errors
+        variance = np.maximum(share @ self.errors**2 - mean**2, 0.0)
+        stderr = np.sqrt(variance / (n - 1))
+        return Profile(self.dim, self.sigma, mean, stderr, self.source, self.spectral)
+
+
+def read_level_errors(path: StrPath, profile: Profile) -> LevelErrors:
+    """The errors behind a measured profile, from the .npz (`sigma`, `errors`) written with it.
+
+    Raises:
+        ValueError: One line starting with the path; also if the means are not the profile's.
+    """
+    with naming(path):
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                sigma, errors = found["sigma"], found["errors"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"the file must hold sigma and errors, got {error}") from None
+        out = LevelErrors(profile.dim, sigma, errors, profile.spectral, profile.source)
+        same = out.sigma.shape == profile.sigma.shape and np.array_equal(out.sigma, profile.sigma)
+        if not same or not np.allclose(out.errors.mean(axis=0), profile.mmse, rtol=1e-9):
+            raise ValueError("the file must belong to the profile, got other levels or means")
+        return out

@@ -17,11 +17,11 @@ from theory.las_levels import las_sigmas
 from theory.levels import Span
 from theory.noise import EDM, VP, Coordinate, Cosine
 from theory.profile import UNDERFLOW, Profile
+from theory.reweighted import infogrid_sigmas, spectral_sigmas
 from theory.time_change import (
     entropic_sigmas,
     rate_sigmas,
     rescaled_sigmas,
-    spectral_sigmas,
     time_change_sigmas,
 )
 
@@ -32,6 +32,7 @@ __all__ = [
     "edm_sigmas",
     "entropic_sigmas",
     "fit_arctan_c",
+    "infogrid_sigmas",
     "las_sigmas",
     "log_snr_sigmas",
     "make_sigmas",
@@ -221,6 +222,9 @@ SCHEDULES: dict[str, Callable[[tuple[int, float, float, str], Options], Array]] 
     "spectral": lambda span, o: spectral_sigmas(
         *span, profile=o.need_profile("spectral"), amplitude=o.amplitude, rule=o.rule
     ),
+    "infogrid": lambda span, o: infogrid_sigmas(
+        *span, profile=o.need_profile("infogrid"), c=o.c, rule=o.rule
+    ),
     "las": lambda span, o: las_sigmas(*span, profile=o.need_profile("las"), objective=o.objective),
 }
 
@@ -246,11 +250,11 @@ def make_sigmas(
         sigma_max: In data units.
         sigma_min: In data units.
         terminal: "stop" or "zero".
-        profile: For entropic, rescaled, spectral and las, and for arctan without c.
-        c: For arctan; fitted to the profile if None.
+        profile: For entropic, rescaled, spectral, infogrid and las, and for arctan without c.
+        c: For arctan, fitted to the profile if None; for infogrid, the pivot.
         vp: For vp_linear.
         objective: For las; see `theory.las_levels.las_sigmas`.
-        rule: Quadrature of entropic, rescaled and spectral; see `rescaled_sigmas`.
+        rule: Quadrature of entropic, rescaled, spectral and infogrid; see `rescaled_sigmas`.
         amplitude: For spectral; "mean" or "rms".
     """
     one_of("schedule", name, SCHEDULES)

@@ -31,7 +31,7 @@ def spectral_mmse(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> Ar
     """
     levels, table, weights = _checked(sigma, mmse, amplitude)
     used = weights > 0
-    total = np.trapezoid(table[used] / levels, np.log(levels), axis=1)
+    total = np.asarray(np.trapezoid(table[used] / levels, np.log(levels), axis=1))
     _require_errors(total, np.flatnonzero(used))
     return np.asarray((weights[used] / total) @ table[used] / weights.sum())
 

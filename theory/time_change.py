@@ -12,7 +12,7 @@ from theory.checks import Array, monotone, one_of, require, vector
 from theory.curves import LogCurve, solve_rising
 from theory.levels import Span
 from theory.noise import Coordinate
-from theory.profile import AMPLITUDES, RULES, Profile
+from theory.profile import RULES, Profile
 
 SLACK = 1e-9  # relative: how far short of an end a grid may stop, for rounding's sake
 
@@ -27,13 +27,26 @@ def covers(name: str, low: float, high: float, span: Span) -> None:
         )
 
 
-def _profile_sigmas(span: Span, profile: Profile, power: int, rule: str) -> Array:
-    """Levels uniform in the integral of mmse / sigma^power over log sigma."""
+def profile_sigmas(span: Span, profile: Profile, power: int, rule: str) -> Array:
+    """Levels uniform in the integral of mmse / sigma^power over log sigma, (n_steps + 1,).
+
+    Args:
+        span: Ends and steps.
+        profile: Must cover the span.
+        power: 2 for entropy, 1 for rescaled entropy.
+        rule: See `rescaled_sigmas`.
+    """
     if one_of("rule", rule, RULES) != "spline":
         phi, between = profile.time_change(power, rule), "linear" if rule == "left" else "pchip"
-        ends = span.sigma_max, span.sigma_min
-        given = {"sigma": profile.sigma, "phi": phi, "interpolation": between}
-        return time_change_sigmas(span.n_steps, *ends, span.terminal, **given)
+        return time_change_sigmas(
+            span.n_steps,
+            span.sigma_max,
+            span.sigma_min,
+            span.terminal,
+            sigma=profile.sigma,
+            phi=phi,
+            interpolation=between,
+        )
     covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
     curve = profile.curve(power, float(np.log(span.sigma_min)), float(np.log(span.sigma_max)))
     if curve is None or not curve.total > 0:
@@ -64,7 +77,7 @@ def entropic_sigmas(
         rule: Quadrature, as `theory.profile.Profile` says: "spline", "trapezoid", better for
             risks with noise, or "left" with linear interpolation, the paper's algorithms 1 and 2.
     """
-    return _profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), profile, 2, rule)
+    return profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), profile, 2, rule)
 
 
 def rescaled_sigmas(
@@ -89,37 +102,7 @@ def rescaled_sigmas(
         rule: Quadrature, as `theory.profile.Profile` says: "spline", "trapezoid", better for
             risks with noise, or "left" with linear interpolation, the paper's algorithms 1 and 2.
     """
-    return _profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), profile, 1, rule)
-
-
-def spectral_sigmas(
-    n_steps: int,
-    sigma_max: float,
-    sigma_min: float,
-    terminal: str = "stop",
-    *,
-    profile: Profile,
-    amplitude: str = "mean",
-    rule: str = "trapezoid",
-) -> Array:
-    """Every step loses the same spectral rescaled entropy (Stancevic et al., final text, 5.4).
-
-    Rescaled entropy of `theory.spectral.spectral_mmse`, normalised over the profile's own range.
-
-    Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        profile: Must cover sigma_min..sigma_max, and have a split over frequencies.
-        amplitude: "mean", E|x_k|, or "rms"; the paper leaves it open.
-        rule: See `rescaled_sigmas`.
-    """
-    if one_of("amplitude", amplitude, AMPLITUDES) not in profile.spectral:
-        rule_text = "have a split over frequencies for schedule 'spectral'"
-        raise ValueError(f"profile must {rule_text}, got none; measure a network on images")
-    weighted = Profile(profile.dim, profile.sigma, profile.spectral[amplitude])
-    return _profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), weighted, 1, rule)
+    return profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), profile, 1, rule)
 
 
 def rate_sigmas(

@@ -104,7 +104,7 @@ def _covered(toy: str, method: str, repeat: int) -> list[bool]:
         measured(toy, repeat).resampled, lambda p: inner(method, p), REPLICATES, repeat
     )
     aim = exact_levels(toy, method)
-    return ((low <= aim) & (aim <= high)).tolist()
+    return [bool(inside) for inside in (low <= aim) & (aim <= high)]
 
 
 def band() -> Iterator[Bar]:

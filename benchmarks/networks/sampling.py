@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from benchmarks.networks.noise import normals
 from benchmarks.networks.protocol import Condition, Denoiser
@@ -19,6 +18,7 @@ from theory.checks import whole
 from theory.reducing import ReducingIteration
 from theory.solvers import Solver
 from theory.tables import SolverTable
+from toys.progress import meter
 
 Ticker = Callable[[], None]
 
@@ -107,7 +107,7 @@ def sample_batches(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float64,
     condition: Condition | None = None,
-    progress: str | None = None,
+    progress: str = "samples",
 ) -> Iterator[Tensor]:
     """Samples of paths path .. path + n - 1 in order, batch by batch, each (m, *shape).
 
@@ -129,9 +129,7 @@ def sample_batches(
         if len(values) != n:
             raise ValueError(f"condition must have {n} rows in {name}, got {len(values)}")
     batches = -(-n // batch)
-    with tqdm(
-        total=batches * solver.nfe, desc=progress, leave=False, delay=2.0, disable=progress is None
-    ) as bar:
+    with meter(batches * solver.nfe, progress) as bar:
         for first in range(0, n, batch):
             m = min(batch, n - first)
             paths = torch.arange(path + first, path + first + m, device=device)
@@ -155,7 +153,7 @@ def sample(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float64,
     condition: Condition | None = None,
-    progress: str | None = None,
+    progress: str = "samples",
 ) -> Tensor:
     """Samples of these paths, shape (n, *shape), on the CPU; arguments as `sample_batches`."""
     parts = sample_batches(
