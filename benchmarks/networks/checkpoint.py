@@ -1,0 +1,159 @@
+"""Checkpoints of our small networks: weights as safetensors, the architecture as JSON beside them.
+
+The metadata of the file holds one entry, "entropic", JSON with the architecture (a name of
+`small.ARCHITECTURES` and its options), sigma_data, the shape of a sample and free facts. A
+checkpoint is data: nothing in it is run. Whatever is wrong with one, reading it raises ValueError
+with one line that starts with its path.
+"""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from benchmarks.networks.adapters import Predictor
+from benchmarks.networks.small import build_network
+from theory.checks import positive, whole
+from theory.reading import StrPath, naming
+
+FILE = "checkpoint.safetensors"
+FORMAT, ENTRY = "entropic network 1", "entropic"
+MOST_NUMBERS = 10**9  # of a network's weights; a description that asks for more is a mistake
+
+
+def write_checkpoint(
+    path: StrPath,
+    network: nn.Module,
+    arch: Mapping[str, Any],
+    sigma_data: float,
+    shape: Sequence[int],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a network's weights and what is needed to use it, replacing the file whole.
+
+    Args:
+        path: Of the file.
+        network: What `build_network(arch)` makes, of any device, trained.
+        arch: Its description.
+        sigma_data: Of EDM's preconditioning, in data units.
+        shape: Of a sample.
+        facts: Anything else that JSON can hold.
+    """
+    about = {
+        "format": FORMAT,
+        "arch": dict(arch),
+        "target": "edm",
+        "sigma_data": positive("sigma_data", sigma_data),
+        "shape": [whole("shape", int(size), 1) for size in shape],
+        "facts": dict(facts or {}),
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
+    with naming(path):
+        try:
+            text = json.dumps(about, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"facts must be what JSON can hold, got {error}") from None
+        replace_file(path, save(tensors, metadata={ENTRY: text}))
+
+
+def read_checkpoint(
+    path: StrPath, device: str | torch.device = "cpu"
+) -> tuple[Predictor, dict[str, Any]]:
+    """The denoiser in a checkpoint, ready for use, and what the file says about it.
+
+    Args:
+        path: The file, or a folder with a checkpoint.safetensors, such as a training run's.
+        device: Where the network shall live.
+
+    Returns:
+        The denoiser, and a dictionary with arch, sigma_data, shape (a tuple) and facts.
+
+    Raises:
+        ValueError: One line starting with the path.
+    """
+    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    with naming(file):
+        try:
+            with safe_open(file, framework="pt", device="cpu") as stored:
+                about = _about(stored.metadata())
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"the file must be whole safetensors, got {error}") from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ValueError(f"the file must be readable, got {reason:.120}") from None
+        with torch.device("meta"):
+            network = build_network(about["arch"])
+        _check_tensors(network, tensors)
+        network = build_network(about["arch"])
+        network.load_state_dict(tensors)
+        network = network.to(device).eval().requires_grad_(False)
+    return Predictor(network, "edm", sigma_data=about["sigma_data"]), about
+
+
+def replace_file(path: StrPath, content: bytes) -> None:
+    """Write a file whole or not at all; ValueError (without the path) if that cannot be."""
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise ValueError(f"the file must be writable, got {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _about(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """The checked description in a file's metadata."""
+    if not metadata or ENTRY not in metadata:
+        names = ", ".join(metadata or {}) or "none"
+        raise ValueError(f"the file must have metadata {ENTRY!r}, got {names:.80}")
+    try:
+        about = json.loads(metadata[ENTRY])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"metadata must be valid JSON, got {error}") from None
+    wanted = {"format": str, "arch": dict, "sigma_data": float, "shape": list, "facts": dict}
+    wanted["target"] = str
+    if not isinstance(about, dict) or set(about) != set(wanted):
+        got = ", ".join(map(str, about)) if isinstance(about, dict) else type(about).__name__
+        raise ValueError(f"metadata must have the keys {', '.join(wanted)}, got {got:.120}")
+    for name, kind in wanted.items():
+        if not isinstance(about[name], kind):
+            raise ValueError(f"{name} must be of kind {kind.__name__}, got {about[name]!r:.40}")
+    for name, value in (("format", FORMAT), ("target", "edm")):
+        if about[name] != value:
+            raise ValueError(f"{name} must be {value!r}, got {about[name]!r:.40}")
+    positive("sigma_data", about["sigma_data"])
+    about["shape"] = tuple(whole("shape", size, 1) for size in about["shape"])
+    return about
+
+
+def _check_tensors(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse tensors that are not exactly those of the network."""
+    wanted = network.state_dict()
+    if sum(math.prod(t.shape) for t in wanted.values()) > MOST_NUMBERS:
+        raise ValueError(f"network must have at most {MOST_NUMBERS} weights, got more")
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        rule = "hold" if name in wanted else "not hold"
+        raise ValueError(f"the file must {rule} the tensor {name!r:.80}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            want, got = (f"{tuple(t.shape)} of {t.dtype}" for t in (wanted[name], tensor))
+            raise ValueError(f"tensor {name} must be {want}, got {got}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"tensor {name} must be finite, got a number that is not")

@@ -1,0 +1,224 @@
+"""Clean samples from what people have: npy and npz arrays, folders and zips of images, labels.
+
+Images of bytes become numbers in [-1, 1], x / 127.5 - 1, channels first; arrays of floats are taken
+as they are. Nothing is unpickled.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from theory.reading import naming
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+ARRAY_KEYS = ("images", "data", "x", "arr_0")
+LABEL_KEYS = ("labels", "arr_1")
+MOST_CHANNELS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Clean samples.
+
+    Args:
+        values: Shape (n, *shape), channels first; uint8 or float.
+        labels: Class of each, shape (n,), int64, or None.
+        source: Where they come from.
+    """
+
+    values: NDArray[Any]
+    labels: NDArray[np.int64] | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a sample."""
+        return tuple(self.values.shape[1:])
+
+    def take(self, index: NDArray[np.int64] | slice) -> Tensor:
+        """Some samples as float32 in data units, or float64 if they are so, shape (b, *shape)."""
+        part = self.values[index]
+        if part.dtype == np.uint8:
+            return torch.from_numpy(part.astype(np.float32)) / 127.5 - 1.0
+        wide = part.dtype if part.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        return torch.from_numpy(np.array(part, dtype=wide))  # a copy: the file stays as it is
+
+    def fingerprint(self) -> str:
+        """Hash of shape, type and values."""
+        digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype}".encode())
+        for i in range(0, len(self.values), 1024):
+            digest.update(np.ascontiguousarray(self.values[i : i + 1024]).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def read_data(path: str) -> Data:
+    """Samples of a .npy or .npz file, or of a folder or .zip of images.
+
+    An .npz holds one array, or one named `images`, `data` or `x`, and perhaps `labels`. Bytes are
+    (n, H, W), (n, C, H, W) or (n, H, W, C) with at most 4 channels. Images of a folder or zip are
+    taken in the order of their names, at any depth; labels stand in its `dataset.json`,
+    {"labels": [[name, class], ...]} or {"labels": {name: class, ...}}.
+
+    Raises:
+        ValueError: One line starting with the path.
+    """
+    place = Path(path)
+    with naming(path):
+        if not place.exists():
+            raise ValueError("the data must be a file or folder, got nothing there")
+        if place.is_dir():
+            return _from_images(_Folder(place), path)
+        if place.suffix.lower() == ".zip":
+            return _from_zip(place)
+        if place.suffix.lower() not in (".npy", ".npz"):
+            raise ValueError(f"the data must be .npy, .npz, .zip or a folder, got {place.suffix!r}")
+        values, labels = _arrays(place)
+        if values.dtype == np.uint8:
+            values = _channels_first(values)
+        elif not np.issubdtype(values.dtype, np.floating):
+            raise ValueError(f"the array must hold uint8 or floats, got {values.dtype}")
+        elif not np.isfinite(values).all():
+            raise ValueError("the array must hold finite numbers, got some that are not")
+        if values.ndim < 2 or 0 in values.shape:
+            raise ValueError(f"the array must have shape (n, ...), got {values.shape}")
+        return Data(values, _labels(labels, len(values)), path)
+
+
+def _arrays(place: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The array of a .npy or .npz file, and its labels."""
+    try:
+        if place.suffix.lower() == ".npy":
+            return np.load(place, mmap_mode="r", allow_pickle=False), None
+        with np.load(place, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+        reason = "objects" if "pickle" in str(error) else str(error)[:80]
+        raise ValueError(f"the file must be a whole NumPy file of numbers, got {reason}") from None
+    key = next((k for k in ARRAY_KEYS if k in arrays), None)
+    if key is None and len(arrays) == 1:
+        key = next(iter(arrays))
+    if key is None:
+        held = ", ".join(arrays)[:100] or "none"
+        raise ValueError(f"the archive must hold an array {' or '.join(ARRAY_KEYS)}, got {held}")
+    label = next((k for k in LABEL_KEYS if k in arrays), None)
+    return arrays[key], None if label is None else arrays[label]
+
+
+def _channels_first(values: NDArray[Any]) -> NDArray[Any]:
+    """Images of bytes as (n, C, H, W)."""
+    if values.ndim == 3:
+        return values[:, None]
+    if values.ndim == 4 and values.shape[1] <= MOST_CHANNELS:
+        return values
+    if values.ndim == 4 and values.shape[3] <= MOST_CHANNELS:
+        return values.transpose(0, 3, 1, 2)
+    raise ValueError(
+        f"images of bytes must be (n, H, W), (n, C, H, W) or (n, H, W, C), got {values.shape}"
+    )
+
+
+def _labels(labels: Any, n: int) -> NDArray[np.int64] | None:
+    """Classes (n,), one-hot rows turned into their index."""
+    if labels is None:
+        return None
+    found = np.asarray(labels)
+    if found.ndim == 2:
+        found = found.argmax(axis=1)
+    if found.shape != (n,) or not np.issubdtype(found.dtype, np.number) or found.min() < 0:
+        raise ValueError(f"labels must be {n} classes from 0, got shape {found.shape}")
+    if np.any(found != np.floor(found)):
+        raise ValueError("labels must be whole numbers, got fractions")
+    return found.astype(np.int64)
+
+
+class _Folder:
+    """Files of a folder by their relative names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> Iterator[str]:
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                yield path.relative_to(self.folder).as_posix()
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+
+class _Zip:
+    """Files of an open zip archive."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+
+    def names(self) -> Iterator[str]:
+        yield from (name for name in self.archive.namelist() if not name.endswith("/"))
+
+    def read(self, name: str) -> bytes:
+        return self.archive.read(name)
+
+
+def _from_zip(place: Path) -> Data:
+    try:
+        with zipfile.ZipFile(place) as archive:
+            return _from_images(_Zip(archive), str(place))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"the file must be a whole zip archive, got {error}") from None
+
+
+def _from_images(files: _Folder | _Zip, source: str) -> Data:
+    """All images of one size and mode, with the labels of dataset.json if it is there."""
+    names = sorted(files.names())
+    images = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    if not images:
+        raise ValueError(f"the data must hold images {', '.join(SUFFIXES)}, got none")
+    first = _pixels(files, images[0], None)
+    values = np.empty((len(images), *first.shape), dtype=np.uint8)
+    for i, name in enumerate(images):
+        values[i] = _pixels(files, name, first.shape)
+    labels = _named_labels(files, images) if "dataset.json" in names else None
+    return Data(values, labels, source)
+
+
+def _pixels(files: _Folder | _Zip, name: str, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    """An image (C, H, W): grey stays one channel, all else becomes RGB."""
+    try:
+        with Image.open(io.BytesIO(files.read(name))) as image:
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name} must be an image, got {str(error)[:80]}") from None
+    found = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    if shape is not None and found.shape != shape:
+        raise ValueError(f"{name} must have shape {shape} as the first image, got {found.shape}")
+    return np.asarray(found)
+
+
+def _named_labels(files: _Folder | _Zip, images: list[str]) -> NDArray[np.int64] | None:
+    """Labels of dataset.json in the order of the images; None if it says there are none."""
+    try:
+        fields = json.loads(files.read("dataset.json"))
+        pairs = fields.get("labels") if isinstance(fields, dict) else None
+        table = None if pairs is None else dict(pairs)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"dataset.json must hold labels by name, got {str(error)[:80]}") from None
+    if table is None:
+        return None
+    missing = [name for name in images if name not in table]
+    if missing:
+        raise ValueError(f"dataset.json must label every image, got none for {missing[0]}")
+    return _labels([table[name] for name in images], len(images))

@@ -1,0 +1,181 @@
+"""What `--network SPEC` means: one of our checkpoints, a diffusers folder, or `module:function`.
+
+A checkpoint or a folder is data, and nothing in it is run; `module:function` is the user's own
+code, imported as Python would from the current folder.
+"""
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.networks.checkpoint import FILE, read_checkpoint
+from benchmarks.networks.protocol import Condition, Denoiser
+from theory.checks import one_of, positive
+from theory.noise import PROCESSES
+
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "float32": None,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A denoiser and what is known about it.
+
+    Args:
+        denoiser: See `protocol.Denoiser`.
+        spec: As the user wrote it.
+        shape: Of a sample as the denoiser takes it, or None if only the data tell.
+        sigma_min: Lowest level that it knows, in data units.
+        sigma_max: Highest such level.
+        condition: Name of the condition it needs, or None.
+        encode: Images to latents, or None.
+        decode: Latents to images, or None.
+        weights: Hash of the weights, or the spec itself for the user's own code.
+    """
+
+    denoiser: Denoiser
+    spec: str
+    shape: tuple[int, ...] | None
+    sigma_min: float
+    sigma_max: float
+    condition: str | None = None
+    encode: Callable[[Tensor], Tensor] | None = None
+    decode: Callable[[Tensor], Tensor] | None = None
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class _Precise:
+    """A denoiser called under mixed precision."""
+
+    denoiser: Denoiser
+    dtype: torch.dtype
+
+    def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
+        with torch.autocast(x.device.type, dtype=self.dtype):
+            return self.denoiser(x, sigma, condition)
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name, cpu or cuda; ValueError where there is no such card."""
+    one_of("device", name, ("cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device must be cpu where no CUDA device is available, got 'cuda'")
+    return torch.device(name)
+
+
+def open_network(
+    spec: str,
+    device: str = "cpu",
+    precision: str = "float32",
+    time: str = "nearest",
+    guidance: float | None = None,
+) -> Network:
+    """The network that a spec names, ready to be called.
+
+    Args:
+        spec: A .safetensors file or a folder with checkpoint.safetensors (`entropic train`), a
+            folder that a diffusers pipeline was saved to, or `module:function`, a function without
+            arguments that returns a `protocol.Denoiser`; its `shape`, `sigma_min` and `sigma_max`
+            are read if it has them.
+        device: "cpu" or "cuda".
+        precision: Of the network's inside: float32, bfloat16 or float16 (mixed precision).
+        time: For whole times of diffusers models: "nearest" or "interpolated" in log sigma.
+        guidance: Weight of classifier-free guidance, for class-conditional DiT; None for none.
+
+    Raises:
+        ValueError: One line with what is wrong.
+    """
+    place, low = chosen_device(device), one_of("precision", precision, PRECISIONS)
+    kind = _kind(spec)
+    if guidance is not None and kind != "folder":
+        raise ValueError(f"guidance must come with a diffusers folder, got {guidance:g} without")
+    if kind == "folder":
+        return _from_folder(spec, place, PRECISIONS[low], time, guidance)
+    if kind == "checkpoint":
+        predictor, about = read_checkpoint(spec, place)
+        predictor.autocast = PRECISIONS[low]
+        ends = PROCESSES["edm"].sigma_min, PROCESSES["edm"].sigma_max
+        file = Path(spec) / FILE if Path(spec).is_dir() else Path(spec)
+        return Network(predictor, spec, about["shape"], *ends, weights=_hash([file]))
+    denoiser = _from_code(spec)
+    dtype = PRECISIONS[low]
+    shape = getattr(denoiser, "shape", None)
+    return Network(
+        denoiser if dtype is None else _Precise(denoiser, dtype),
+        spec,
+        None if shape is None else tuple(int(size) for size in shape),
+        positive("sigma_min", getattr(denoiser, "sigma_min", PROCESSES["edm"].sigma_min)),
+        positive("sigma_max", getattr(denoiser, "sigma_max", PROCESSES["edm"].sigma_max)),
+        weights=spec,
+    )
+
+
+def _kind(spec: str) -> str:
+    place = Path(spec)
+    if place.is_file() or (place / FILE).is_file():
+        return "checkpoint"
+    if place.is_dir():
+        return "folder"
+    if ":" in spec:
+        return "code"
+    raise ValueError(
+        f"network must be a checkpoint, a folder or module:function, got {spec!r}, which is "
+        "neither there nor has a colon"
+    )
+
+
+def _from_folder(
+    spec: str,
+    device: torch.device,
+    autocast: torch.dtype | None,
+    time: str,
+    guidance: float | None,
+) -> Network:
+    from benchmarks.networks.diffusers_folders import load_folder  # it takes seconds to import
+
+    denoiser, info = load_folder(spec, device=device, time=time, autocast=autocast)
+    if guidance is not None:
+        if info.model != "DiTTransformer2DModel" or not info.condition_size[0]:
+            raise ValueError(f"guidance must come with a DiT, got {info.model}")
+        null = {"class_labels": torch.tensor([info.condition_size[0]], device=device)}
+        guided = replace(denoiser.predictor.network, guidance=guidance, null_condition=null)  # type: ignore[type-var]
+        denoiser.predictor.network = guided
+    weights = _hash(sorted(Path(spec).rglob("*.safetensors")))
+    ends = info.sigma_min, info.sigma_max
+    latents = info.encode, info.decode
+    return Network(denoiser, spec, info.shape, *ends, info.condition, *latents, weights)
+
+
+def _from_code(spec: str) -> Denoiser:
+    """What the user's function returns, if it can be called."""
+    module, _, name = spec.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise ValueError(f"network must name a function to import, got {spec!r}: {error}") from None
+    denoiser: Denoiser = found()
+    if not callable(denoiser):
+        kind = type(denoiser).__name__
+        raise ValueError(f"network must return something to call, got {kind} from {spec}")
+    return denoiser
+
+
+def _hash(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(2**22):
+                digest.update(block)
+    return digest.hexdigest()[:16]
