@@ -97,6 +97,17 @@ def test_but_for_the_norms_an_answer_depends_on_its_neighbourhood() -> None:
     assert (int(reached.min()), int(reached.max())) == (32 - 8, 32 + 8)
 
 
+def test_a_level_on_the_way_up_sees_what_its_level_left_on_the_way_down() -> None:
+    network, (x, time), left, seen = randomised(IMAGES), inputs((1, 8, 8)), [], []
+    for level in network.down:
+        level[-1].register_forward_hook(lambda _, __, out: left.append(out))
+    for level in network.up:
+        level[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network(x, time)
+    for given, out in zip(seen, reversed(left), strict=True):
+        assert torch.equal(given[:, -out.shape[1] :], out)
+
+
 def _is_norm(module: Any) -> bool:
     return isinstance(module, torch.nn.GroupNorm)
 

@@ -1,0 +1,290 @@
+"""Sampling schedules on networks we trained: the small, fully runnable counterpart of image tables.
+
+A network of the digits and one of a 1-D mixture are trained, profiled on 128 levels of EDM's grid,
+and sampled by every schedule and solver at equal calls of the network.
+
+    python -m benchmarks.training.schedules OUT [--device cuda] [--jobs N]
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.experiments import equal_steps
+from benchmarks.loss_adaptive import aim
+from benchmarks.networks.commands import profile
+from benchmarks.networks.data import read_data
+from benchmarks.networks.measure import read_measured
+from benchmarks.networks.sampling import sample
+from benchmarks.networks.spec import open_network
+from benchmarks.networks.spectrum import amplitudes, radial_mean
+from benchmarks.run import run_tasks
+from benchmarks.schedule_tables import (
+    CALLS,
+    IMAGE_CALLS,
+    IMAGE_ROWS,
+    PROFILE_ROWS,
+    RESULTS,
+    SCHEDULE_ROWS,
+    SCHEDULES,
+    SOLVERS,
+    SPECTRUM_ROWS,
+    TARGETS,
+)
+from benchmarks.store import Store, make_folder, versions, write_csv
+from benchmarks.training.run import run_training
+from benchmarks.training.targets import Target, make_target
+from benchmarks.training.transfer import floor_scores, sample_score
+from theory.files import read_profile
+from theory.profile import Profile
+from theory.reading import write_json
+from theory.schedules import edm_sigmas, log_snr_sigmas, make_sigmas
+from theory.solvers import Solver, make_table
+from toys import information
+from toys.kernels import Array
+
+SAMPLES, DRAWN, SEED = 5000, 1000, 60
+IMAGES = 8
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
+RECIPES: dict[str, Mapping[str, Any]] = {
+    "digits": {"preset": "digits-quick", "samples": 0, "log_every": 0},
+    "mixture": {
+        "preset": "mixture",
+        "target_options": {"dim": 1},
+        "network": {"name": "mlp", "dim": 1, "width": 96, "depth": 3},
+        "samples": 0,
+        "log_every": 0,
+    },
+}
+
+
+@cache
+def _target(name: str) -> Target:
+    return make_target(name, **RECIPES[name].get("target_options", {}))
+
+
+def trained(name: str, folder: Path, device: str) -> tuple[Path, Profile, Profile]:
+    """The folder of a network, trained if need be, and its profiles on data it has seen or not.
+
+    Args:
+        name: In RECIPES.
+        folder: Of all networks.
+        device: "cpu" or "cuda".
+    """
+    make_folder(folder)
+    target, place = _target(name), folder / name
+    recipe = folder / f"{name}.recipe.json"
+    write_json(recipe, {"kind": "recipe", **RECIPES[name]})
+    run_training(str(recipe), str(place), 0, device, resume=place.exists())
+    profiles = []
+    for part, data in (("train", target.train), ("held_out", target.held_out)):
+        file, out = folder / f"{name}.{part}.npy", folder / f"{name}.{part}.json"
+        np.save(file, data)
+        profile(str(place), str(file), str(out), device=device, batch=512)
+        profiles.append(read_profile(out))
+    return place, profiles[0], profiles[1]
+
+
+def levels(schedule: str, steps: int, measured: Profile) -> Array:
+    """A schedule by name with terminal "zero", as for any measured profile."""
+    objective = None
+    if schedule == "las":
+        objective = aim("las", {})(measured, max(steps - 1, 1))
+    return make_sigmas(
+        schedule,
+        steps,
+        SIGMA_MAX,
+        SIGMA_MIN,
+        "zero",
+        measured,
+        objective=objective,
+        rule="trapezoid",
+    )
+
+
+def solver_at(solver: str, sigmas: Array, target: Target) -> Solver:
+    """The solver on these levels; inner products of re_multi by channel."""
+    channels = {"channels": target.shape[0]} if solver == "re_multi" else {}
+    return make_table(solver, sigmas, None, **channels)
+
+
+@dataclass(frozen=True)
+class ScheduleScore:
+    """The score of one schedule and solver on one network.
+
+    Args:
+        target: In RECIPES.
+        network: Folder of the network.
+        weights: Hash of its weights.
+        schedule: Name, for the row.
+        solver: Name.
+        calls: Denoiser calls allowed.
+        sigmas: The levels.
+        device: "cpu" or "cuda".
+    """
+
+    target: str
+    network: str
+    weights: str
+    schedule: str
+    solver: str
+    calls: int
+    sigmas: tuple[float, ...]
+    device: str
+
+    def run(self) -> dict[str, Any]:
+        """One row."""
+        torch.set_num_threads(1)
+        target = _target(self.target)
+        table = solver_at(self.solver, np.array(self.sigmas), target)
+        samples = sample(
+            open_network(self.network, self.device).denoiser, table, target.shape, SAMPLES, SEED,
+            batch=DRAWN, device=self.device, dtype=torch.float32,
+        )  # fmt: skip
+        return {
+            "target": self.target,
+            "schedule": self.schedule,
+            "solver": self.solver,
+            "calls": self.calls,
+            "nfe": table.nfe,
+            "n_steps": len(self.sigmas) - 1,
+            "terminal": "zero",
+            **sample_score(samples.numpy().astype(np.float32), target),
+            "seed": SEED,
+            "samples": SAMPLES,
+            "weights": self.weights,
+            "device": self.device,
+        }
+
+
+def tasks(name: str, network: Path, measured: Profile, device: str) -> list[ScheduleScore]:
+    """All settings of a network, every solver at the most steps that its calls allow."""
+    weights, out = open_network(str(network)).weights, []
+    for solver in SOLVERS:
+
+        def calls_at(n: int, solver: str = solver) -> int:
+            return solver_at(solver, log_snr_sigmas(n, 9.0, 1.0, "zero"), _target(name)).nfe
+
+        for calls in CALLS:
+            steps = equal_steps(calls_at, calls)
+            for schedule in SCHEDULES:
+                if schedule == "spectral" and not measured.spectral:
+                    continue
+                sigmas = tuple(levels(schedule, steps, measured).tolist())
+                given = (name, str(network), weights, schedule, solver, calls, sigmas, device)
+                out.append(ScheduleScore(*given))
+    return out
+
+
+def image_rows(network: Path, measured: Profile, device: str) -> pd.DataFrame:
+    """Digits by deterministic DDIM at equal seeds, a row a pixel."""
+    target, parts = _target("digits"), []
+    denoiser = open_network(str(network), device).denoiser
+    for calls in (*IMAGE_CALLS, 128):
+        for schedule in SCHEDULES if calls < 128 else ("edm",):
+            table = make_table("ddim", levels(schedule, calls, measured))
+            drawn = sample(denoiser, table, target.shape, IMAGES, SEED, device=device)
+            pixels = np.clip(drawn.numpy().reshape(IMAGES, -1), -1.0, 1.0)
+            index = np.indices(pixels.shape)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "schedule": schedule,
+                        "nfe": calls,
+                        "image": index[0].ravel(),
+                        "pixel": index[1].ravel(),
+                        "value": np.round(pixels.ravel(), 3),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True).assign(seed=SEED, device=device)
+
+
+def profile_rows(name: str, seen: Profile, unseen: Profile) -> pd.DataFrame:
+    """Learned profiles on data seen and not, and the exact one where the law is known."""
+    parts = []
+    for kind, found in (("train", seen), ("held_out", unseen)):
+        columns = {"sigma": found.sigma, "mmse": found.mmse, "stderr": found.stderr}
+        parts.append(pd.DataFrame(columns).assign(kind=kind, samples=found.source["samples"]))
+    law = _target(name).law
+    if law is not None:
+        exact = {"sigma": seen.sigma, "mmse": information.curves(law, seen.sigma).mmse}
+        parts.append(pd.DataFrame(exact).assign(kind="exact", stderr=0.0, samples=0))
+    return pd.concat(parts, ignore_index=True).assign(target=name, dim=seen.dim)
+
+
+def spectrum_rows(folder: Path, measured: Profile) -> pd.DataFrame:
+    """Rescaled entropy by radial frequency, the three time changes, and amplitudes (digits).
+
+    Everything normalised to 1 at sigma_max, by the trapezoid rule from the lowest level.
+    """
+    shape, sigma = _target("digits").shape, measured.sigma
+    split = read_measured(folder / "digits.train.npz").split
+    assert split is not None
+    rings = [radial_mean(part, shape, 0) for part in split]
+    parts = []
+    for k, cycles in enumerate(rings[0][0]):
+        risk = np.array([mean[k] for _, mean in rings])
+        share = Profile(1, sigma, risk).time_change(1, "trapezoid")
+        columns = {"sigma": sigma, "share": share / share[-1], "mmse": risk}
+        parts.append(pd.DataFrame(columns).assign(kind="ring", cycles=cycles))
+    curves = {"rescaled": measured.mmse} | {
+        f"spectral_{k}": v for k, v in measured.spectral.items()
+    }
+    for name, risk in curves.items():
+        share = Profile(1, sigma, risk).time_change(1, "trapezoid")
+        columns = {"sigma": sigma, "share": share / share[-1], "mmse": risk}
+        parts.append(pd.DataFrame(columns).assign(kind=name))
+    edm = edm_sigmas(sigma.size - 1, SIGMA_MAX, SIGMA_MIN)[::-1]
+    parts.append(pd.DataFrame({"sigma": edm, "share": np.linspace(0, 1, edm.size), "kind": "edm"}))
+    for name, modulus in amplitudes(read_data(str(folder / "digits.train.npy"))).items():
+        cycles, mean = radial_mean(modulus, shape, 0)
+        parts.append(pd.DataFrame({"kind": f"amplitude_{name}", "cycles": cycles, "share": mean}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def write_study(store: Store, jobs: int | None, device: str, results: Path) -> None:
+    """Train, profile, sample and write all rows into a folder; what is there is not done again."""
+    folder = store.folder / "networks"
+    about = {"torch": torch.__version__, **versions()}
+    scores, learned = [], []
+    for name in TARGETS:
+        network, seen, unseen = trained(name, folder, device)
+        scores += run_tasks(tasks(name, network, seen, device), store, jobs, f"{name} schedules")
+        scores.append({"target": name, "schedule": "real", **floor_scores(name)})
+        learned.append(profile_rows(name, seen, unseen))
+        if name == "digits":
+            write_csv(image_rows(network, seen, device).assign(**about), results / IMAGE_ROWS.name)
+            rows = spectrum_rows(folder, seen).assign(**about)
+            write_csv(rows, results / SPECTRUM_ROWS.name)
+    write_csv(pd.DataFrame(scores).assign(**about), results / SCHEDULE_ROWS.name)
+    write_csv(pd.concat(learned).assign(**about), results / PROFILE_ROWS.name)
+
+
+def compute_study(store: Store, jobs: int | None, device: str = "cpu") -> None:
+    """Run the study and write its rows."""
+    write_study(store, jobs, device, RESULTS)
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
+@click.option("--jobs", type=click.IntRange(1))
+def main(out: Path, device: str, jobs: int | None) -> None:
+    """Run the study into a folder of its own."""
+    write_study(Store(out / "store"), jobs, device, make_folder(out))
+
+
+if __name__ == "__main__":
+    # Imported by its name, so that tasks can be sent to worker processes.
+    from benchmarks.training.schedules import main as command
+
+    sys.exit(command())

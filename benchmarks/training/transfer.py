@@ -1,0 +1,267 @@
+"""Compute-to-target of training-noise samplers, as paper D measures it, on five small targets.
+
+Every run trains the same small network for the same number of examples and is scored at twelve
+log-spaced points, so that the first number of examples at which a method reaches a score can be
+read off. `benchmarks/transfer_tables.py` makes the tables of the rows; this module runs.
+
+    python -m benchmarks.training.transfer OUT [--device cuda] [--jobs N]
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.metrics import bin_counts, sample_distances
+from benchmarks.networks.protocol import Denoiser
+from benchmarks.networks.sampling import sample
+from benchmarks.run import run_tasks
+from benchmarks.store import Store, versions, write_csv
+from benchmarks.training import sequences
+from benchmarks.training.evaluate import excess_loss
+from benchmarks.training.features import digit_features
+from benchmarks.training.frechet import Moments, frechet, moments
+from benchmarks.training.recipe import PRESETS, Recipe
+from benchmarks.training.targets import Floats, Target, make_target
+from benchmarks.training.train import Trainer
+from benchmarks.transfer_tables import EMERGENCE_ROWS, METHODS, SEEDS, TRANSFER_ROWS, is_discrete
+from theory.allocation import InfoNoise
+from theory.checks import Array
+from theory.schedules import edm_sigmas
+from theory.solvers import make_table
+
+EVALUATIONS = 12
+FIRST = 1 / 40  # of the budget: the first evaluation
+SAMPLES = 5000
+SAMPLE_STEPS, LAW_STEPS = 8, 32  # of Heun, NFE 15; sharp laws on the line need NFE 63
+DRAWN = 1000  # samples at once
+STEPS, MLP_STEPS = 1000, 3000
+SAMPLE_SEED = 50  # not the seed of any training
+REFRESH = 50
+UNET = {"name": "unet", "channels": 1, "width": 16, "multipliers": [1, 2], "blocks": 1}
+SEQUENCE = {
+    **{"name": "unet", "channels": 4, "width": 16, "multipliers": [1, 2, 2], "blocks": 1},
+    **{"dims": 1, "attention": True},
+}
+NETWORKS: dict[str, Mapping[str, Any]] = {
+    "points": {"name": "mlp", "dim": 1, "width": 96, "depth": 3},
+    "mixture": {"name": "mlp", "dim": 1, "width": 96, "depth": 3},
+    "digits": UNET,
+    "binary-digits": UNET,
+    "dna": SEQUENCE,
+}
+
+
+def study_recipe(target: str, method: str) -> Recipe:
+    """The recipe of a run; two methods of a target differ in noise and weight alone."""
+    noise, weighting = METHODS[target][method]
+    steps = STEPS if NETWORKS[target]["name"] == "unet" else MLP_STEPS
+    options: dict[str, Any] = {}
+    if noise == "infonoise":
+        pivot = "slope" if is_discrete(target) else "onset"
+        options = {"warmup": steps // 5, "refresh": REFRESH, "pivot": pivot}
+    return replace(
+        PRESETS[target],
+        network=NETWORKS[target],
+        target_options={"dim": 1} if target == "mixture" else {},
+        noise=noise,
+        weighting=weighting,
+        noise_options=options,
+        steps=steps,
+        lr_decay=0.0,
+        evaluate_kex=(),
+        log_every=0,
+    )
+
+
+def evaluation_steps(steps: int) -> list[int]:
+    """Steps after which a run is scored, log-spaced, the last one included."""
+    return sorted({int(s) for s in np.rint(np.geomspace(FIRST * steps, steps, EVALUATIONS))})
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One training run, scored along the way.
+
+    Args:
+        target: Name in METHODS.
+        method: Of that target.
+        seed: Of the training.
+        device: "cpu" or "cuda".
+    """
+
+    target: str
+    method: str
+    seed: int
+    device: str = "cpu"
+
+    def run(self) -> dict[str, Any]:
+        """Scores at every evaluation, and what InfoNoise held there."""
+        torch.set_num_threads(1)  # runs, not threads, share the cores
+        recipe = study_recipe(self.target, self.method)
+        target = _target(self.target)
+        trainer = Trainer(recipe, target, self.seed, self.device)
+        begin, about = time.monotonic(), {"torch": torch.__version__, **versions()}
+        rows: list[dict[str, Any]] = []
+        held: list[dict[str, Any]] = []
+        points = set(evaluation_steps(recipe.steps))
+        while trainer.done < recipe.steps:
+            trainer.step()
+            if trainer.done in points:
+                found = score(trainer.denoiser(), target, self.device)
+                seconds = round(time.monotonic() - begin, 1)
+                rows.append({"kex": trainer.kex, **found, "seconds": seconds, **about})
+                if isinstance(trainer.noise, InfoNoise):
+                    held.append({"kex": trainer.kex, **_held(trainer.noise)})
+        return {"rows": rows, "held": held}
+
+
+@cache
+def _target(name: str) -> Target:
+    return make_target(name, **({"dim": 1} if name == "mixture" else {}))
+
+
+def score(denoiser: Denoiser, target: Target, device: str) -> dict[str, float | None]:
+    """The score of a network, the lower the better, and what else its samples tell.
+
+    points, mixture: Wasserstein-1 distance to the exact law; for points also the share of samples
+    outside all bins, of half width 0.49 of the smallest gap, and the total variation over them.
+    digits, binary-digits: Frechet distance to the training images. dna: total variation between
+    the spectra of words of four letters, to held-out sequences. From 5000 samples, the same noise
+    for all runs, hence a floor above 0: `floor_scores`.
+    """
+    steps = SAMPLE_STEPS if target.law is None else LAW_STEPS
+    table = make_table("heun", edm_sigmas(steps, 80.0, 0.002, "zero"))
+    drawn = sample(
+        denoiser, table, target.shape, SAMPLES, SAMPLE_SEED, batch=DRAWN, device=device,
+        dtype=torch.float32,
+    )  # fmt: skip
+    row = sample_score(drawn.numpy().astype(np.float32), target)
+    if target.law is not None:
+        found = excess_loss(denoiser, target.law, target.sigma_data, device=device)
+        row |= {"excess_nats": found["nats"], "excess_edm": found["edm"]}
+    return row
+
+
+def sample_score(samples: Floats, target: Target) -> dict[str, float | None]:
+    """The score of samples (n, *shape); see `score`."""
+    if target.law is not None:
+        wide = samples.astype(np.float64)
+        row: dict[str, float | None] = {"score": sample_distances(target.law, wide, 0.0)["w1"]}
+        if target.law.is_points:
+            weights, counts = bin_counts(target.law, wide)
+            share = counts / len(samples)
+            outside = 1.0 - share.sum()
+            tv = 0.5 * (np.abs(share - weights).sum() + outside)
+            row |= {"outside": float(outside), "tv": float(tv)}
+        return row
+    if target.name == "dna":
+        found = sequences.statistics(samples, target.held_out)
+        return {"score": found["kmer_distance"], "valid": found["valid"]}
+    clipped = np.clip(samples, -1.0, 1.0)
+    return {"score": frechet(moments(digit_features(clipped)), _training_moments(target.name))}
+
+
+@cache
+def _training_moments(name: str) -> Moments:
+    return moments(digit_features(_target(name).train))
+
+
+def floor_scores(name: str) -> dict[str, float | None]:
+    """The score of as many real samples, drawn afresh from the law, or with replacement held out.
+
+    A bootstrap of few held-out images repeats them, and for binary digits and dna too: what
+    memory of the training data could reach is lower.
+    """
+    target = _target(name)
+    if target.law is not None:
+        real = target.law.sample(SAMPLES, SAMPLE_SEED).astype(np.float32)
+    elif name == "dna":
+        real = sequences.synthetic(SAMPLE_SEED, SAMPLES)
+    else:
+        rows = np.random.default_rng(SAMPLE_SEED).integers(0, len(target.held_out), SAMPLES)
+        real = target.held_out[rows]
+    return sample_score(real, target)
+
+
+def _held(noise: InfoNoise) -> dict[str, Any]:
+    """Density per log sigma, losses and pivot at 64 levels."""
+    sigma = np.geomspace(0.002, 80.0, 65)
+    middle: Array = np.sqrt(sigma[1:] * sigma[:-1])
+    risk = [None] * middle.size if noise.refreshes == 0 else noise.profile().mmse.tolist()
+    return {
+        "sigma": middle.tolist(),
+        "density": (noise.density(middle) * middle).tolist(),
+        "mmse": risk,
+        "pivot": None if noise.refreshes == 0 else noise.pivot,
+        "rule": noise.rule,
+        "refreshes": noise.refreshes,
+    }
+
+
+def tasks(device: str) -> list[StudyRun]:
+    """All runs of the study, seed by seed; MLPs stay on the CPU."""
+    return [
+        StudyRun(target, method, seed, device if NETWORKS[target]["name"] == "unet" else "cpu")
+        for seed in range(max(SEEDS.values()))
+        for target, methods in METHODS.items()
+        for method in methods
+        if seed < SEEDS[target]
+    ]
+
+
+def compute_study(store: Store, jobs: int | None, device: str = "cpu") -> None:
+    """Run the study and write its rows."""
+    write_study(store, jobs, device, TRANSFER_ROWS, EMERGENCE_ROWS)
+
+
+def write_study(store: Store, jobs: int | None, device: str, scores: Path, emergence: Path) -> None:
+    """Run what is not in the store yet, and write the rows of scores and of InfoNoise's samplers.
+
+    Args:
+        store: Where finished runs are kept.
+        jobs: Worker processes.
+        device: "cpu" or "cuda".
+        scores: A row a run and evaluation.
+        emergence: A row a level, evaluation and InfoNoise run of the first seed.
+    """
+    todo = tasks(device)
+    found = run_tasks(todo, store, jobs, "compute to target")
+    about = {"torch": torch.__version__, **versions()}
+    rows, held = [], []
+    for task, result in zip(todo, found, strict=True):
+        name = {"target": task.target, "method": task.method, "seed": task.seed}
+        name |= {"device": task.device}
+        rows += [name | row for row in result["rows"]]
+        if task.seed == 0:
+            held += [name | row for row in result["held"]]
+    for target in METHODS:
+        rows.append({"target": target, "method": "real", **floor_scores(target)} | about)
+    write_csv(pd.DataFrame(rows), scores)
+    write_csv(pd.DataFrame(held).explode(["sigma", "density", "mmse"]), emergence)
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
+@click.option("--jobs", type=click.IntRange(1))
+def main(out: Path, device: str, jobs: int | None) -> None:
+    """Run the study into a folder of its own."""
+    write_study(
+        Store(out / "store"), jobs, device, out / TRANSFER_ROWS.name, out / EMERGENCE_ROWS.name
+    )
+
+
+if __name__ == "__main__":
+    # Imported by its name, so that tasks can be sent to worker processes.
+    from benchmarks.training.transfer import main as command
+
+    sys.exit(command())
