@@ -46,7 +46,7 @@ def test_binary_digits_are_minus_one_or_one_and_the_same_images() -> None:
     assert np.array_equal(binary.labels, grey.labels)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", [name for name in TARGETS if name != "data"])
 def test_sigma_data_is_the_measured_standard_deviation(name: str) -> None:
     data = make_target(name)
     x = data.train.astype(np.float64)
@@ -174,6 +174,27 @@ def test_kmers_are_numbered_with_the_last_letter_fastest() -> None:
     spectrum = kmer_spectrum(sequences.indices("ACGTA")[None], k=2)
     codes = {"AC": 1, "CG": 6, "GT": 11, "TA": 12}
     assert {i for i in range(16) if spectrum[i]} == set(codes.values())
+
+
+def test_own_data_are_split_once_and_for_all(tmp_path) -> None:
+    pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
+    images = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 3)).astype(np.uint8)
+    np.save(tmp_path / "mine.npy", images)
+    data = make_target("data", file=str(tmp_path / "mine.npy"), held_out=0.2)
+    assert data.train.shape == (40, 3, 6, 6)
+    assert data.held_out.shape == (10, 3, 6, 6)
+    both = np.concatenate([data.train, data.held_out]).reshape(50, -1)
+    channels_first = images.transpose(0, 3, 1, 2).astype(np.float32)
+    expected = (channels_first / np.float32(127.5) - np.float32(1.0)).reshape(50, -1)
+    assert {row.tobytes() for row in both} == {row.tobytes() for row in expected}
+    assert data.sigma_data == pytest.approx(data.train.astype(np.float64).std(), rel=1e-12)
+    again = make_target("data", file=str(tmp_path / "mine.npy"), held_out=0.2)
+    assert np.array_equal(again.train, data.train)
+    for held_out in (0.0, 1.0):
+        with pytest.raises(ValueError, match=r"held_out must be in \(0, 1\), got"):
+            make_target("data", file=str(tmp_path / "mine.npy"), held_out=held_out)
+    with pytest.raises(ValueError, match=r"gone.npy: the data must be a file or folder"):
+        make_target("data", file=str(tmp_path / "gone.npy"))
 
 
 def test_real_sequences_are_near_each_other_and_shuffled_ones_far() -> None:

@@ -59,7 +59,7 @@ BOUNDARY: tuple[Claim, ...] = (
         d_boundary.exact_slopes,
         0.25,
         "what counts as constant",
-        command="entropic train --preset dna_infonoise --out out/dna_infonoise --device cuda",
+        command="entropic train --preset dna_infonoise.json --out out/dna_infonoise --device cuda",
         most=1,
     ),
     Claim(

@@ -11,7 +11,7 @@ from benchmarks.claims.ledger import Claim, Measure
 
 CIFAR10 = "edm-cifar10-32x32-uncond-vp.pkl"
 FROM = "printed digits"
-RUNS = "entropic train --preset {name}_{{recipe}} --out out/{name}_{{recipe}} --device cuda"
+RUNS = "entropic train --preset {name}_{{recipe}}.json --out out/{name}_{{recipe}} --device cuda"
 
 
 def _training(name: str, recipes: tuple[str, ...] = ("infonoise", "edm")) -> str:

@@ -1,4 +1,4 @@
-"""What is trained on: points, mixtures, digits, binary digits and sequences, each by its name.
+"""What is trained on: points, mixtures, digits, binary digits, sequences, or data of your own.
 
 Data are float32 arrays (n, *shape). Where the law is known exactly, training draws fresh samples
 of it at every step, so that nothing can be learnt by heart, and the arrays are samples of it.
@@ -122,6 +122,23 @@ def dna() -> Target:
     return Target("dna", train, held_out, measured_std(train), facts=facts)
 
 
+def own_data(file: str, held_out: float = 0.1) -> Target:
+    """Data of yours: what `entropic profile --data` reads, a share of it held out (fixed seed)."""
+    from benchmarks.networks.data import read_data  # needs torch, as no other target does
+
+    if not 0.0 < held_out < 1.0:
+        raise ValueError(f"held_out must be in (0, 1), got {held_out!r}")
+    data = read_data(file)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(data))
+    apart = max(1, round(held_out * len(data)))
+    if apart >= len(data):
+        raise ValueError(f"{file}: the data must have at least 2 samples, got {len(data)}")
+    values = data.take(slice(None)).float().numpy()
+    train = values[order[apart:]]
+    facts = {"file": file, "hash": data.fingerprint()}
+    return Target("data", train, values[order[:apart]], measured_std(train), facts=facts)
+
+
 def law_target(name: str, law: Mixture, facts: dict[str, Any]) -> Target:
     """Samples of a mixture, with the mixture."""
     train = law.sample(LAW_SAMPLES, TRAIN_SEED).astype(np.float32)
@@ -136,6 +153,7 @@ TARGETS: dict[str, Callable[..., Target]] = {
     "digits": digits,
     "binary-digits": binary_digits,
     "dna": dna,
+    "data": own_data,
 }
 
 
