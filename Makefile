@@ -8,12 +8,15 @@ OUT ?= out
 figures: .venv/base
 	$(BIN)/entropic figures --out $(OUT)
 
+# Test files share the cores between processes; one thread each, so that none waits for another.
+PYTEST := NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
 test: .venv/test
-	$(BIN)/python -m pytest -q -rs -m "not slow" -p no:cacheprovider
+	$(PYTEST) -rs -m "not slow" -p no:cacheprovider
 
 # Every test, with all extras: a test skipped for a missing one is a failure here.
 test-all: .venv/all
-	ENTROPIC_ALL_EXTRAS=1 $(BIN)/python -m pytest -q
+	ENTROPIC_ALL_EXTRAS=1 $(PYTEST)
 
 KERNEL_TESTS := tests/test_toys_kernels.py tests/test_toys_sampling.py tests/test_toys_reducing.py
 

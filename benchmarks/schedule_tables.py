@@ -12,7 +12,7 @@ SPECTRUM_ROWS = RESULTS / "spectral_profile.csv"
 
 SCHEDULES = ("edm", "log_snr", "rescaled", "spectral", "las", "infogrid")
 SOLVERS = ("ddim", "stochastic_ddim", "heun", "dpmpp_2m", "sde_dpmpp_2m", "re_multi")
-CALLS = (5, 7, 10, 16, 24, 32, 64)
+CALLS = (5, 10, 16, 32, 64)
 IMAGE_CALLS = (6, 16)
 TARGETS = ("digits", "mixture")
 SCORES = {"digits": "Frechet distance to the training images", "mixture": "Wasserstein-1 distance"}

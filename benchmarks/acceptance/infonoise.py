@@ -1,7 +1,8 @@
 """Bars of InfoNoise: `python -m benchmarks.acceptance.infonoise [BAR ...]`, all by default.
 
 Bars: posterior (the simulated losses), density (total variation between the density from
-simulated losses of the exact denoiser and that from the exact mmse), speed (of a training step).
+simulated losses of the exact denoiser and that from the exact mmse), speed (of a training step),
+overhead (its share of a small U-Net's step; needs the extra `networks`).
 Settings: K = 64 bins on 0.002..80, log-uniform warm-up of 5000 steps of 256 samples (20,000 a bin,
 so that every store is full), then 50 refreshes, one every M = 100 steps, beta = 0.9, onset pivot.
 """
@@ -9,7 +10,9 @@ so that every store is full), then 50 refreshes, one every M = 100 steps, beta =
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -124,10 +127,58 @@ def speed() -> Iterator[Bar]:
         yield Bar(f"sample and record, B = {capacity}", "< 1 ms a step", shown, each < 1e-3)
 
 
+class Timed:
+    """A training noise whose calls are timed."""
+
+    def __init__(self, noise: InfoNoise) -> None:
+        self.noise, self.seconds = noise, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self.noise, name)
+
+        def timed(*args: Any) -> Any:
+            begin = time.perf_counter()
+            out = call(*args)
+            self.seconds += time.perf_counter() - begin
+            return out
+
+        return timed
+
+
+def overhead() -> Iterator[Bar]:
+    """Share of the small U-Net's training step that InfoNoise takes, refreshes included."""
+    from benchmarks.networks.spec import chosen_device
+    from benchmarks.training.recipe import PRESETS
+    from benchmarks.training.targets import make_target
+    from benchmarks.training.train import Trainer
+
+    devices = ["cpu"]
+    with suppress(ValueError):  # there is no card
+        devices.append(chosen_device("cuda").type)
+    quick = PRESETS["digits-quick"]
+    options = {"warmup": 100, "refresh": 20, "least": 1}
+    for device in devices:
+        recipe = replace(quick, noise="infonoise", noise_options=options)
+        trainer = Trainer(recipe, make_target("digits"), 0, device)
+        timed = Timed(trainer.noise)  # type: ignore[arg-type]
+        trainer.noise = timed
+        for _ in range(110):
+            trainer.step()
+        begin, timed.seconds = time.perf_counter(), 0.0
+        for _ in range(200):
+            trainer.step()
+        step = (time.perf_counter() - begin) / 200
+        share = timed.seconds / 200 / step
+        shown = f"{100 * share:.2f} % of {1e3 * step:.1f} ms, a refresh every 20 steps"
+        yield Bar(f"sampler, weight and record on {device}, batch {recipe.batch}", "< 1 %", shown,
+                  share < 0.01)  # fmt: skip
+
+
 BARS: dict[str, Callable[[], Iterator[Bar]]] = {
     "posterior": posterior,
     "density": density,
     "speed": speed,
+    "overhead": overhead,
 }
 
 if __name__ == "__main__":
