@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from theory.checks import Array, above_zero, one_of, positive, require, vector, whole, within
 from theory.levels import Span
-from theory.loss_bins import LossAverages, LossBins, Prior, WarmUp, float_array
+from theory.loss_bins import LossAverages, LossBins, float_array
 from theory.pivots import (
     GATE_POWER,
     ONSET,
@@ -26,6 +26,7 @@ from theory.pivots import (
     slope_pivot,
 )
 from theory.profile import LARGEST, Profile
+from theory.warm_up import Prior, WarmUp
 
 __all__ = [
     "GATE_POWER",
@@ -78,7 +79,7 @@ class InfoNoise:
         patience: Refreshes skipped before sparse bins are interpolated.
         weight: Loss weight w, a function of sigma; 1 if None.
         reduction: Whether losses are the "sum" or the "mean" over coordinates.
-        prior: Of the warm-up, see `theory.loss_bins.WarmUp`.
+        prior: Of the warm-up, see `theory.warm_up.WarmUp`.
         ranks: How many processes record.
     """
 
