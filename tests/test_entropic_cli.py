@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and how."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from theory.loss_log import LossLog, bootstrap_band
 from theory.profile import Profile
 from theory.schedules import edm_sigmas, las_sigmas
 from theory.solvers import SOLVERS
+
+ROOT = Path(__file__).parents[1]
 
 
 def run(*args: str) -> Result:
@@ -549,3 +552,22 @@ def test_speed_has_the_promised_keys() -> None:
     ratios = row.pop("solver_ratios")
     assert set(ratios) == set(SOLVERS)
     assert all(np.isfinite(v) for v in [*row.values(), *ratios.values()])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["train", "--preset", "digits-quick", "--out", "run"],
+        ["profile", "--network", "a:b", "--data", "x.npy", "--out", "p.json"],
+    ],
+)
+def test_without_torch_its_commands_say_what_to_install(args: list[str], tmp_path: Path) -> None:
+    code = f"import sys; sys.modules['torch'] = None; from entropic import main; main({args})"
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert out.returncode == 2
+    assert out.stderr.startswith("entropic: the extra networks must be installed for this, as")
+    assert out.stderr.endswith("got no module torch\n")
+    assert not list(tmp_path.iterdir())
