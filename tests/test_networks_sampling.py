@@ -91,6 +91,19 @@ def test_states_may_be_single_precision() -> None:
     assert 1e-8 < gap < 1e-4
 
 
+@pytest.mark.parametrize("name", ["re_multi", "re_multi_2025", "evodiff"])
+def test_equal_outputs_in_single_precision_are_no_division_by_zero(name: str) -> None:
+    """Of a constant denoiser every difference of outputs is 0, and its square with it."""
+    solver = make_table(name, np.geomspace(80.0, 0.002, 12))
+
+    def constant(x, sigma, condition=None):
+        return torch.full_like(x, 0.5)
+
+    wide = sample(constant, solver, (2,), 50, seed=3)
+    slim = sample(constant, solver, (2,), 50, seed=3, dtype=torch.float32)
+    assert (slim - wide).abs().max() < 1e-5
+
+
 def test_a_diverging_network_is_an_error_that_names_the_path() -> None:
     def broken(x, sigma, condition=None):
         return torch.where(x == x[2], torch.nan, x)

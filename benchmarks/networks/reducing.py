@@ -17,10 +17,14 @@ from toys.reducing import constants
 
 
 def _ratio(u: Tensor, v: Tensor, norm: Tensor) -> Tensor:
-    """<u, v> / |norm|^2 of every sample and channel, (B, channels, 1); 0 where it is 0 / 0."""
-    top, bottom = (u * v).sum(dim=2, keepdim=True), (norm * norm).sum(dim=2, keepdim=True)
+    """<u, v> / |norm|^2 of every sample and channel, (B, channels, 1); 0 where it is 0 / 0.
+
+    Computed in float64: two float32 outputs can agree to the last bit, and squares underflow.
+    """
+    u64, v64, norm64 = (t.double() for t in (u, v, norm))
+    top, bottom = (u64 * v64).sum(dim=2, keepdim=True), norm64.square().sum(dim=2, keepdim=True)
     tiny = bottom < SMALLEST
-    return torch.where(tiny, 0.0, top / torch.where(tiny, 1.0, bottom))
+    return torch.where(tiny, 0.0, top / torch.where(tiny, 1.0, bottom)).to(u.dtype)
 
 
 def _clipped(u: Tensor, v: Tensor, norm: Tensor) -> Tensor:
