@@ -27,6 +27,15 @@ from benchmarks.phase_diagram import phase_diagram
 from benchmarks.run import run_tasks
 from benchmarks.solver_tables import compute_study, re_vs_baselines, solver_convergence
 from benchmarks.store import Store, versions, write_csv
+from benchmarks.study_tables import (
+    compute_schedule_study,
+    compute_transfer_study,
+    digits_schedules,
+    infonoise_emergence,
+    infonoise_transfer,
+    learned_profile,
+    spectral_profile,
+)
 from theory.allocation import gate, onset_pivot
 from theory.noise import PROCESSES
 from theory.schedules import log_snr_sigmas
@@ -265,6 +274,11 @@ TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
     "phase_diagram": phase_diagram,
     "bound_tightness": bound_tightness,
     "claims_ledger": claims_ledger,
+    "infonoise_transfer": infonoise_transfer,
+    "infonoise_emergence": infonoise_emergence,
+    "learned_profile": learned_profile,
+    "spectral_profile": spectral_profile,
+    "digits_schedules": digits_schedules,
 }
 
 # Rows too long for `make figures`, kept in benchmarks/results and computed again on demand.
@@ -274,6 +288,10 @@ STUDIES: dict[str, Callable[[Store, int | None], None]] = {
     "phase_diagram": compute_phase_study,
     "bound_tightness": compute_bound_study,
     "claims_ledger": compute_full_run,
+    **dict.fromkeys(["infonoise_transfer", "infonoise_emergence"], compute_transfer_study),
+    **dict.fromkeys(
+        ["learned_profile", "spectral_profile", "digits_schedules"], compute_schedule_study
+    ),
 }
 
 

@@ -22,6 +22,11 @@ FIGURES = {
     "phase_diagram": "figures.phase_diagram",
     "bound_tightness": "figures.bound_tightness",
     "claims_ledger": "figures.claims_ledger",
+    "infonoise_transfer": "figures.infonoise_transfer",
+    "infonoise_emergence": "figures.infonoise_emergence",
+    "learned_profile": "figures.learned_profile",
+    "spectral_profile": "figures.spectral_profile",
+    "digits_schedules": "figures.digits_schedules",
 }
 DPI = 200
 # Without dates the same figure is the same bytes.

@@ -31,6 +31,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # of Okabe and Ito's pa
     "#cc79a7",
 )
 BROWN, WINE, VIOLET = "#6b3d12", "#882255", "#4b1fa8"  # apart from those for all eyes
+NAVY, MAGENTA = "#1b2a6b", "#aa4499"  # these too
 POINTS_PER_INCH = 72.0
 MARGIN = 0.12  # of the caption, inches
 CHARACTER = 0.53  # mean width of DejaVu Sans's characters over their size, a little generous
@@ -66,6 +67,29 @@ ALL_SCHEDULES = {  # by the names in theory.schedules; las_0 is LAS with lambda 
     "rescaled": SCHEDULES["rescaled"],
     "las_0": Look("LAS, λ = 0", PURPLE, "P", (0, (3, 3))),
     "las": Look("LAS", GREEN, "*", "-", 2.0),
+}
+NETWORK_SCHEDULES = {  # those that a measured profile allows
+    "edm": SCHEDULES["edm"],
+    "log_snr": SCHEDULES["log_snr"],
+    "rescaled": SCHEDULES["rescaled"],
+    "spectral": Look("spectral rescaled", MAGENTA, "h", (0, (1.5, 1.5))),
+    "las": ALL_SCHEDULES["las"],
+    "infogrid": Look("InfoGrid", NAVY, "<", (0, (8, 1.5, 1, 1.5, 1, 1.5))),
+}
+TRAINING = {  # where a training puts its noise levels; colours those of the like schedules
+    "log_uniform": Look("log-uniform", SKY, "v", (0, (4, 1.5))),
+    "edm": Look("EDM log-normal", ORANGE, "X", (0, (6, 1.5, 1, 1.5))),
+    "edm_transfer": Look("EDM and its weight", BROWN, ">", (0, (3, 1, 1, 1, 1, 1))),
+    "uniform_time": Look("uniform VP time", BLACK, "o", (0, (1, 1))),
+    "min_snr": Look("min-SNR", PURPLE, "P", (0, (3, 3))),
+    "infonoise": Look("InfoNoise", BLUE, "*", "-", 2.0),
+}
+TARGETS = {  # of the training studies
+    "points": "15 points",
+    "mixture": "4 Gaussians",
+    "digits": "digits",
+    "binary-digits": "binary digits",
+    "dna": "synthetic DNA",
 }
 TOYS = {
     "two_points": "2 points at −1 and 1",

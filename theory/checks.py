@@ -20,10 +20,10 @@ def require(
 
     The place is the index, or with `lines` the line of the file that the entry came from.
     """
-    mask = np.atleast_1d(np.asarray(good, dtype=bool))
+    mask = np.asarray(good, dtype=bool)
     if mask.all():
         return
-    first = np.argwhere(~mask)[0]
+    first = np.argwhere(~np.atleast_1d(mask))[0]
     value = np.atleast_1d(values)[tuple(first)]
     index = first[0] if first.size == 1 else tuple(int(i) for i in first)
     place = f" at index {index}" if np.ndim(values) else ""

@@ -23,6 +23,10 @@ from toys.progress import meter
 Ticker = Callable[[], None]
 
 
+class DivergedError(ValueError):
+    """Some sample is not finite at the end of a walk."""
+
+
 def walk_table(
     denoiser: Denoiser,
     table: SolverTable,
@@ -78,7 +82,7 @@ def walk(
     """Final states of starts x by a table or an iteration; arguments as `walk_table`.
 
     Raises:
-        ValueError: Some sample is not finite at the end.
+        DivergedError: Some sample is not finite at the end.
     """
     with torch.inference_mode():
         if isinstance(solver, ReducingIteration):
@@ -88,7 +92,7 @@ def walk(
         good = torch.isfinite(x).flatten(1).all(dim=1)
         if not bool(good.all()):
             lost, first = int((~good).sum()), int(paths[~good][0])
-            raise ValueError(
+            raise DivergedError(
                 f"samples must be finite, got {lost} of {len(x)} that are not, the first on path "
                 f"{first}; the network overflows or the solver diverges"
             )

@@ -23,7 +23,7 @@ from benchmarks.loss_adaptive import aim
 from benchmarks.networks.commands import profile
 from benchmarks.networks.data import read_data
 from benchmarks.networks.measure import read_measured
-from benchmarks.networks.sampling import sample
+from benchmarks.networks.sampling import DivergedError, sample
 from benchmarks.networks.spec import open_network
 from benchmarks.networks.spectrum import amplitudes, radial_mean
 from benchmarks.run import run_tasks
@@ -141,14 +141,19 @@ class ScheduleScore:
     device: str
 
     def run(self) -> dict[str, Any]:
-        """One row."""
+        """One row; where the solver diverges it has no score, and the reason."""
         torch.set_num_threads(1)
         target = _target(self.target)
         table = solver_at(self.solver, np.array(self.sigmas), target)
-        samples = sample(
-            open_network(self.network, self.device).denoiser, table, target.shape, SAMPLES, SEED,
-            batch=DRAWN, device=self.device, dtype=torch.float32,
-        )  # fmt: skip
+        scores: dict[str, Any]
+        try:
+            samples = sample(
+                open_network(self.network, self.device).denoiser, table, target.shape, SAMPLES,
+                SEED, batch=DRAWN, device=self.device, dtype=torch.float32,
+            )  # fmt: skip
+            scores = dict(sample_score(samples.numpy().astype(np.float32), target))
+        except DivergedError as lost:
+            scores = {"score": None, "reason": str(lost)}
         return {
             "target": self.target,
             "schedule": self.schedule,
@@ -157,7 +162,7 @@ class ScheduleScore:
             "nfe": table.nfe,
             "n_steps": len(self.sigmas) - 1,
             "terminal": "zero",
-            **sample_score(samples.numpy().astype(np.float32), target),
+            **scores,
             "seed": SEED,
             "samples": SAMPLES,
             "weights": self.weights,
