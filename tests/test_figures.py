@@ -31,6 +31,7 @@ from figures import (
     style,
 )
 from tests.test_benchmarks_phase_diagram import drawn_table as phase_table
+from tests.test_figures_training import TABLES as OF_TRAINING
 
 STEPS = (2, 4, 8)
 PAIRS = tuple(itertools.product(style.PROCESSES, list(style.TOYS)[1:4]))
@@ -348,7 +349,7 @@ def panel_rows(panel: int) -> pd.DataFrame:
 
 
 def test_every_figure_has_a_table_here_and_a_module() -> None:
-    assert set(TABLES) == set(registry.FIGURES)
+    assert {*TABLES, *OF_TRAINING} == set(registry.FIGURES)
     with pytest.raises(ValueError, match=r"figure must be one of entropic_time, .*, got nonsense"):
         registry.draw("nonsense", pd.DataFrame())
 
