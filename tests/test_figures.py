@@ -317,6 +317,7 @@ TABLES = {
     "information_window": window_table,
     "low_noise_boundary": boundary_table,
 }
+QUICK = ("entropic_time", "information_window", "schedules_compared")  # drawn in a second or two
 
 
 @pytest.fixture(scope="module")
@@ -1315,7 +1316,10 @@ def test_numbers_are_printed_as_in_print(value: float, text: str) -> None:
     assert style.number(value) == text
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in TABLES],
+)
 def test_saved_files_are_the_same_bytes_in_any_order_of_rows(
     drawn: dict[str, Figure],
     redrawn: dict[str, Figure],

@@ -166,7 +166,7 @@ def test_caption_tells_settings_and_outcome(drawn: dict[str, Figure], name: str,
         assert word in found
 
 
-@pytest.mark.slow  # test_figures.py has it of other figures among the fast tests
+@pytest.mark.slow  # test_figures.py has it of quick figures among the fast tests
 @pytest.mark.parametrize("name", TABLES)
 def test_saved_files_are_the_same_bytes_in_any_order_of_rows(
     drawn: dict[str, Figure],
