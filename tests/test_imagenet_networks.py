@@ -364,3 +364,32 @@ def test_edm_in_bfloat16_stays_near() -> None:
         half = network(torch.tensor(x).bfloat16(), *given)
     assert half.dtype == torch.bfloat16
     assert (half.float() - wide).abs().max() < 0.1 * wide.abs().max()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own parts and of TF32
+@pytest.mark.parametrize("kind", ["edm2", "edm2 settled", "ddpmpp", "adm"])
+def test_float16_on_the_card_stays_near_float32_on_the_processor(kind: str) -> None:
+    """EDM2 settled runs in channels_last, compiled too."""
+    if kind.startswith("edm2"):
+        network: Any = tiny_edm2(5)
+    else:
+        attend = (8, 4) if kind == "adm" else (4,)
+        network = Edm(Layout(kind, 8, 5 if kind == "adm" else 0, 64, (1, 2), 1, attend))
+    random_state(network, 6)
+    x, time, _ = inputs(5, 8)
+    given = (torch.tensor(time), None if kind == "ddpmpp" else torch.tensor([2, 0]))
+    with torch.inference_mode():
+        wanted = network(torch.tensor(x), *given)
+    card = tuple(v if v is None else v.cuda() for v in given)
+    network, half = network.cuda(), torch.tensor(x).half().cuda()
+    ways = [network]
+    if kind == "edm2 settled":
+        half = half.contiguous(memory_format=torch.channels_last)
+        ways = [network.settle(torch.float16), torch.compile(network, dynamic=False)]
+    for way in ways:
+        with torch.inference_mode():
+            found = way(half, *card)
+        assert found.dtype == torch.float16
+        assert (found.float().cpu() - wanted).abs().max() < 0.02 * wanted.abs().max()

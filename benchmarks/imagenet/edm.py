@@ -51,9 +51,16 @@ LAYOUTS = {
 }
 
 
-def group_norm(channels: int, eps: float) -> nn.GroupNorm:
-    """min(32, C / 4) groups."""
-    return nn.GroupNorm(min(GROUPS, channels // LEAST_GROUP), channels, eps)
+class GroupNorm(nn.GroupNorm):
+    """min(32, C / 4) groups, in the dtype of the input."""
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__(min(GROUPS, channels // LEAST_GROUP), channels, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normalised x (B, channels, H, W)."""
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return functional.group_norm(x, self.num_groups, weight, bias, self.eps)
 
 
 class Conv(nn.Module):
@@ -112,16 +119,16 @@ class Block(nn.Module):
         eps = 1e-5 if adm else 1e-6
         self.adm, self.scale = adm, 1.0 if adm else math.sqrt(0.5)
         self.heads = out // 64 if adm else 1
-        self.norm0 = group_norm(fan, eps)
+        self.norm0 = GroupNorm(fan, eps)
         self.conv0 = Conv(fan, out, 3, resample)
         self.affine = Linear(embedding, 2 * out if adm else out)
-        self.norm1 = group_norm(out, eps)
+        self.norm1 = GroupNorm(out, eps)
         self.conv1 = Conv(out, out, 3)
         # A change of resolution alone has weights in DDPM++ and none in ADM.
         weighted = fan != out or (bool(resample) and not adm)
         self.skip = Conv(fan, out, int(weighted), resample) if weighted or resample else None
         if attend:
-            self.norm2 = group_norm(out, eps)
+            self.norm2 = GroupNorm(out, eps)
             self.qkv, self.proj = Conv(out, 3 * out, 1), Conv(out, out, 1)
         self.attend = attend
 
@@ -210,10 +217,10 @@ class UNet(nn.Module):
                 )
                 out = wide
         if adm:
-            self.out_norm, self.out_conv = group_norm(out, 1e-5), Conv(out, 3, 3)
+            self.out_norm, self.out_conv = GroupNorm(out, 1e-5), Conv(out, 3, 3)
         else:
             side = layout.resolution
-            self.dec[f"{side}x{side}_aux_norm"] = group_norm(out, 1e-6)
+            self.dec[f"{side}x{side}_aux_norm"] = GroupNorm(out, 1e-6)
             self.dec[f"{side}x{side}_aux_conv"] = Conv(out, 3, 3)
 
     def embed(self, time: Tensor, labels: Tensor | None) -> Tensor:
