@@ -48,7 +48,7 @@ lint: .venv/all
 	touch $@
 
 .venv/all: .venv/test
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test,dev,networks,certified]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test,dev,imagenet,certified]"
 	touch $@
 
 clean:

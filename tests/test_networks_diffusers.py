@@ -716,7 +716,7 @@ def spoil(image: Path, fault: str) -> None:
     elif fault == "unknown scheduler":
         edit(index, scheduler=["diffusers", "PNDMScheduler"])
     elif fault == "unknown autoencoder":
-        edit(index, vqvae=["diffusers", "VQModel"])
+        edit(index, vqvae=["diffusers", "AutoencoderTiny"])
     elif fault == "other model":
         edit(config, _class_name="UNet2DConditionModel")
     elif fault == "no config":
@@ -751,7 +751,7 @@ FAULTS = {
     "unknown model": f"model must be one of {', '.join(MODELS)}, got 'UNet3DConditionModel'",
     "own code": r"unet must be a class of diffusers, got \['my_unet', 'UNet2DModel'\]",
     "unknown scheduler": f"scheduler must be one of {', '.join(SCHEDULERS)}, got 'PNDMScheduler'",
-    "unknown autoencoder": "autoencoder must be one of AutoencoderKL, got 'VQModel'",
+    "unknown autoencoder": "one of AutoencoderKL, VQModel, got 'AutoencoderTiny'",
     "other model": "unet/config.json must be of a UNet2DModel, got 'UNet2DConditionModel'",
     "no config": "unet/config.json: the file must be readable, got No such file",
     "no scheduler config": "scheduler must hold a DDIMScheduler that loads, got OSError: ",

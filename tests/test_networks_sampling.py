@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.networks.mixture import MixtureDenoiser  # noqa: E402
 from benchmarks.networks.protocol import Counting  # noqa: E402
-from benchmarks.networks.sampling import sample, sample_batches, walk  # noqa: E402
+from benchmarks.networks.sampling import philox, sample, sample_batches, walk  # noqa: E402
 from theory.schedules import edm_sigmas, log_snr_sigmas  # noqa: E402
 from theory.solvers import SOLVERS, make_table  # noqa: E402
 from toys import sampling, zoo  # noqa: E402
@@ -146,5 +146,6 @@ def test_the_card_gives_the_samples_of_the_processor(name: str) -> None:
 def test_walks_leave_their_starts_alone() -> None:
     solver = make_table("dpmpp_3m", edm_sigmas(6, 5.0, 0.3))
     start = torch.ones(3, 2, dtype=torch.float64)
-    walk(MixtureDenoiser(PLANE), solver, start, 0, torch.arange(3))
+    paths = torch.arange(3)
+    walk(MixtureDenoiser(PLANE), solver, start, paths, philox(0, paths, (2,), start.dtype))
     assert torch.equal(start, torch.ones(3, 2, dtype=torch.float64))

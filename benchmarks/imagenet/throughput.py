@@ -21,8 +21,7 @@ from torch import Tensor
 
 from benchmarks.imagenet.edm2 import SIGMA_DATA, SIZES, Edm2, build
 from benchmarks.networks.adapters import Predictor
-from benchmarks.networks.noise import normals
-from benchmarks.networks.sampling import walk_table
+from benchmarks.networks.sampling import philox, walk_table
 from theory.schedules import edm_sigmas
 from theory.solvers import make_table
 from theory.tables import SolverTable
@@ -91,12 +90,13 @@ def sampler(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dt
 
     denoiser = Predictor(fed, "edm", sigma_data=SIGMA_DATA, dtype=dtype)
 
-    def draw() -> Tensor:
+    def images() -> Tensor:
         with torch.inference_mode():
-            start = normals(0, paths, 0, (3, 64, 64), torch.float32) * float(table.start_std)
-            return walk_table(denoiser, table, start, 0, paths, labels)
+            draw = philox(0, paths, (3, 64, 64), torch.float32)
+            start = draw(0) * float(table.start_std)
+            return walk_table(denoiser, table, start, draw, labels)
 
-    return draw
+    return images
 
 
 def trial(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dtype, fast: bool,

@@ -101,6 +101,18 @@ def read_checkpoint(
     return Predictor(network, "edm", sigma_data=about["sigma_data"]), about
 
 
+def is_checkpoint(path: StrPath) -> bool:
+    """Whether a file is ours to read or to refuse, rather than a published network's."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(2**16)
+    except OSError:
+        return True  # reading it says why
+    if start[:2] == b"PK" or (start[:1] == b"\x80" and len(start) > 1 and start[1] < 6):
+        return False  # an archive of torch's, or a pickle
+    return f'"{ENTRY}"'.encode() in start or b".enc." not in start
+
+
 def replace_file(path: StrPath, content: bytes) -> None:
     """Write a file whole or not at all; ValueError (without the path) if that cannot be."""
     target = Path(path)

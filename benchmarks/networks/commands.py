@@ -1,6 +1,7 @@
 """What `entropic profile --network` computes: a measured profile, and the errors beside it."""
 
 import zipfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,6 @@ def profile(
         missing = "--data" if data is None else "--out"
         raise ValueError(f"{missing} must be given with --network, got none")
     target = Path(out)
-    kept = target.with_suffix(".npz")
     if target.suffix == ".npz" or not target.parent.is_dir():
         raise ValueError(f"--out must be a .json file in a folder that is there, got {out}")
     seed = 0 if seed is None else seed
@@ -67,28 +67,59 @@ def profile(
     opened = open_network(
         network, device or "cpu", precision or "float32", time or "nearest", guidance
     )
+    key = {"precision": precision or "float32", "time": time or "nearest", "guidance": guidance}
+    grid = _levels(opened, sigma, sigma_min, sigma_max, levels)
+    return measured_profile(
+        opened, clean, target, grid, samples, batch, seed, torch.device(device or "cpu"), condition,
+        key,
+    )  # fmt: skip
+
+
+def measured_profile(
+    opened: Network,
+    clean: Data,
+    target: Path,
+    grid: Array,
+    samples: int | None,
+    batch: int | None,
+    seed: int,
+    place: torch.device,
+    condition: str | None,
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Measure, or go on measuring, and write the profile; see `profile`.
+
+    Args:
+        opened: The network.
+        clean: The data.
+        target: The profile's file; the errors stand beside it.
+        grid: Levels, rising.
+        samples: Clean samples; 1024, or all, if None.
+        batch: Samples at once; 64 if None.
+        seed: Of samples and noise.
+        place: Where the network lives.
+        condition: An .npz of named arrays, or None.
+        more: What else the numbers belong to.
+    """
+    kept = target.with_suffix(".npz")
     if opened.encode is None and opened.shape not in (None, clean.shape):
         raise ValueError(
-            f"{data}: the samples must have shape {opened.shape}, the network's, got {clean.shape}"
+            f"{clean.source}: the samples must have shape {opened.shape}, the network's, got "
+            f"{clean.shape}"
         )
-    grid = _levels(opened, sigma, sigma_min, sigma_max, levels)
     index = clean_samples(clean, min(SAMPLES, len(clean)) if samples is None else samples, seed)
     rows = _conditions(opened, clean, index, condition)
     shape = clean.shape if opened.encode is None else opened.shape or clean.shape
     with_split = has_spectrum(shape) and entries(shape) * grid.size <= MOST_SPLIT
     key = {
-        "network": network,
+        "network": opened.spec,
         "weights": opened.weights,
         "data": clean.fingerprint(),
         "samples": int(index.size),
         "levels": [float(grid[0]), float(grid[-1]), int(grid.size)],
         "seed": seed,
-        "precision": precision or "float32",
-        "time": time or "nearest",
-        "guidance": guidance,
         "condition": condition,
-    }
-    place = torch.device(device or "cpu")
+    } | dict(more)
     found = measure(
         opened.denoiser,
         clean,
@@ -103,8 +134,8 @@ def profile(
         condition=lambda part: {k: v[part].to(place) for k, v in rows.items()} or None,
         with_split=with_split,
     )
-    curves = _spectral(found, clean, opened, shape) if found.split is not None else {}
-    source = {"network": network, "data": data, "errors": kept.name, "seed": seed}
+    curves = _spectral(found, clean, opened, shape, place) if found.split is not None else {}
+    source = {"network": opened.spec, "data": clean.source, "errors": kept.name, "seed": seed}
     source |= {"samples": int(index.size), "weights": opened.weights, "torch": torch.__version__}
     source |= {"version": version("entropic"), "precision": key["precision"]}
     measured = LevelErrors(int(np.prod(shape)), grid, found.errors, curves, source).profile()
@@ -177,29 +208,44 @@ def _conditions(network: Network, data: Data, index: Any, path: str | None) -> d
             f"{data.source}: the data must have labels for this network, got none; name them in "
             "dataset.json, or in the array `labels` of an .npz"
         )
-    return {"class_labels": torch.from_numpy(data.labels[index])}
+    labels = data.labels[index]
+    if network.classes is not None and labels.max() >= network.classes:
+        got = f"be below the network's {network.classes}, got {labels.max()}"
+        raise ValueError(f"{data.source}: the labels must {got}")
+    return {"class_labels": torch.from_numpy(labels)}
+
+
+def read_arrays(path: str) -> dict[str, Tensor]:
+    """Arrays of an .npz by name; ValueError, one line starting with the path."""
+    with naming(path):
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                arrays = {name: np.ascontiguousarray(found[name]) for name in found.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+            raise ValueError(f"the file must be an .npz of named arrays, got {error}") from None
+        for name, rows in arrays.items():
+            if rows.ndim == 0 or rows.size == 0 or not np.issubdtype(rows.dtype, np.number):
+                raise ValueError(f"{name} must hold rows of numbers, got shape {rows.shape}")
+        return {name: torch.from_numpy(rows) for name, rows in arrays.items()}
 
 
 def _condition_file(path: str, index: Any, n: int) -> dict[str, Tensor]:
     """Arrays of an .npz by name, with one row for all samples or one for each."""
     out: dict[str, Tensor] = {}
+    arrays = read_arrays(path)
     with naming(path):
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                arrays = {name: found[name] for name in found.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-            raise ValueError(f"the file must be an .npz of named arrays, got {error}") from None
         for name, rows in arrays.items():
-            if rows.ndim == 0 or len(rows) not in (1, n):
-                raise ValueError(f"{name} must have 1 row or {n}, got shape {rows.shape}")
-            tensor = torch.from_numpy(np.ascontiguousarray(rows))
-            chosen = tensor[torch.from_numpy(index)] if len(rows) == n else tensor
-            out[name] = chosen.expand(index.size, *tensor.shape[1:])
+            if name.startswith("null_"):
+                continue  # what guidance leads away from
+            if len(rows) not in (1, n):
+                raise ValueError(f"{name} must have 1 row or {n}, got shape {tuple(rows.shape)}")
+            chosen = rows[torch.from_numpy(index)] if len(rows) == n else rows
+            out[name] = chosen.expand(index.size, *rows.shape[1:])
     return out
 
 
 def _spectral(
-    found: Measured, data: Data, network: Network, shape: tuple[int, ...]
+    found: Measured, data: Data, network: Network, shape: tuple[int, ...], place: torch.device
 ) -> dict[str, Array]:
     """Both readings of the spectral curve, from the split and the data's amplitudes."""
     assert found.split is not None
@@ -207,7 +253,7 @@ def _spectral(
     split = found.split.reshape(found.sigma.size, -1).T
     alive = (split > 0).any(axis=1)  # a frequency that is never wrong has no time of its own
     curves = {}
-    for name, modulus in amplitudes(data, network.encode).items():
+    for name, modulus in amplitudes(data, network.encode, place).items():
         weight = counts * modulus.ravel()
         if (weight[alive] > 0).any():
             curves[name] = spectral_mmse(found.sigma, split[alive], weight[alive])

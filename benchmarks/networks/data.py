@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from theory.reading import naming
+from toys.progress import progress
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 ARRAY_KEYS = ("images", "data", "x", "arr_0")
@@ -65,13 +66,19 @@ class Data:
         return digest.hexdigest()[:16]
 
 
-def read_data(path: str) -> Data:
+def read_data(path: str, most: int | None = None) -> Data:
     """Samples of a .npy or .npz file, or of a folder or .zip of images.
 
     An .npz holds one array, or one named `images`, `data` or `x`, and perhaps `labels`. Bytes are
     (n, H, W), (n, C, H, W) or (n, H, W, C) with at most 4 channels. Images of a folder or zip are
     taken in the order of their names, at any depth; labels stand in its `dataset.json`,
-    {"labels": [[name, class], ...]} or {"labels": {name: class, ...}}.
+    {"labels": [[name, class], ...]} or {"labels": {name: class, ...}}. Where there are no images,
+    .npy files of a folder or zip are the samples, as in EDM2's zips of latents.
+
+    Args:
+        path: Of the file or folder.
+        most: Of the images of a folder or zip, read this many at most, drawn without replacement,
+            the same at every call; None for all. Arrays are taken whole.
 
     Raises:
         ValueError: One line starting with the path.
@@ -81,9 +88,9 @@ def read_data(path: str) -> Data:
         if not place.exists():
             raise ValueError("the data must be a file or folder, got nothing there")
         if place.is_dir():
-            return _from_images(_Folder(place), path)
+            return _from_images(_Folder(place), path, most)
         if place.suffix.lower() == ".zip":
-            return _from_zip(place)
+            return _from_zip(place, most)
         if place.suffix.lower() not in (".npy", ".npz"):
             raise ValueError(f"the data must be .npy, .npz, .zip or a folder, got {place.suffix!r}")
         values, labels = _arrays(place)
@@ -173,39 +180,59 @@ class _Zip:
         return self.archive.read(name)
 
 
-def _from_zip(place: Path) -> Data:
+def _from_zip(place: Path, most: int | None) -> Data:
     try:
         with zipfile.ZipFile(place) as archive:
-            return _from_images(_Zip(archive), str(place))
+            return _from_images(_Zip(archive), str(place), most)
     except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(f"the file must be a whole zip archive, got {error}") from None
 
 
-def _from_images(files: _Folder | _Zip, source: str) -> Data:
+def _from_images(files: _Folder | _Zip, source: str, most: int | None) -> Data:
     """All images of one size and mode, with the labels of dataset.json if it is there."""
     names = sorted(files.names())
     images = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    images = images or [name for name in names if Path(name).suffix.lower() == ".npy"]
     if not images:
         raise ValueError(f"the data must hold images {', '.join(SUFFIXES)}, got none")
-    first = _pixels(files, images[0], None)
-    values = np.empty((len(images), *first.shape), dtype=np.uint8)
-    for i, name in enumerate(images):
-        values[i] = _pixels(files, name, first.shape)
+    if most is not None and len(images) > most:
+        chosen = np.random.default_rng(0).permutation(len(images))[:most]
+        images = [images[i] for i in np.sort(chosen)]
+    first = _sample(files, images[0], None)
+    values = np.empty((len(images), *first.shape), dtype=first.dtype)
+    for i, name in enumerate(progress(images, "read data")):
+        values[i] = _sample(files, name, first.shape)
     labels = _named_labels(files, images) if "dataset.json" in names else None
     return Data(values, labels, source)
 
 
-def _pixels(files: _Folder | _Zip, name: str, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:
+def _sample(files: _Folder | _Zip, name: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """An image or an array; of that shape, unless it is the first."""
+    found = _latents(files, name) if name.lower().endswith(".npy") else _pixels(files, name)
+    if shape is not None and found.shape != shape:
+        raise ValueError(f"{name} must have shape {shape} as the first image, got {found.shape}")
+    return found
+
+
+def _latents(files: _Folder | _Zip, name: str) -> NDArray[np.float32]:
+    """The finite numbers of a .npy file, as float32."""
+    try:
+        found = np.load(io.BytesIO(files.read(name)), allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{name} must be a NumPy file of numbers, got {error!s:.80}") from None
+    if not np.issubdtype(found.dtype, np.floating) or not np.isfinite(found).all():
+        raise ValueError(f"{name} must hold finite floats, got {found.dtype} or worse")
+    return np.asarray(found, dtype=np.float32)
+
+
+def _pixels(files: _Folder | _Zip, name: str) -> NDArray[np.uint8]:
     """An image (C, H, W): grey stays one channel, all else becomes RGB."""
     try:
         with Image.open(io.BytesIO(files.read(name))) as image:
             pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} must be an image, got {str(error)[:80]}") from None
-    found = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    if shape is not None and found.shape != shape:
-        raise ValueError(f"{name} must have shape {shape} as the first image, got {found.shape}")
-    return np.asarray(found)
+    return np.asarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def _named_labels(files: _Folder | _Zip, images: list[str]) -> NDArray[np.int64] | None:

@@ -20,7 +20,8 @@ from theory.checks import one_of
 from theory.reading import StrPath, naming, read_text
 
 MODELS = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel")
-CLASSES = {"model": MODELS, "scheduler": SCHEDULERS, "autoencoder": ("AutoencoderKL",)}
+KL = ("AutoencoderKL",)
+CLASSES = {"model": MODELS, "scheduler": SCHEDULERS, "autoencoder": (*KL, "VQModel")}
 # What model_index.json calls them.
 ROLES = {
     "unet": "model",
@@ -50,7 +51,8 @@ class FolderInfo:
         sigma_min: Lowest level that the network knows, in data units.
         sigma_max: Highest such level.
         encode: Images (B, 3, h, w) in [-1, 1] to latents, float32: the mode of the encoder's
-            normal law, less `shift_factor`, times `scaling_factor`; None without autoencoder.
+            normal law, or VQ's latents before they are quantised, less `shift_factor`, times
+            `scaling_factor`; None without autoencoder.
         decode: Latents back to images.
     """
 
@@ -101,6 +103,15 @@ def load_folder(
     return denoiser, FolderInfo(name, kind, shape, condition, size, *ends, encode, decode)
 
 
+def load_autoencoder(path: StrPath, device: torch.device | str = "cpu") -> Any:
+    """The AutoencoderKL in a folder that diffusers saved, in float32; errors as `load_folder`."""
+    with naming(path):
+        if not (Path(path) / "config.json").is_file():
+            raise ValueError("path must be a folder with config.json, got none")
+        one_of("autoencoder", str(_json(Path(path) / "config.json").get("_class_name")), KL)
+        return _weights(KL[0], Path(path), torch.float32).to(device)
+
+
 class _Latents:
     """An autoencoder whose latents the model takes."""
 
@@ -109,15 +120,16 @@ class _Latents:
         if config.latent_channels != channels:
             got = config.latent_channels
             raise ValueError(f"latent_channels must be {channels}, the model's, got {got}")
-        if config.latents_mean is not None or config.latents_std is not None:
+        if any(getattr(config, name, None) is not None for name in ("latents_mean", "latents_std")):
             raise ValueError("latents_mean and latents_std must be null, got others")
         self.vae, self.scale = vae, float(config.scaling_factor)
-        self.shift = float(config.shift_factor or 0.0)
+        self.shift = float(getattr(config, "shift_factor", None) or 0.0)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        mode: Tensor = self.vae.encode(images.to(self.vae.device, torch.float32)).latent_dist.mode()
-        return (mode - self.shift) * self.scale
+        found = self.vae.encode(images.to(self.vae.device, torch.float32))
+        codes: Tensor = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
+        return (codes - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Sampling a denoiser in torch: any solver table walked row by row, and paper C's iterations.
 
-The tables are those of theory/solvers.py, and the noise is that of the kernels, a pure function of
-(seed, path, row, coordinate): what a sample becomes does not depend on its batch, but for the
-rounding inside a network. The state is float64 whatever the network computes in.
+The tables are those of theory/solvers.py, and the noise, unless another is given, is that of the
+kernels, a pure function of (seed, path, row, coordinate): what a sample becomes does not depend on
+its batch, but for the rounding inside a network. The state is float64 whatever the network
+computes in.
 """
 
 from collections import deque
@@ -21,22 +22,27 @@ from theory.tables import SolverTable
 from toys.progress import meter
 
 Ticker = Callable[[], None]
+Draw = Callable[[int], Tensor]
 
 
 class DivergedError(ValueError):
     """Some sample is not finite at the end of a walk."""
 
 
+def philox(seed: int, paths: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Draw:
+    """The kernels' noise of some paths, step by step: step 0 is the start, row r draws r + 1."""
+    return lambda step: normals(seed, paths, step, shape, dtype)
+
+
 def walk_table(
     denoiser: Denoiser,
     table: SolverTable,
     x: Tensor,
-    seed: int,
-    paths: Tensor,
+    draw: Draw,
     condition: Condition | None = None,
     tick: Ticker | None = None,
 ) -> Tensor:
-    """Final states of starts x, shape (B, *shape), sample i carrying the noise of paths[i].
+    """Final states of starts x, shape (B, *shape).
 
     x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z, row r drawing
     step r + 1. One call of the denoiser a row.
@@ -45,8 +51,7 @@ def walk_table(
         denoiser: See `protocol.Denoiser`.
         table: The solver.
         x: Starts; their dtype is that of the walk.
-        seed: Of the noise, in [0, 2**32).
-        paths: Shape (B,), int64.
+        draw: The noise z of a step, of shape and dtype of x, asked for in the order of the steps.
         condition: Rows for these samples.
         tick: Called after every call of the denoiser.
     """
@@ -63,8 +68,7 @@ def walk_table(
                 if factor != 0.0:
                     x = x.add(value, alpha=factor)
         if table.noise[r] != 0.0:
-            z = normals(seed, paths, r + 1, tuple(x.shape[1:]), x.dtype)
-            x = x.add(z, alpha=float(table.noise[r]))
+            x = x.add(draw(r + 1), alpha=float(table.noise[r]))
         if tick is not None:
             tick()
     return x
@@ -74,12 +78,12 @@ def walk(
     denoiser: Denoiser,
     solver: Solver,
     x: Tensor,
-    seed: int,
     paths: Tensor,
+    draw: Draw,
     condition: Condition | None = None,
     tick: Ticker | None = None,
 ) -> Tensor:
-    """Final states of starts x by a table or an iteration; arguments as `walk_table`.
+    """Final states of starts x, those of `paths`, by a table or an iteration; see `walk_table`.
 
     Raises:
         DivergedError: Some sample is not finite at the end.
@@ -88,7 +92,7 @@ def walk(
         if isinstance(solver, ReducingIteration):
             x = walk_iteration(denoiser, solver, x, condition, tick)
         else:
-            x = walk_table(denoiser, solver, x, seed, paths, condition, tick)
+            x = walk_table(denoiser, solver, x, draw, condition, tick)
         good = torch.isfinite(x).flatten(1).all(dim=1)
         if not bool(good.all()):
             lost, first = int((~good).sum()), int(paths[~good][0])
@@ -137,12 +141,13 @@ def sample_batches(
         for first in range(0, n, batch):
             m = min(batch, n - first)
             paths = torch.arange(path + first, path + first + m, device=device)
-            start = normals(seed, paths, 0, shape, dtype) * float(solver.start_std)
+            draw = philox(seed, paths, shape, dtype)
+            start = draw(0) * float(solver.start_std)
             rows = {
                 name: values[first : first + m].to(device)
                 for name, values in (condition or {}).items()
             }
-            yield walk(denoiser, solver, start, seed, paths, rows or None, bar.update)
+            yield walk(denoiser, solver, start, paths, draw, rows or None, bar.update)
 
 
 def sample(

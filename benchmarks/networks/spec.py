@@ -1,20 +1,23 @@
-"""What `--network SPEC` means: one of our checkpoints, a diffusers folder, or `module:function`.
+"""What `--network SPEC` means: a checkpoint, a published file, a folder, or `module:function`.
 
-A checkpoint or a folder is data, and nothing in it is run; `module:function` is the user's own
+Checkpoints are our own; published files EDM's and EDM2's; folders those of diffusers. All of them
+are data, and nothing in them is run; `module:function` is the user's own
 code, imported as Python would from the current folder.
 """
 
 import hashlib
 import importlib
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.networks.checkpoint import FILE, read_checkpoint
+from benchmarks.networks.checkpoint import FILE, is_checkpoint, read_checkpoint
 from benchmarks.networks.protocol import Condition, Denoiser
 from theory.checks import one_of, positive
 from theory.noise import PROCESSES
@@ -40,6 +43,11 @@ class Network:
         encode: Images to latents, or None.
         decode: Latents to images, or None.
         weights: Hash of the weights, or the spec itself for the user's own code.
+        classes: Number of labels that a network with the condition "class_labels" knows, or None.
+        pixels: Samples to images of bytes, (B, C, h, w); None for the rule of [-1, 1].
+        dtype: Of the states of a walk, as the network's authors have it.
+        unit_start: Whether a walk starts with variance 1 + sigma_max^2, as networks trained in
+            variance-preserving coordinates do, rather than sigma_max^2.
     """
 
     denoiser: Denoiser
@@ -51,6 +59,14 @@ class Network:
     encode: Callable[[Tensor], Tensor] | None = None
     decode: Callable[[Tensor], Tensor] | None = None
     weights: str = ""
+    classes: int | None = None
+    pixels: Callable[[Tensor], Tensor] | None = None
+    dtype: torch.dtype = torch.float64
+    unit_start: bool = False
+
+    def start_std(self, sigma_max: float) -> float:
+        """Of the start of a walk from there."""
+        return math.hypot(1.0, sigma_max) if self.unit_start else sigma_max
 
 
 @dataclass(frozen=True)
@@ -76,37 +92,50 @@ def chosen_device(name: str) -> torch.device:
 def open_network(
     spec: str,
     device: str = "cpu",
-    precision: str = "float32",
+    precision: str | None = None,
     time: str = "nearest",
     guidance: float | None = None,
+    null: Condition | None = None,
+    **official: Any,
 ) -> Network:
     """The network that a spec names, ready to be called.
 
     Args:
         spec: A .safetensors file or a folder with checkpoint.safetensors (`entropic train`), a
-            folder that a diffusers pipeline was saved to, or `module:function`, a function without
-            arguments that returns a `protocol.Denoiser`; its `shape`, `sigma_min` and `sigma_max`
-            are read if it has them.
+            file of EDM's or EDM2's networks (see `imagenet.checkpoints`), a folder that a diffusers
+            pipeline was saved to, or `module:function`, a function without arguments that returns
+            a `protocol.Denoiser`; its `shape`, `sigma_min` and `sigma_max` are read if it has them.
         device: "cpu" or "cuda".
-        precision: Of the network's inside: float32, bfloat16 or float16 (mixed precision).
+        precision: Of the network's inside: float32, bfloat16 or float16 (mixed precision). If
+            None float32, but for published files what their authors compute in.
         time: For whole times of diffusers models: "nearest" or "interpolated" in log sigma.
-        guidance: Weight of classifier-free guidance, for class-conditional DiT; None for none.
+        guidance: Weight of classifier-free guidance, for class-conditional DiT and for networks
+            with text; None for none.
+        null: What guidance leads away from, for text: `encoder_hidden_states`, one row.
+        **official: Options of `imagenet.opened.open_official`, for published files only.
 
     Raises:
         ValueError: One line with what is wrong.
     """
-    place, low = chosen_device(device), one_of("precision", precision, PRECISIONS)
-    kind = _kind(spec)
+    place, kind = chosen_device(device), _kind(spec)
+    low = one_of("precision", precision or "float32", PRECISIONS)
     if guidance is not None and kind != "folder":
         raise ValueError(f"guidance must come with a diffusers folder, got {guidance:g} without")
+    if kind == "official":
+        from benchmarks.imagenet.opened import open_official  # it needs this module
+
+        return open_official(spec, place, precision, **official)
+    for name, value in official.items():
+        if value:
+            raise ValueError(f"--{name} must come with a published file, got {spec}")
     if kind == "folder":
-        return _from_folder(spec, place, PRECISIONS[low], time, guidance)
+        return _from_folder(spec, place, PRECISIONS[low], time, guidance, null)
     if kind == "checkpoint":
         predictor, about = read_checkpoint(spec, place)
         predictor.autocast = PRECISIONS[low]
         ends = PROCESSES["edm"].sigma_min, PROCESSES["edm"].sigma_max
         file = Path(spec) / FILE if Path(spec).is_dir() else Path(spec)
-        return Network(predictor, spec, about["shape"], *ends, weights=_hash([file]))
+        return Network(predictor, spec, about["shape"], *ends, weights=weights_hash([file]))
     denoiser = _from_code(spec)
     dtype = PRECISIONS[low]
     shape = getattr(denoiser, "shape", None)
@@ -122,8 +151,10 @@ def open_network(
 
 def _kind(spec: str) -> str:
     place = Path(spec)
-    if place.is_file() or (place / FILE).is_file():
+    if (place / FILE).is_file():
         return "checkpoint"
+    if place.is_file():
+        return "checkpoint" if is_checkpoint(place) else "official"
     if place.is_dir():
         return "folder"
     if ":" in spec:
@@ -140,20 +171,30 @@ def _from_folder(
     autocast: torch.dtype | None,
     time: str,
     guidance: float | None,
+    null: Condition | None,
 ) -> Network:
     from benchmarks.networks.diffusers_folders import load_folder  # it takes seconds to import
 
     denoiser, info = load_folder(spec, device=device, time=time, autocast=autocast)
+    classes = info.condition_size[0] if info.condition == "class_labels" else None
     if guidance is not None:
-        if info.model != "DiTTransformer2DModel" or not info.condition_size[0]:
-            raise ValueError(f"guidance must come with a DiT, got {info.model}")
-        null = {"class_labels": torch.tensor([info.condition_size[0]], device=device)}
+        if info.condition == "class_labels":
+            if info.model != "DiTTransformer2DModel":
+                raise ValueError(f"guidance must come with a DiT or text, got {info.model}")
+            null = {"class_labels": torch.tensor([classes], device=device)}
+        elif info.condition is None or null is None:
+            got = info.condition or "none"
+            raise ValueError(f"guidance must come with a condition and its null, got {got}")
+        null = {name: rows.to(device) for name, rows in null.items()}
         guided = replace(denoiser.predictor.network, guidance=guidance, null_condition=null)  # type: ignore[type-var]
         denoiser.predictor.network = guided
-    weights = _hash(sorted(Path(spec).rglob("*.safetensors")))
+    weights = weights_hash(sorted(Path(spec).rglob("*.safetensors")))
     ends = info.sigma_min, info.sigma_max
     latents = info.encode, info.decode
-    return Network(denoiser, spec, info.shape, *ends, info.condition, *latents, weights)
+    return Network(
+        denoiser, spec, info.shape, *ends, info.condition, *latents, weights, classes,
+        unit_start=denoiser.predictor.scale == "vp",
+    )  # fmt: skip
 
 
 def _from_code(spec: str) -> Denoiser:
@@ -172,7 +213,8 @@ def _from_code(spec: str) -> Denoiser:
     return denoiser
 
 
-def _hash(files: list[Path]) -> str:
+def weights_hash(files: list[Path]) -> str:
+    """Hash of the bytes of some files."""
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:

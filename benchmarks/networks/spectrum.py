@@ -47,7 +47,10 @@ def radius(shape: tuple[int, ...]) -> Array:
 
 
 def amplitudes(
-    data: Data, encode: Callable[[Tensor], Tensor] | None = None, batch: int = 256
+    data: Data,
+    encode: Callable[[Tensor], Tensor] | None = None,
+    device: torch.device | str = "cpu",
+    batch: int = 256,
 ) -> dict[str, Array]:
     """The two readings of a frequency's amplitude: mean and root mean square modulus.
 
@@ -58,7 +61,7 @@ def amplitudes(
     first, second = torch.zeros(1), torch.zeros(1)
     for i in range(0, n, batch):
         x0 = data.take(slice(i, min(i + batch, n)))
-        modulus = spectrum(x0 if encode is None else encode(x0).cpu()).abs()
+        modulus = spectrum(x0 if encode is None else encode(x0.to(device)).cpu()).abs()
         first = first + modulus.sum(dim=0)
         second = second + (modulus**2).sum(dim=0)
     mean, square = (total.numpy() / n for total in (first, second))

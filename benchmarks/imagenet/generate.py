@@ -1,0 +1,178 @@
+"""Images of a network by any solver and schedule, batch by batch, on any number of cards."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.imagenet.ranks import Ranks
+from benchmarks.imagenet.seeds import drawn
+from benchmarks.imagenet.shards import Shards, Writer
+from benchmarks.networks.sampling import walk
+from benchmarks.networks.spec import Network
+from benchmarks.store import make_folder
+from theory.checks import Array
+from theory.reading import read_json, write_json
+from theory.solvers import Solver, make_table
+from toys.progress import meter
+
+RUN_FILE, IMAGES = "run.json", "images"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that an image depends on, besides its seed and the network.
+
+    Args:
+        solver: Name, see `theory.solvers.SOLVERS`.
+        options: Of the solver.
+        sigmas: Levels, shape (n_steps + 1,).
+        noise: Rule of `seeds.RULES`.
+        batch: Seeds a batch.
+        images: "png" or "array".
+        more: Whatever else the numbers belong to.
+    """
+
+    solver: str
+    options: Mapping[str, Any]
+    sigmas: Array
+    noise: str
+    batch: int
+    images: str
+    more: Mapping[str, Any]
+
+    def table(self, network: Network) -> Solver:
+        """The solver at these levels, from where the network's walks start."""
+        start = network.start_std(float(self.sigmas[0]))
+        return make_table(self.solver, self.sigmas, start, **self.options)
+
+    def key(self, network: Network, device: torch.device) -> dict[str, Any]:
+        """What the images of a folder belong to."""
+        return {
+            "network": Path(network.spec).name,
+            "weights": network.weights,
+            "solver": self.solver,
+            "options": dict(self.options),
+            "sigmas": np.asarray(self.sigmas).tolist(),
+            "noise": self.noise,
+            "batch": self.batch,
+            "images": self.images,
+            "device": device.type,
+        } | dict(self.more)
+
+
+def claim(folder: Path, key: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+    """Write what a folder's images belong to, or check that they belong to this run.
+
+    Raises:
+        ValueError: They belong to another.
+    """
+    path = make_folder(folder) / RUN_FILE
+    plain = json.loads(json.dumps(dict(key)))
+    if path.exists():
+        found = read_json(path, "images", ("key",))["key"]
+        other = next((n for n in plain if n not in found or found[n] != plain[n]), None)
+        if other is not None:
+            raise ValueError(
+                f"{path}: the images must belong to this run, got {other} "
+                f"{found.get(other)!r:.40} for {plain[other]!r:.40}; give another --out"
+            )
+        return
+    write_json(path, {"kind": "images", "key": plain, "source": dict(source)})
+
+
+def shards_in(folder: Path) -> tuple[Shards, dict[str, Any]]:
+    """The shards that a folder holds, and what they belong to."""
+    found = read_json(folder / RUN_FILE, "images", ("key",))
+    key = found["key"]
+    return Shards(folder / IMAGES, int(key["batch"]), str(key["images"])), found
+
+
+def generate_images(
+    network: Network,
+    recipe: Recipe,
+    seeds: range,
+    folder: Path,
+    ranks: Ranks,
+    condition: Mapping[str, Tensor] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> int:
+    """Make the images of these seeds that are not in the folder yet; how many batches were made.
+
+    Args:
+        network: On `ranks.device`.
+        recipe: How.
+        seeds: Consecutive; whole batches are made, so a few more may come.
+        folder: Gets run.json and images/.
+        ranks: Who shares the work.
+        condition: Named rows besides labels; seed s takes row s modulo their number.
+        source: Where the schedule comes from, kept in run.json.
+
+    Raises:
+        ValueError: The folder belongs to another run; or `DivergedError`.
+    """
+    if network.shape is None:
+        raise ValueError(f"{network.spec}: the network must say the shape of a sample, got none")
+    shards = Shards(folder / IMAGES, recipe.batch, recipe.images)
+    if ranks.first:
+        claim(folder, recipe.key(network, ranks.device), source or {})
+        shards.clear_parts()
+    ranks.wait()
+    missing = shards.missing(seeds)
+    ranks.wait()  # all have seen the same before anyone adds to it
+    mine, solver = ranks.mine(missing), recipe.table(network)
+    writer = Writer(shards)
+    with meter(len(mine) * solver.nfe, "generate") as bar:
+        try:
+            for k in mine:
+                writer.put(
+                    k, batch_images(network, solver, recipe, shards.seeds(k), condition, bar.update,
+                                    ranks.device)
+                )  # fmt: skip
+        finally:
+            writer.close()
+    ranks.wait()
+    return len(missing)
+
+
+def batch_images(
+    network: Network,
+    solver: Solver,
+    recipe: Recipe,
+    seeds: range,
+    condition: Mapping[str, Tensor] | None,
+    tick: Any,
+    device: torch.device,
+) -> Tensor:
+    """Images of bytes, (B, C, h, w), of these seeds."""
+    assert network.shape is not None
+    draw, labels = drawn(recipe.noise, seeds, network.shape, network.classes, device, network.dtype)
+    rows = {} if labels is None else {"class_labels": labels}
+    paths = torch.arange(seeds.start, seeds.stop, device=device)
+    for name, values in (condition or {}).items():
+        values = values.to(device)
+        rows[name] = values[paths % len(values)]
+    start = draw(0) * float(solver.start_std)
+    states = walk(network.denoiser, solver, start, paths, draw, rows or None, tick)
+    return to_pixels(network, states)
+
+
+def to_pixels(network: Network, states: Tensor) -> Tensor:
+    """Bytes of final states: EDM's rule trunc(clip(127.5 x + 128, 0, 255)) unless it has its own.
+
+    Raises:
+        ValueError: The states are latents, and no autoencoder is there.
+    """
+    if network.pixels is not None:
+        return network.pixels(states)
+    if network.decode is not None:
+        states = network.decode(states)
+    if states.ndim != 4 or states.shape[1] not in (1, 3):
+        shape = tuple(states.shape[1:])
+        raise ValueError(f"samples must be images of 1 or 3 channels, got {shape}; give --vae?")
+    return (states.to(torch.float32) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)

@@ -1,0 +1,85 @@
+"""From options to a recipe of images: solver, levels, and where the levels come from."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.commands import parse_options
+from benchmarks.experiments import needs_profile
+from benchmarks.experiments import schedule as named_schedule
+from benchmarks.imagenet.generate import Recipe
+from benchmarks.imagenet.presets import Preset
+from benchmarks.inputs import looks_like_path
+from benchmarks.networks.spec import Network, weights_hash
+from theory.checks import Array, one_of, whole
+from theory.files import read_profile, read_schedule
+from theory.profile import Profile
+from theory.schedules import SCHEDULES
+
+PROFILE = "profile.json"
+BATCH = 64
+SOLVER, SCHEDULE, STEPS = "ddim", "edm", 32
+
+
+def recipe_of(
+    opened: Network, folder: Path, chosen: Preset | None, o: dict[str, Any]
+) -> tuple[Recipe, dict[str, Any]]:
+    """How to make the images, and where the levels come from."""
+    options: dict[str, Any] = parse_options(o.get("option") or ())
+    if chosen is not None:
+        given = [n for n in ("solver", "schedule", "steps", "terminal", "sigma_min", "sigma_max",
+                             "rule") if o.get(n) is not None]  # fmt: skip
+        if given or options:
+            name = (given or ["option"])[0].replace("_", "-")
+            raise ValueError(f"--{name} must not stand with --preset, got both; give one")
+        o = o | {"solver": chosen.solver, "schedule": chosen.schedule, "steps": chosen.steps}
+        o |= chosen.quadrature
+    sigmas, source = _levels(opened, folder, o)
+    precision = o["precision"] or "authors'"
+    more = {"precision": precision, "compiled": bool(o.get("compiled"))}
+    more |= {"guidance": o.get("guidance"), "condition": o.get("condition")}
+    if o.get("vae") is not None:
+        more["vae"] = weights_hash(sorted(Path(o["vae"]).glob("*.safetensors")))
+    recipe = Recipe(
+        o.get("solver") or SOLVER, options, sigmas, o["noise"],
+        whole("batch", o["batch"] or BATCH, 1), o["images"], more,
+    )  # fmt: skip
+    recipe.table(opened)  # raises for options that the solver refuses
+    return recipe, source
+
+
+def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """Levels of a schedule file, or of a named schedule, and where they come from."""
+    name = o.get("schedule") or SCHEDULE
+    if looks_like_path(name):
+        for option in ("steps", "terminal", "sigma_min", "sigma_max", "rule", "profile"):
+            if o.get(option) is not None:
+                said = option.replace("_", "-")
+                raise ValueError(f"--{said} must not stand with a schedule file, got {o[option]}")
+        found = read_schedule(name)
+        return found.sigmas, {"schedule": name, "method": found.method}
+    one_of("schedule", name, SCHEDULES)
+    if name == "las":
+        raise ValueError(
+            "--schedule must be a file for las, which `entropic schedule --profile "
+            f"{folder / PROFILE} --method las --out FILE` writes, got the name"
+        )
+    grid: Profile | None = None
+    source: dict[str, Any] = {"schedule": name}
+    if needs_profile(name):
+        path = Path(o.get("profile") or folder / PROFILE)
+        if not path.exists():
+            raise ValueError(
+                f"--profile must be given for {name}, got none and no {path}; `entropic imagenet "
+                "profile` measures one"
+            )
+        grid = read_profile(path)
+        source |= {"profile": path.name, "measured": dict(grid.source)}
+    quadrature: dict[str, Any] = {}
+    if name in ("entropic", "rescaled", "spectral", "infogrid"):
+        quadrature = {"rule": o.get("rule") or "trapezoid"}
+    ends = (opened.sigma_min, opened.sigma_max) if grid is None else grid.sigma[[0, -1]].tolist()
+    low, high = (o.get(n) or end for n, end in zip(("sigma_min", "sigma_max"), ends, strict=True))
+    steps = whole("steps", o.get("steps") or STEPS, 1)
+    terminal = o.get("terminal") or "zero"
+    sigmas = named_schedule(name, steps, "edm", grid, terminal, low, high, **quadrature)
+    return sigmas, source | quadrature | {"steps": steps, "terminal": terminal}

@@ -1,0 +1,156 @@
+"""Generated images on disk: a shard for every batch of seeds, there whole or not at all.
+
+Batch k holds the images of the seeds kB .. (k + 1)B - 1, whatever was asked for: an image depends
+on its seed, the size B and the kind of device, but not on ranks, interruptions or ranges.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.networks.checkpoint import replace_file
+from benchmarks.networks.data import read_data
+from benchmarks.store import make_folder
+from theory.checks import one_of
+from theory.reading import naming
+
+FORMS = ("png", "array")
+ENDINGS = {"png": ".zip", "array": ".npy"}
+SEEDS_A_FOLDER = 1000
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal images are equal files
+MOST_WAITING = 2  # batches that wait for the writer
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A folder of shards.
+
+    Args:
+        folder: Where they are.
+        batch: Seeds a batch, B.
+        form: "png" for zips of PNG images, "array" for .npy of bytes (B, C, h, w).
+    """
+
+    folder: Path
+    batch: int
+    form: str = "png"
+
+    def __post_init__(self) -> None:
+        one_of("images", self.form, FORMS)
+
+    def path(self, k: int) -> Path:
+        """Of batch k."""
+        return self.folder / f"{k:08d}{ENDINGS[self.form]}"
+
+    def seeds(self, k: int) -> range:
+        """Of batch k."""
+        return range(k * self.batch, (k + 1) * self.batch)
+
+    def batches(self, seeds: range) -> list[int]:
+        """Batches that hold these seeds, which are consecutive."""
+        return list(range(seeds.start // self.batch, (seeds.stop - 1) // self.batch + 1))
+
+    def missing(self, seeds: range) -> list[int]:
+        """Batches of these seeds that are not there yet."""
+        return [k for k in self.batches(seeds) if not self.path(k).is_file()]
+
+    def clear_parts(self) -> None:
+        """Make the folder, and delete what interrupted processes had begun to write."""
+        for part in make_folder(self.folder).glob(".*.part"):
+            part.unlink(missing_ok=True)
+
+    def write(self, k: int, images: Pixels) -> None:
+        """Write batch k, (B, C, h, w), replacing the file whole."""
+        path = self.path(k)
+        with naming(path):
+            replace_file(path, self._content(k, images))
+
+    def _content(self, k: int, images: Pixels) -> bytes:
+        stream = io.BytesIO()
+        if self.form == "array":
+            np.save(stream, np.ascontiguousarray(images))
+            return stream.getvalue()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for seed, pixels in zip(self.seeds(k), images, strict=True):
+                archive.writestr(zipfile.ZipInfo(image_name(seed), EPOCH), to_png(pixels))
+        return stream.getvalue()
+
+    def read(self, k: int) -> Pixels:
+        """Images of batch k, (B, C, h, w); ValueError, one line with the path."""
+        found = read_data(str(self.path(k))).values
+        if len(found) != self.batch or found.dtype != np.uint8:
+            got = f"{found.dtype} of shape {found.shape}"
+            raise ValueError(f"{self.path(k)}: a shard must hold {self.batch} images, got {got}")
+        return np.asarray(found)
+
+    def rows(self, k: int, seeds: range) -> slice:
+        """Where in batch k the images of these seeds are."""
+        first = k * self.batch
+        return slice(max(seeds.start - first, 0), min(seeds.stop - first, self.batch))
+
+
+def image_name(seed: int) -> str:
+    """Of a seed's image inside a zip, a folder for every thousand."""
+    return f"{seed - seed % SEEDS_A_FOLDER:06d}/{seed:06d}.png"
+
+
+def to_png(pixels: Pixels) -> bytes:
+    """The PNG of an image (C, h, w), grey for C = 1."""
+    stream = io.BytesIO()
+    flat = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    Image.fromarray(np.ascontiguousarray(flat)).save(stream, "png", compress_level=1)
+    return stream.getvalue()
+
+
+class Writer:
+    """Copies batches off the device and writes them while the next one is computed."""
+
+    def __init__(self, shards: Shards) -> None:
+        self.shards = shards
+        self.pool = ThreadPoolExecutor(1)
+        self.waiting: list[Future[None]] = []
+
+    def put(self, k: int, images: Tensor) -> None:
+        """Take over batch k, bytes (B, C, h, w) on any device; raises what an earlier one met."""
+        copied = None
+        if images.is_cuda:
+            held = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
+            held.copy_(images, non_blocking=True)
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied.record()
+            images = held
+        self.waiting.append(self.pool.submit(self._write, k, images, copied))
+        while len(self.waiting) > MOST_WAITING:
+            self.waiting.pop(0).result()
+
+    def _write(self, k: int, images: Tensor, copied: Any) -> None:
+        if copied is not None:
+            copied.synchronize()
+        self.shards.write(k, images.numpy())
+
+    def close(self) -> None:
+        """Wait for all that was put; raises what one of them met."""
+        try:
+            while self.waiting:
+                self.waiting.pop(0).result()
+        finally:
+            self.pool.shutdown()
+
+
+def numbered(shards: Shards, seeds: range) -> Iterator[tuple[int, Pixels]]:
+    """Seeds and images of a range, in order."""
+    for k in shards.batches(seeds):
+        rows = shards.rows(k, seeds)
+        yield from zip(shards.seeds(k)[rows], shards.read(k)[rows], strict=True)
