@@ -6,7 +6,7 @@ from benchmarks.claims import b_tables as tables
 from benchmarks.claims.ledger import ROUNDING, Claim
 
 COUNT = "a share of settings; none may disagree"
-TABLE_COMMAND = "entropic imagenet table --net cin256-v2.ckpt --out DIR"
+TABLE_COMMAND = "entropic imagenet table --preset ROW --net cin256-v2.ckpt --ref FILE --out DIR"
 
 CLAIMS = (
     Claim(

@@ -7,7 +7,7 @@ from benchmarks.claims.c_records import ORDERED, Wrong, inequality, needs_data
 from benchmarks.claims.ledger import Claim
 
 _GENERATE = "entropic imagenet generate --net {} --solver {} --out DIR"
-_TABLE = "entropic imagenet table --net {} --out DIR"
+_TABLE = "entropic imagenet table --preset ROW --net {} --ref FILE --out DIR"
 _EQUAL = "FID of the paper's iteration <= FID of the others, at equal calls"
 _LEAST = "least FID of RE <= least FID of each other, each at calls of its own"
 EMPIRICAL: tuple[Claim, ...] = (

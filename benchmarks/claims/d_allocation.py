@@ -134,7 +134,8 @@ ALLOCATION: tuple[Claim, ...] = (
         "FID(InfoGrid) <= FID(EDM), Heun, equal NFE; the value is a toy's error over EDM's, less 1",
         "none",
         d_empirical.info_grid_on_images,
-        command=f"entropic imagenet table --net {CIFAR10} --out out/cifar10_grids",
+        command=f"entropic imagenet generate --net {CIFAR10} --out DIR --solver heun "
+        "--schedule infogrid",
         most=1,
     ),
     observation(
@@ -156,7 +157,7 @@ ALLOCATION: tuple[Claim, ...] = (
         "largest share of H in one step, Psi / EDM < 1; the value is that of two points, less 1",
         "none",
         d_empirical.evenness_on_images,
-        command=f"entropic imagenet profile --net {CIFAR10} --out out/cifar10_profile",
+        command=f"entropic imagenet profile --net {CIFAR10} --data FILE --out out/cifar10_profile",
         most=1,
     ),
     bound(

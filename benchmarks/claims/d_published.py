@@ -99,8 +99,8 @@ PUBLISHED: tuple[Claim, ...] = (
         partial(published, number=2.56, reference=2.53, what="FID, InfoNoise and EDM"),
         0.02,  # our reading of "competitive"
         FROM,
-        command=f"{_training('ffhq64')} && entropic imagenet score --net out/ffhq64_infonoise "
-        "--out out/ffhq64_score",
+        command=f"{_training('ffhq64')} && entropic imagenet generate "
+        "--net out/ffhq64_infonoise --out DIR",
         most=1,
     ),
     Claim(
@@ -121,7 +121,7 @@ PUBLISHED: tuple[Claim, ...] = (
         "The pivot on CIFAR-10 is about 0.15: by (18) the mmse per pixel there is 0.0034.",
         "c = 0.15: mmse / D = c^3, from sigma_min = p; the value is c^3",
         partial(pivot_mmse, pivot=0.15),
-        f"entropic imagenet profile --net {CIFAR10} --out out/cifar10_profile",
+        f"entropic imagenet profile --net {CIFAR10} --data FILE --out out/cifar10_profile",
     ),
     _pivot(
         "dna",

@@ -23,7 +23,7 @@ COUNTED = "share of settings; in general is read as in most"
 SPLINE = "spline of a tabulated curve, and rounding"
 BY_DENOISER = partial(posterior.covariance_with_scale, of="denoiser")
 BY_HESSIAN = partial(posterior.covariance_with_scale, of="hessian")
-IMAGENET = "entropic imagenet table --net FILE --out DIR"
+IMAGENET = "entropic imagenet table --preset ROW --net FILE --ref FILE --out DIR"
 
 CLAIMS = (
     Claim("A.1", "eq. (1), section 5.2",
@@ -293,7 +293,8 @@ CLAIMS = (
         "Second-order solvers get worse with rescaled grids on images (toys: Heun, counted).",
         "share of exact toy settings in which Heun is not worse on the rescaled grid",
         "empirical", "none", tables.second_order_is_worse, tables.IN_GENERAL, COUNTED,
-        command="entropic imagenet table --net FILE --out DIR --solver heun", most=1),
+        command="entropic imagenet generate --net FILE --out DIR --solver heun "
+        "--schedule rescaled", most=1),
     Claim("A.few", "abstract",
         "The improvement is greater at few evaluations.",
         "printed rescaled / EDM at NFE 16 < at NFE 64, share of series that disagree",
@@ -332,7 +333,7 @@ CLAIMS = (
         "The small and the large network give the same entropy curve (printed: like gains).",
         "largest difference of S and L in printed rescaled / EDM",
         "empirical", "none", tables.networks_gain_alike, 0.0, "none: printed numbers",
-        command="entropic imagenet profile --net FILE --out DIR", most=1),
+        command="entropic imagenet profile --net FILE --data FILE --out DIR", most=1),
     Claim("A.spectral.images", "section 5.4, Tables 1-4 of the final version",
         "The spectral schedule improves on the rescaled one on images.",
         "spectral < rescaled; printed for ImageNet-64",

@@ -23,7 +23,7 @@ INTRODUCTION: tuple[Claim, ...] = (
         "share of H in the window > 1/2; the value: 1/2 less that of two points in [a / 2, 2 a]",
         "none",
         d_two_points.sharpest_drop_is_near,
-        command=f"entropic imagenet profile --net {CIFAR10} --out out/cifar10_profile",
+        command=f"entropic imagenet profile --net {CIFAR10} --data FILE --out out/cifar10_profile",
         most=1,
     ),
     bound(
