@@ -12,6 +12,7 @@ pytest.importorskip("sklearn", reason=WHY)
 from scipy.linalg import sqrtm  # noqa: E402
 from scipy.stats import special_ortho_group  # noqa: E402
 
+from benchmarks.frechet import Moments, frechet, gaussian_like, moments  # noqa: E402
 from benchmarks.networks.adapters import Predictor  # noqa: E402
 from benchmarks.training import features  # noqa: E402
 from benchmarks.training.digit_checks import (  # noqa: E402
@@ -25,7 +26,6 @@ from benchmarks.training.digit_classifier import (  # noqa: E402
     platt,
 )
 from benchmarks.training.evaluate import evaluate, excess_loss, risks  # noqa: E402
-from benchmarks.training.frechet import Moments, frechet, gaussian_like, moments  # noqa: E402
 from benchmarks.training.pictures import picture  # noqa: E402
 from benchmarks.training.targets import law_target, make_target  # noqa: E402
 from toys.mixture import Mixture  # noqa: E402

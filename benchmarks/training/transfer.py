@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.frechet import Moments, frechet, moments
 from benchmarks.metrics import bin_counts, sample_distances
 from benchmarks.networks.protocol import Denoiser
 from benchmarks.networks.sampling import sample
@@ -28,7 +29,6 @@ from benchmarks.store import Store, versions, write_csv
 from benchmarks.training import sequences
 from benchmarks.training.evaluate import excess_loss
 from benchmarks.training.features import digit_features
-from benchmarks.training.frechet import Moments, frechet, moments
 from benchmarks.training.recipe import PRESETS, Recipe
 from benchmarks.training.targets import Floats, Target, make_target
 from benchmarks.training.train import Trainer
