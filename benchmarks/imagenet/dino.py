@@ -108,7 +108,9 @@ def prepared(images: Tensor) -> Tensor:
 def _loaded(place: Path) -> Any:
     """The model with all its weights."""
     from transformers import Dinov2Model
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         loaded: Any = Dinov2Model.from_pretrained(
             os.fspath(place), local_files_only=True, use_safetensors=True, output_loading_info=True
