@@ -38,6 +38,7 @@ from theory.files import read_profile  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 ROW = "A-in64-S-ddim-rescaled-16"
+A_BATCH = 0.4  # seconds, less than a batch of `command` takes
 GENERATE = ("imagenet", "generate", "--solver", "stochastic_ddim", "--batch", "4")
 
 
@@ -324,7 +325,7 @@ def command(files: Path, out: Path, ranks: int) -> list[str]:
     run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     python = [sys.executable, *(run if ranks > 1 else ()), "-m", "entropic"]
     where = ["--net", str(files / "net.safetensors"), "--out", str(out), "--seeds", "0-39"]
-    return [*python, *GENERATE, *where, "--steps", "12"]
+    return [*python, *GENERATE, *where, "--steps", "100"]
 
 
 def finish(args: list[str]) -> None:
@@ -356,20 +357,25 @@ def test_one_and_two_ranks_make_the_same_bytes_and_scores(files: Path, tmp_path:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_loses_nothing(files: Path, tmp_path: Path) -> None:
-    """SIGKILL five times, at moments spread over a whole run."""
-    begun = time.monotonic()
+    """SIGKILL five times, each at some moment of a batch; then the rest."""
     finish(command(files, tmp_path / "whole", 1))
-    took = time.monotonic() - begun
     out, chance = tmp_path / "killed", random.Random(0)
     for _ in range(5):
         process = subprocess.Popen(
             command(files, out, 1), cwd=ROOT, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        try:
-            process.wait(timeout=chance.uniform(0.5, 1.0) * took)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        before, begun = there(out), time.monotonic()
+        while there(out) == before and time.monotonic() - begun < 100:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0.0, A_BATCH))
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert before < there(out) < 10
     finish(command(files, out, 1))
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
+
+
+def there(out: Path) -> int:
+    """Shards that are there whole."""
+    return len(list((out / "images").glob("[0-9]*.zip")))
