@@ -255,6 +255,7 @@ def test_mutated_and_truncated_files_are_whole_networks_or_one_line(tmp_path: Pa
         assert all(bool(torch.isfinite(value).all()) for value in found.values())
         whole += 1
     assert all(line.startswith(f"{path}: ") and "\n" not in line for line in lines)
+    assert not any("memory" in line.lower() for line in lines)
     assert min(whole, len(lines)) > 20
 
 

@@ -236,3 +236,14 @@ def test_spoilt_folders_are_refused_in_one_line(
 def test_other_positions_are_refused(dino_folder: Path) -> None:
     with pytest.raises(ValueError, match="dino_positions must be one of hub, transformers"):
         load_dino(dino_folder, positions="timm")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_features_on_a_card_are_those_of_the_cpu(inception_file: Path, dino_folder: Path) -> None:
+    for load in (lambda d: load_inception(inception_file, trust=True, device=d),
+                 lambda d: load_dino(dino_folder, device=d)):  # fmt: skip
+        on_card, on_cpu = load("cuda")(pictures().cuda()), load("cpu")(pictures())
+        assert on_card.keys() == on_cpu.keys()
+        for name, rows in on_cpu.items():
+            torch.testing.assert_close(on_card[name].cpu(), rows, rtol=1e-3, atol=1e-3)

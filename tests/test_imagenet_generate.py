@@ -264,3 +264,30 @@ def test_latents_without_an_autoencoder_make_no_images(tmp_path: Path) -> None:
         generate_images(opened, recipe(), range(4), tmp_path / "out", join("cpu"))
     with pytest.raises(ValueError, match="--vae must come with a network of latents"):
         open_network(write_network(tmp_path / "n.safetensors", tiny_edm2()), vae="folder")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("noise", ["philox", "edm2"])
+def test_on_a_card_runs_repeat_to_the_byte_and_stay_near_the_cpu(
+    tmp_path: Path, noise: str
+) -> None:
+    """In float16 with states in float32; from the same noise as the CPU by Philox."""
+    path = write_network(tmp_path / "edm2.safetensors", tiny_edm2())
+    ranks = join("cuda")
+    opened = open_network(path, "cuda")
+    made = []
+    for folder in ("a", "b"):
+        generate_images(opened, recipe(noise=noise), range(12), tmp_path / folder, ranks)
+        shards, about = shards_in(tmp_path / folder)
+        assert about["key"]["device"] == "cuda"
+        made.append(np.stack([x for _, x in numbered(shards, range(12))]))
+    assert np.array_equal(made[0], made[1])
+    if noise == "philox":
+        on_cpu = make(open_network(path), tmp_path / "cpu", "0-11")
+        gap = np.abs(made[0].astype(int) - np.stack(list(on_cpu.values())).astype(int))
+        assert np.quantile(gap, 0.99) <= 2
+    draw, labels = drawn(noise, range(3), (3, 4, 4), 10, ranks.device, torch.float32)
+    assert draw(0).is_cuda
+    assert labels is not None
+    assert labels.is_cuda

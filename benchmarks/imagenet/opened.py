@@ -16,7 +16,6 @@ from benchmarks.imagenet.checkpoints import load_network
 from benchmarks.imagenet.edm import Edm
 from benchmarks.imagenet.edm2 import SIGMA_DATA, Edm2
 from benchmarks.networks.adapters import Predictor
-from benchmarks.networks.diffusers_folders import load_autoencoder
 from benchmarks.networks.noise import normals
 from benchmarks.networks.spec import PRECISIONS, Network, weights_hash
 from theory.noise import PROCESSES
@@ -54,6 +53,8 @@ def open_official(
     called: Callable[..., Any] = torch.compile(made, dynamic=False) if compiled else made
     latents = None
     if made.shape[0] == LATENT_CHANNELS and vae is not None:
+        from benchmarks.networks.diffusers_folders import load_autoencoder  # it takes seconds
+
         latents = Latents(load_autoencoder(vae, device))
     elif vae is not None:
         raise ValueError(f"--vae must come with a network of latents, got one of {made.shape}")

@@ -1,10 +1,12 @@
 """Images per second of EDM2 on a card, against the card's matrix products and the plain network.
 
     python -m benchmarks.imagenet.throughput [--size s] [--device cuda] [--no-compile] [--out FILE]
+    python -m benchmarks.imagenet.throughput --images 2048 [--batch 256] [...]
 
 Random weights of the true size; 32 steps of deterministic DDIM from Philox noise, states in
 float32 on the card, no encoding and no disk. The plain network is the same one as its text reads:
-eager, channels first, weights normalised at every call.
+eager, channels first, weights normalised at every call. With --images, end to end instead: from a
+file of such weights through `entropic imagenet generate`'s own code to images on disk.
 """
 
 import json
@@ -12,14 +14,20 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.imagenet.edm2 import SIGMA_DATA, SIZES, Edm2, build
+from benchmarks.imagenet.generate import Recipe, generate_images
+from benchmarks.imagenet.opened import open_official
+from benchmarks.imagenet.ranks import join
 from benchmarks.networks.adapters import Predictor
 from benchmarks.networks.sampling import philox, walk_table
 from theory.schedules import edm_sigmas
@@ -128,6 +136,31 @@ def measured(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.d
     return {"batch": batch, "images_per_s": batch / statistics.median(taken), "peak_gib": peak}
 
 
+def end_to_end(size: str, device: str, compiled: bool, batch: int, steps: int, images: int,
+               say: Callable[[str, Any], None]) -> None:  # fmt: skip
+    """Images per second on disk, by solver and form, once the first batch has compiled it."""
+    ranks = join(device)
+    with TemporaryDirectory() as place:
+        path = Path(place) / "net.safetensors"
+        save_file(network(size, device, torch.float16).cpu().state_dict(), path)
+        begin = time.perf_counter()
+        opened = open_official(str(path), ranks.device, compiled=compiled)
+        say("load_s", time.perf_counter() - begin)
+        for solver, form in (("ddim", "array"), ("ddim", "png"), ("stochastic_ddim", "png")):
+            levels = edm_sigmas(steps, 80.0, 0.002, "zero")
+            recipe = Recipe(solver, {}, levels, "philox", batch, form, {})
+            folder = Path(place) / f"{solver}-{form}"
+            taken = [
+                seconds(partial(generate_images, opened, recipe, seeds, folder, ranks), device)
+                for seeds in (range(batch), range(images + batch))
+            ]
+            made = -(-images // batch) * batch
+            say(f"{solver}_{form}_images_per_s", made / taken[1])
+            say(f"{solver}_{form}_first_batch_s", taken[0])
+            written = sum(p.stat().st_size for p in (folder / "images").iterdir())
+            say(f"{solver}_{form}_bytes_an_image", written / (made + batch))
+
+
 @click.command()
 @click.option("--size", type=click.Choice(list(GMAC)), default="s")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cuda")
@@ -136,13 +169,23 @@ def measured(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.d
 @click.option("--steps", type=click.IntRange(1), default=STEPS)
 @click.option("--repeats", type=click.IntRange(1), default=REPEATS)
 @click.option("--square", "squares", type=click.IntRange(1), multiple=True, default=SQUARES)
+@click.option("--images", type=click.IntRange(0), default=0, help="End to end, that many.")
 @click.option("--out", type=click.Path(path_type=Path))
-def main(size: str, device: str, compiled: bool, batches: tuple[int, ...], steps: int,
-         repeats: int, squares: tuple[int, ...], out: Path | None) -> None:  # fmt: skip
+def main(
+    size: str,
+    device: str,
+    compiled: bool,
+    batches: tuple[int, ...],
+    steps: int,
+    repeats: int,
+    squares: tuple[int, ...],
+    images: int,
+    out: Path | None,
+) -> None:
     """Measure, print a line a number, and write all of them as JSON."""
     assert size in SIZES
     dtype = torch.float16 if device == "cuda" else torch.float32
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = not images  # end to end, runs repeat to the byte
     found: dict[str, Any] = {"size": size, "steps": steps, "torch": torch.__version__}
     found["device"] = torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
@@ -152,6 +195,9 @@ def main(size: str, device: str, compiled: bool, batches: tuple[int, ...], steps
         if out is not None:
             out.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
+    if images:
+        end_to_end(size, device, compiled, batches[0], steps, images, say)
+        return
     say("matmul", matmul_rate(device, squares))
     rate = max(found["matmul"].values())
     flop = 2e9 * GMAC[size] * steps
