@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
+from scipy.stats import ortho_group
 
 from benchmarks.frechet import (
     Moments,
@@ -49,6 +50,15 @@ def test_diagonal_gaussians_have_a_closed_form(d: int) -> None:
     want = np.sum((a.mean - b.mean) ** 2) + np.sum((stds[0] - stds[1]) ** 2)
     assert frechet(a, b) == pytest.approx(want, rel=1e-10)
     assert frechet(b, a) == pytest.approx(want, rel=1e-10)
+
+
+@pytest.mark.parametrize("d", [2, 20, 64])
+def test_gaussians_with_common_axes_have_the_same_form(d: int) -> None:
+    rng, turn = np.random.default_rng(d), ortho_group.rvs(d, random_state=d)
+    variances = rng.gamma(1.0, 1.0, (2, d))
+    a, b = (Moments(np.zeros(d), turn * v @ turn.T) for v in variances)
+    want = np.sum((np.sqrt(variances[0]) - np.sqrt(variances[1])) ** 2)
+    assert frechet(a, b) == pytest.approx(want, rel=1e-10)
 
 
 @pytest.mark.parametrize(("n", "d"), [(2, 3), (40, 64), (300, 64), (100, 512)])
