@@ -209,6 +209,19 @@ def test_a_schedule_file_and_its_levels(files: Path, tmp_path: Path) -> None:
     )
 
 
+def test_the_profile_of_another_network_is_used_only_where_it_is_named(
+    files: Path, tmp_path: Path
+) -> None:
+    net, out = files / "net.safetensors", tmp_path / "run"
+    few = "--samples", 8, "--levels", 6, "--data", files / "data.npz"
+    printed("imagenet", "profile", "--net", net, "--out", out, *few)
+    other = write_network(tmp_path / "other.safetensors", tiny_edm2(classes=4))
+    args = ("imagenet", "generate", "--net", other, "--out", out, "--schedule", "rescaled",
+            "--seeds", "0-1", "--batch", 2)  # fmt: skip
+    assert "the profile must be of this network" in refused(*args)
+    assert printed(*args, "--profile", out / "profile.json")["batches_made"] == 1
+
+
 BAD = {
     "no such net": (("generate", "--net", "nowhere.pkl", "--out", "{out}"), "network must be"),
     "rescaled without a profile": (

@@ -194,6 +194,20 @@ def test_a_shard_that_does_not_hold_its_batch_is_refused(tmp_path: Path) -> None
         shards.read(0)
 
 
+def test_images_of_a_zip_come_in_the_order_of_their_seeds(tmp_path: Path) -> None:
+    """Beside a million, where names sort otherwise."""
+    shards, k = Shards(tmp_path, 7, "png"), 10**6 // 7
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 3, 3), dtype=np.uint8)
+    shards.write(k, pixels)
+    found = dict(numbered(shards, range(10**6 - 1, 10**6 + 3)))
+    assert list(found) == list(range(10**6 - 1, 10**6 + 3))
+    assert all(np.array_equal(found[s], pixels[s - 7 * k]) for s in found)
+    shards.path(k).write_bytes(b"PK")
+    with pytest.raises(ValueError, match="a shard must hold 7 PNG images, got") as error:
+        shards.read(k)
+    assert "\n" not in str(error.value)
+
+
 def test_what_the_writer_meets_is_raised(tmp_path: Path) -> None:
     writer = Writer(Shards(tmp_path / "nowhere", 1, "array"))
     writer.put(0, torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

@@ -10,11 +10,11 @@ from benchmarks.experiments import needs_profile
 from benchmarks.imagenet import table as tables
 from benchmarks.imagenet.generate import generate_images, shards_in
 from benchmarks.imagenet.inception import load_inception
-from benchmarks.imagenet.presets import SEED_RANGES, Preset, preset
+from benchmarks.imagenet.presets import PRINTED, SEED_RANGES, Preset, preset
 from benchmarks.imagenet.ranks import Ranks, join
 from benchmarks.imagenet.recipes import BATCH, PROFILE, recipe_of
 from benchmarks.imagenet.references import Reference, read_reference
-from benchmarks.imagenet.score import Batches, Extractor, Given, scores
+from benchmarks.imagenet.score import FRECHET, Batches, Extractor, Given, scores
 from benchmarks.imagenet.seeds import parse_seeds
 from benchmarks.networks.commands import measured_profile, read_arrays
 from benchmarks.networks.data import read_data
@@ -150,6 +150,7 @@ def _measured(
     check_seed(seed)
     grid = edm_levels(o.get("levels") or LEVELS, opened.sigma_min, opened.sigma_max)
     more = {"precision": o["precision"] or "authors'", "guidance": o.get("guidance")}
+    more |= {"device": ranks.device.type}
     return measured_profile(
         opened, read_data(data, MOST_IMAGES), target, grid, o.get("samples"), o["batch"], seed,
         ranks.device, o.get("condition"), more,
@@ -187,11 +188,14 @@ def _extractors(ranks: Ranks, o: dict[str, Any]) -> list[Extractor]:
 def _check_metrics(chosen: Preset, reference: Reference, extractors: list[Extractor]) -> None:
     """Refuse a table that could hold none of the row's metrics, before hours of work."""
     makers = {e.name for e in extractors}
-    needed = {"fid": "inception", "sfid": "inception", "is": "inception", "fd_dinov2": "dinov2"}
-    if not any(needed[metric] in makers for metric in chosen.published):
-        names = " and ".join(sorted({needed[m] for m in chosen.published}))
-        raise ValueError(f"--inception or --dino must be given for {names}, got neither")
-    feature = {"fid": "inception", "fd_dinov2": "dinov2"}
-    has = [m for m in chosen.published if getattr(reference, feature.get(m, "spatial"))]
-    if not has:
-        raise ValueError(f"{reference.source}: the reference must have statistics of the row's")
+    for metric in chosen.published:
+        feature = FRECHET.get(metric)
+        maker = "dinov2" if feature == "dinov2" else "inception"
+        if maker in makers and (feature is None or getattr(reference, feature) is not None):
+            return
+    needed = ", ".join(PRINTED[m] for m in chosen.published)
+    got = ", ".join(sorted(makers)) or "neither --inception nor --dino"
+    raise ValueError(
+        f"--inception or --dino must be given for {needed}, with a reference that has them, got "
+        f"{got} and {reference.source}"
+    )

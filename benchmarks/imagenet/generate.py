@@ -54,7 +54,6 @@ class Recipe:
     def key(self, network: Network, device: torch.device) -> dict[str, Any]:
         """What the images of a folder belong to."""
         return {
-            "network": Path(network.spec).name,
             "weights": network.weights,
             "solver": self.solver,
             "options": dict(self.options),
@@ -76,11 +75,12 @@ def claim(folder: Path, key: Mapping[str, Any], source: Mapping[str, Any]) -> No
     plain = json.loads(json.dumps(dict(key)))
     if path.exists():
         found = read_json(path, "images", ("key",))["key"]
-        other = next((n for n in plain if n not in found or found[n] != plain[n]), None)
+        names = (*plain, *(n for n in found if n not in plain))
+        other = next((n for n in names if found.get(n) != plain.get(n)), None)
         if other is not None:
             raise ValueError(
                 f"{path}: the images must belong to this run, got {other} "
-                f"{found.get(other)!r:.40} for {plain[other]!r:.40}; give another --out"
+                f"{found.get(other)!r:.40} for {plain.get(other)!r:.40}; give another --out"
             )
         return
     write_json(path, {"kind": "images", "key": plain, "source": dict(source)})
@@ -120,7 +120,8 @@ def generate_images(
         raise ValueError(f"{network.spec}: the network must say the shape of a sample, got none")
     shards = Shards(folder / IMAGES, recipe.batch, recipe.images)
     if ranks.first:
-        claim(folder, recipe.key(network, ranks.device), source or {})
+        origin = {"network": network.spec, "torch": torch.__version__} | dict(source or {})
+        claim(folder, recipe.key(network, ranks.device), origin)
         shards.clear_parts()
     ranks.wait()
     missing = shards.missing(seeds)

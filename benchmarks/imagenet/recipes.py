@@ -73,6 +73,11 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
                 "profile` measures one"
             )
         grid = read_profile(path)
+        if o.get("profile") is None and grid.source.get("weights") != opened.weights:
+            raise ValueError(
+                f"{path}: the profile must be of this network, got another's; give it as "
+                "--profile to use it all the same"
+            )
         source |= {"profile": path.name, "measured": dict(grid.source)}
     quadrature: dict[str, Any] = {}
     if name in ("entropic", "rescaled", "spectral", "infogrid"):

@@ -6,6 +6,7 @@ on its seed, the size B and the kind of device, but not on ranks, interruptions 
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,11 +90,23 @@ class Shards:
 
     def read(self, k: int) -> Pixels:
         """Images of batch k, (B, C, h, w); ValueError, one line with the path."""
-        found = read_data(str(self.path(k))).values
-        if len(found) != self.batch or found.dtype != np.uint8:
-            got = f"{found.dtype} of shape {found.shape}"
-            raise ValueError(f"{self.path(k)}: a shard must hold {self.batch} images, got {got}")
-        return np.asarray(found)
+        path = self.path(k)
+        with naming(path):
+            found = self._zipped(k) if self.form == "png" else read_data(str(path)).values
+            if len(found) != self.batch or found.dtype != np.uint8 or found.ndim != 4:
+                got = f"{found.dtype} of shape {found.shape}"
+                raise ValueError(f"a shard must hold {self.batch} images, got {got}")
+            return np.asarray(found)
+
+    def _zipped(self, k: int) -> Pixels:
+        """Images of a zip in the order of their seeds, which is not always that of the names."""
+        try:
+            with zipfile.ZipFile(self.path(k)) as archive:
+                found = [from_png(archive.read(image_name(seed))) for seed in self.seeds(k)]
+            return np.stack(found)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            got = f"{str(error)!s:.100}"
+            raise ValueError(f"a shard must hold {self.batch} PNG images, got {got}") from None
 
     def rows(self, k: int, seeds: range) -> slice:
         """Where in batch k the images of these seeds are."""
@@ -112,6 +125,13 @@ def to_png(pixels: Pixels) -> bytes:
     flat = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(flat)).save(stream, "png", compress_level=1)
     return stream.getvalue()
+
+
+def from_png(content: bytes) -> Pixels:
+    """The image (C, h, w) of a PNG."""
+    with Image.open(io.BytesIO(content)) as image:
+        pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    return np.asarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 class Writer:

@@ -64,9 +64,7 @@ def profile(
     seed = 0 if seed is None else seed
     check_seed(seed)
     clean = read_data(data)
-    opened = open_network(
-        network, device or "cpu", precision or "float32", time or "nearest", guidance
-    )
+    opened = open_network(network, device or "cpu", precision, time or "nearest", guidance)
     key = {"precision": precision or "float32", "time": time or "nearest", "guidance": guidance}
     grid = _levels(opened, sigma, sigma_min, sigma_max, levels)
     return measured_profile(
