@@ -111,11 +111,11 @@ def _split_error(ratio: float, rng: np.random.Generator) -> float:
 
 def card() -> Iterator[Bar]:
     """Bar 5; elsewhere MEASURED.md says what cards gave."""
-    import torch
+    from benchmarks.imagenet.ranks import join
 
     name, target = "EDM2-S, 32 steps of DDIM", "40 % of the card's rate, 1.5 x the plain network"
     command = [sys.executable, "-m", "benchmarks.imagenet.throughput"]
-    if not torch.cuda.is_available():
+    if join("auto").device.type == "cpu":
         small = ["--size", "xs", "--device", "cpu", "--no-compile", "--batch", "2", "--steps", "2",
                  "--repeats", "1", "--square", "1024"]  # fmt: skip
         done = subprocess.run(
