@@ -454,6 +454,7 @@ def imagenet_generate(json_: bool, **options: Any) -> None:
 
 @imagenet.command("score")
 @parts_of("out", "ref", *SCORING, "data", "batch", "device")
+@click.option("--net", help="Network that OUT's images must be of.")
 @click.option("--seeds", help="Of the images; 0-49999, or all of --data.")
 def imagenet_score(json_: bool, **options: Any) -> None:
     """Score OUT's images, or those of --data: FID, FD-DINOv2, sFID, IS, precision, recall."""

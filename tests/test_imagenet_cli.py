@@ -134,6 +134,9 @@ def test_scores_are_those_of_the_features_of_the_images(files: Path, tmp_path: P
         "imagenet", "score", "--out", tmp_path, "--seeds", "2-12", "--ref", files / "adm.npz",
         *scoring(files),
     )  # fmt: skip
+    other = write_network(tmp_path / "other.safetensors", tiny_edm2(classes=4))
+    args = "imagenet", "score", "--out", tmp_path, "--ref", files / "adm.npz", *scoring(files)
+    assert "the images must be those of --net" in refused(*args, "--net", other)
     shards, _ = shards_in(tmp_path)
     images = torch.from_numpy(np.stack([x for _, x in numbered(shards, range(2, 13))]))
     assert images.shape == (11, 3, SIDE, SIDE)
@@ -288,6 +291,10 @@ BAD = {
         ("score", "--data", "{data}", "--ref", "{data}", "--out", "{out}", "--inception", "{pt}",
          "--trust"),
         "data.npz: the file must hold reference statistics",
+    ),
+    "a folder in place of a published file": (
+        ("table", "--preset", ROW, "--net", "{out}", "--ref", "{ref}", "--out", "{out}"),
+        "--net must be a published file for a printed row",
     ),
     "table without data": (
         ("table", "--preset", ROW, "--net", "{net}", "--ref", "{ref}", "--out", "{out}",

@@ -19,7 +19,13 @@ from benchmarks.imagenet.seeds import parse_seeds
 from benchmarks.networks.commands import measured_profile, read_arrays
 from benchmarks.networks.data import read_data
 from benchmarks.networks.measure import LEVELS, edm_levels
-from benchmarks.networks.spec import Network, open_network, weights_hash
+from benchmarks.networks.spec import (
+    Network,
+    folder_hash,
+    open_network,
+    weights_hash,
+    weights_of,
+)
 from benchmarks.store import make_folder
 from theory.reading import write_json
 from toys.mixture import check_seed
@@ -57,13 +63,20 @@ def generate(net: str, out: str, seeds: str, **o: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def score(out: str, ref: str, data: str | None, seeds: str | None, **o: Any) -> dict[str, Any]:
-    """Scores of OUT's images, or of those in `data`, in OUT/scores-FIRST-LAST.json."""
+def score(
+    out: str, ref: str, data: str | None, seeds: str | None, net: str | None, **o: Any
+) -> dict[str, Any]:
+    """Scores of OUT's images, or of those in `data`, in OUT/scores-FIRST-LAST.json.
+
+    With `net` the images must be that network's.
+    """
     ranks = join(o["device"])
     folder = Path(out)
     images: Batches
     if data is None:
         images, about = shards_in(folder)
+        if net is not None and weights_of(net) != about["key"]["weights"]:
+            raise ValueError(f"{out}: the images must be those of --net, got another network's")
         wanted = parse_seeds(seeds or "0-49999")
         lost = images.missing(wanted)
         if lost:
@@ -94,6 +107,8 @@ def table(net: str, out: str, ref: str, seeds: tuple[str, ...], **o: Any) -> dic
     if o["preset"] is None:
         raise ValueError("--preset must be given, got none; see --list")
     chosen, ranks = preset(o["preset"]), join(o["device"])
+    if not Path(net).is_file():
+        raise ValueError(f"--net must be a published file for a printed row, got {net}")
     ranges = [parse_seeds(text) for text in seeds] or list(SEED_RANGES)
     reference, extractors = read_reference(ref), _extractors(ranks, o)
     _check_metrics(chosen, reference, extractors)
@@ -116,7 +131,8 @@ def table(net: str, out: str, ref: str, seeds: tuple[str, ...], **o: Any) -> dic
         ranks.wait()
     if not ranks.first:
         return {}
-    rows = tables.rows_of(chosen, found, recipe.key(opened, ranks.device), calls)
+    key = recipe.key(opened, ranks.device)
+    rows = tables.rows_of(chosen, found, key, calls, Path(net).name)
     kept = tables.keep(rows, folder)
     return {
         "kind": "table",
@@ -179,8 +195,7 @@ def _extractors(ranks: Ranks, o: dict[str, Any]) -> list[Extractor]:
 
         positions = o["dino_positions"]
         dino = load_dino(o["dino"], positions=positions, device=ranks.device)
-        weights = weights_hash(sorted(Path(o["dino"]).glob("*.safetensors")))
-        tag = f"dinov2-{positions}-{weights}-{ranks.device.type}"
+        tag = f"dinov2-{positions}-{folder_hash(o['dino'])}-{ranks.device.type}"
         found.append(Extractor("dinov2", tag, dino, {}, ranks.device))
     return found
 

@@ -9,7 +9,7 @@ from benchmarks.experiments import schedule as named_schedule
 from benchmarks.imagenet.generate import Recipe
 from benchmarks.imagenet.presets import Preset
 from benchmarks.inputs import looks_like_path
-from benchmarks.networks.spec import Network, weights_hash
+from benchmarks.networks.spec import Network, folder_hash
 from theory.checks import Array, one_of, whole
 from theory.files import read_profile, read_schedule
 from theory.profile import Profile
@@ -38,7 +38,7 @@ def recipe_of(
     more = {"precision": precision, "compiled": bool(o.get("compiled"))}
     more |= {"guidance": o.get("guidance"), "condition": o.get("condition")}
     if o.get("vae") is not None:
-        more["vae"] = weights_hash(sorted(Path(o["vae"]).glob("*.safetensors")))
+        more["vae"] = folder_hash(o["vae"])
     recipe = Recipe(
         o.get("solver") or SOLVER, options, sigmas, o["noise"],
         whole("batch", o["batch"] or BATCH, 1), o["images"], more,

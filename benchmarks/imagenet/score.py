@@ -20,7 +20,7 @@ from benchmarks.frechet import Moments, frechet, merge_all, statistics_of
 from benchmarks.imagenet.manifold import precision_recall
 from benchmarks.imagenet.ranks import Ranks
 from benchmarks.imagenet.references import Reference
-from benchmarks.imagenet.shards import Pixels
+from benchmarks.imagenet.shards import Pixels, batches_of, rows_of
 from benchmarks.networks.checkpoint import replace_file
 from benchmarks.networks.data import Data
 from benchmarks.store import make_folder
@@ -56,7 +56,7 @@ class Given:
 
     def batches(self, seeds: range) -> list[int]:
         """Batches that hold these seeds."""
-        return list(range(seeds.start // self.batch, (seeds.stop - 1) // self.batch + 1))
+        return batches_of(seeds, self.batch)
 
     def read(self, k: int) -> Pixels:
         """Images of batch k, (B, C, h, w)."""
@@ -64,8 +64,7 @@ class Given:
 
     def rows(self, k: int, seeds: range) -> slice:
         """Where in batch k the images of these seeds are."""
-        first = k * self.batch
-        return slice(max(seeds.start - first, 0), min(seeds.stop - first, self.batch))
+        return rows_of(k, seeds, self.batch)
 
 
 @dataclass(frozen=True)

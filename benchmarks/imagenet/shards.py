@@ -61,7 +61,7 @@ class Shards:
 
     def batches(self, seeds: range) -> list[int]:
         """Batches that hold these seeds, which are consecutive."""
-        return list(range(seeds.start // self.batch, (seeds.stop - 1) // self.batch + 1))
+        return batches_of(seeds, self.batch)
 
     def missing(self, seeds: range) -> list[int]:
         """Batches of these seeds that are not there yet."""
@@ -110,8 +110,18 @@ class Shards:
 
     def rows(self, k: int, seeds: range) -> slice:
         """Where in batch k the images of these seeds are."""
-        first = k * self.batch
-        return slice(max(seeds.start - first, 0), min(seeds.stop - first, self.batch))
+        return rows_of(k, seeds, self.batch)
+
+
+def batches_of(seeds: range, batch: int) -> list[int]:
+    """Batches that hold these seeds, which are consecutive."""
+    return list(range(seeds.start // batch, (seeds.stop - 1) // batch + 1))
+
+
+def rows_of(k: int, seeds: range, batch: int) -> slice:
+    """Where in batch k these seeds are."""
+    first = k * batch
+    return slice(max(seeds.start - first, 0), min(seeds.stop - first, batch))
 
 
 def image_name(seed: int) -> str:

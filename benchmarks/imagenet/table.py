@@ -15,12 +15,16 @@ FILE = "table.csv"
 COLUMNS = (
     *("name", "paper", "table", "dataset", "net", "solver", "schedule", "nfe", "metric"),
     *("published", "minimum", "mean", "runs", "reason", "images", "seeds", "calls", "terminal"),
-    *("noise", "batch", "device", "weights", "reference", "versions"),
+    *("noise", "batch", "device", "network", "weights", "reference", "versions"),
 )
 
 
 def rows_of(
-    preset: Preset, found: Sequence[Mapping[str, Any]], run: Mapping[str, Any], calls: int
+    preset: Preset,
+    found: Sequence[Mapping[str, Any]],
+    run: Mapping[str, Any],
+    calls: int,
+    network: str,
 ) -> list[dict[str, Any]]:
     """Rows of a preset.
 
@@ -29,6 +33,7 @@ def rows_of(
         found: Scores of every range of seeds, see `score.scores`.
         run: What the images belong to, see `generate.Recipe.key`.
         calls: Of the network, an image.
+        network: Its file.
     """
     rows = []
     for metric in (m for m in PRINTED if m in preset.published):
@@ -47,7 +52,9 @@ def rows_of(
                 "seeds": " ".join(f"{s['seeds'][0]}-{s['seeds'][1]}" for s in found),
                 "calls": calls,
                 "terminal": "zero",
-                **{n: run[n] for n in ("noise", "batch", "device", "weights")},
+                **{n: run[n] for n in ("noise", "batch", "device")},
+                "network": network,
+                "weights": run["weights"],
                 "reference": found[0]["reference"],
                 "versions": " ".join(f"{k} {v}" for k, v in found[0]["versions"].items()),
             }
@@ -78,13 +85,14 @@ def keep(rows: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     """The table for people: one line a metric."""
     out = io.StringIO()
-    out.write("| row | metric | published | minimum | mean | runs | images | seeds |\n")
-    out.write("|---|---|---|---|---|---|---|---|\n")
+    out.write("| row | metric | published | minimum | mean | runs | images | seeds | network |\n")
+    out.write("|---|---|---|---|---|---|---|---|---|\n")
     for row in table.to_dict("records"):
         cells = [_shown(row[n]) for n in ("published", "minimum", "mean")]
         if pd.isna(row["minimum"]):
             cells[1] = f"none: {row['reason']}"
         texts = [row["name"], row["metric"], *cells, row["runs"], row["images"], row["seeds"]]
+        texts.append(row["network"])
         out.write("| " + " | ".join(str(text) for text in texts) + " |\n")
     return out.getvalue()
 

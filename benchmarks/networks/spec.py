@@ -134,8 +134,7 @@ def open_network(
         predictor, about = read_checkpoint(spec, place)
         predictor.autocast = PRECISIONS[low]
         ends = PROCESSES["edm"].sigma_min, PROCESSES["edm"].sigma_max
-        file = Path(spec) / FILE if Path(spec).is_dir() else Path(spec)
-        return Network(predictor, spec, about["shape"], *ends, weights=weights_hash([file]))
+        return Network(predictor, spec, about["shape"], *ends, weights=weights_of(spec))
     denoiser = _from_code(spec)
     dtype = PRECISIONS[low]
     shape = getattr(denoiser, "shape", None)
@@ -188,7 +187,7 @@ def _from_folder(
         null = {name: rows.to(device) for name, rows in null.items()}
         guided = replace(denoiser.predictor.network, guidance=guidance, null_condition=null)  # type: ignore[type-var]
         denoiser.predictor.network = guided
-    weights = weights_hash(sorted(Path(spec).rglob("*.safetensors")))
+    weights = weights_of(spec)
     ends = info.sigma_min, info.sigma_max
     latents = info.encode, info.decode
     return Network(
@@ -211,6 +210,22 @@ def _from_code(spec: str) -> Denoiser:
         kind = type(denoiser).__name__
         raise ValueError(f"network must return something to call, got {kind} from {spec}")
     return denoiser
+
+
+def weights_of(spec: str) -> str:
+    """`Network.weights` of a spec, without opening it; ValueError where there is no such thing."""
+    kind, place = _kind(spec), Path(spec)
+    if kind == "code":
+        return spec
+    if kind == "folder":
+        return folder_hash(place)
+    return weights_hash([place / FILE if place.is_dir() else place])
+
+
+def folder_hash(folder: str | Path) -> str:
+    """Hash of the weights and configurations in a folder, at any depth."""
+    found = (p for p in Path(folder).rglob("*") if p.suffix in (".safetensors", ".json"))
+    return weights_hash(sorted(found))
 
 
 def weights_hash(files: list[Path]) -> str:
