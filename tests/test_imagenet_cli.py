@@ -271,6 +271,14 @@ BAD = {
         ("generate", "--net", "{net}", "--out", "{out}", "--guidance", "2"),
         "guidance must come with a diffusers folder",
     ),
+    "compiled on the CPU": (
+        ("generate", "--net", "{net}", "--out", "{out}", "--compile", "--device", "cpu"),
+        "--compile must come with a CUDA device",
+    ),
+    "a batch for shards": (
+        ("score", "--ref", "{ref}", "--out", "{out}", "--inception", "{pt}", "--batch", "3"),
+        "--batch must come with --data",
+    ),
     "profile without data": (
         ("profile", "--net", "{net}", "--out", "{out}"),
         "--data must be given",

@@ -23,7 +23,7 @@ from benchmarks.imagenet.generate import (  # noqa: E402
     to_pixels,
 )
 from benchmarks.imagenet.opened import Latents, open_official  # noqa: E402
-from benchmarks.imagenet.ranks import Ranks, join  # noqa: E402
+from benchmarks.imagenet.ranks import Ranks, fitting, join  # noqa: E402
 from benchmarks.imagenet.seeds import drawn, parse_seeds  # noqa: E402
 from benchmarks.imagenet.shards import Shards, Writer, numbered  # noqa: E402
 from benchmarks.networks.noise import normals  # noqa: E402
@@ -213,6 +213,11 @@ def test_what_the_writer_meets_is_raised(tmp_path: Path) -> None:
     writer.put(0, torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"nowhere.*00000000.npy: the file must be writable"):
         writer.close()
+
+
+def test_a_batch_that_does_not_fit_is_one_line() -> None:
+    with pytest.raises(ValueError, match="--batch must fit the card's memory, got 7"), fitting(7):
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_authors_rules_of_precision_and_states(tmp_path: Path, network: Network) -> None:

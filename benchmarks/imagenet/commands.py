@@ -11,7 +11,7 @@ from benchmarks.imagenet import table as tables
 from benchmarks.imagenet.generate import generate_images, shards_in
 from benchmarks.imagenet.inception import load_inception
 from benchmarks.imagenet.presets import PRINTED, SEED_RANGES, Preset, preset
-from benchmarks.imagenet.ranks import Ranks, join
+from benchmarks.imagenet.ranks import Ranks, fitting, join
 from benchmarks.imagenet.recipes import BATCH, PROFILE, recipe_of
 from benchmarks.imagenet.references import Reference, read_reference
 from benchmarks.imagenet.score import FRECHET, Batches, Extractor, Given, scores
@@ -74,6 +74,8 @@ def score(
     folder = Path(out)
     images: Batches
     if data is None:
+        if o["batch"] is not None:
+            raise ValueError(f"--batch must come with --data, got {o['batch']} for {out}")
         images, about = shards_in(folder)
         if net is not None and weights_of(net) != about["key"]["weights"]:
             raise ValueError(f"{out}: the images must be those of --net, got another network's")
@@ -167,10 +169,12 @@ def _measured(
     grid = edm_levels(o.get("levels") or LEVELS, opened.sigma_min, opened.sigma_max)
     more = {"precision": o["precision"] or "authors'", "guidance": o.get("guidance")}
     more |= {"device": ranks.device.type}
-    return measured_profile(
-        opened, read_data(data, MOST_IMAGES), target, grid, o.get("samples"), o["batch"], seed,
-        ranks.device, o.get("condition"), more,
-    )  # fmt: skip
+    batch = o["batch"] or BATCH
+    with fitting(batch):
+        return measured_profile(
+            opened, read_data(data, MOST_IMAGES), target, grid, o.get("samples"), batch, seed,
+            ranks.device, o.get("condition"), more,
+        )  # fmt: skip
 
 
 def _condition(path: str | None) -> dict[str, Tensor] | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.imagenet.ranks import Ranks
+from benchmarks.imagenet.ranks import Ranks, fitting
 from benchmarks.imagenet.seeds import drawn
 from benchmarks.imagenet.shards import Shards, Writer
 from benchmarks.networks.sampling import walk
@@ -19,7 +19,6 @@ from benchmarks.store import make_folder
 from theory.checks import Array
 from theory.reading import read_json, write_json
 from theory.solvers import Solver, make_table
-from toys.progress import meter
 
 RUN_FILE, IMAGES = "run.json", "images"
 
@@ -128,13 +127,12 @@ def generate_images(
     ranks.wait()  # all have seen the same before anyone adds to it
     mine, solver = ranks.mine(missing), recipe.table(network)
     writer = Writer(shards)
-    with meter(len(mine) * solver.nfe, "generate") as bar:
+    with ranks.meter(len(mine) * solver.nfe, "generate") as tick, fitting(recipe.batch):
         try:
             for k in mine:
-                writer.put(
-                    k, batch_images(network, solver, recipe, shards.seeds(k), condition, bar.update,
-                                    ranks.device)
-                )  # fmt: skip
+                seeds = shards.seeds(k)
+                images = batch_images(network, solver, recipe, seeds, condition, tick, ranks.device)
+                writer.put(k, images)
         finally:
             writer.close()
     ranks.wait()

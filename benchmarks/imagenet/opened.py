@@ -42,6 +42,8 @@ def open_official(
         vae: Folder of the autoencoder, for a network of latents; without it there are no images.
         compiled: Whether to compile the network, which takes a minute at the first call.
     """
+    if compiled and device.type != "cuda":
+        raise ValueError(f"--compile must come with a CUDA device, got {device.type}")
     made = load_network(path, sha256)
     dtype = authors_dtype(made, device) if precision is None else PRECISIONS[precision]
     dtype = dtype or torch.float32

@@ -5,7 +5,8 @@ each other. Which of them does what shows in no result.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -14,8 +15,10 @@ import torch
 from torch import distributed
 
 from theory.checks import one_of
+from toys.progress import meter
 
 T = TypeVar("T")
+Ticker = Callable[[], object]
 PATIENCE = timedelta(days=7)  # the others may have hours of work left
 
 
@@ -36,10 +39,28 @@ class Ranks:
         """Whether this process speaks and writes for all."""
         return self.rank == 0
 
+    @contextmanager
+    def meter(self, total: int, title: str) -> Iterator[Ticker | None]:
+        """A bar over this process's share, on the first only: what moves it, or None."""
+        if not self.first:
+            yield None
+            return
+        with meter(total, title) as bar:
+            yield bar.update
+
     def wait(self) -> None:
         """Until all processes have come here."""
         if self.size > 1:
             distributed.barrier()
+
+
+@contextmanager
+def fitting(batch: int) -> Iterator[None]:
+    """One clear line where a batch of that size does not fit the card."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise ValueError(f"--batch must fit the card's memory, got {batch}; give less") from None
 
 
 def join(device: str) -> Ranks:

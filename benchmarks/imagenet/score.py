@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.frechet import Moments, frechet, merge_all, statistics_of
 from benchmarks.imagenet.manifold import precision_recall
-from benchmarks.imagenet.ranks import Ranks
+from benchmarks.imagenet.ranks import Ranks, fitting
 from benchmarks.imagenet.references import Reference
 from benchmarks.imagenet.shards import Pixels, batches_of, rows_of
 from benchmarks.networks.checkpoint import replace_file
@@ -36,6 +36,10 @@ Features = dict[str, NDArray[np.float32]]
 
 class Batches(Protocol):
     """Images in batches of a fixed size, by their seeds; see `shards.Shards`."""
+
+    @property
+    def batch(self) -> int:
+        """Images a batch."""
 
     def batches(self, seeds: range) -> list[int]:
         """Batches that hold these seeds."""
@@ -111,8 +115,12 @@ def extract(
     every = images.batches(seeds)
     missing = [k for k in every if not _path(folder, k).is_file()]
     ranks.wait()
-    for k in progress(ranks.mine(missing), f"features {extractor.name}"):
-        extractor.features(images.read(k), _path(folder, k))
+    mine = ranks.mine(missing)
+    with ranks.meter(len(mine), f"features {extractor.name}") as tick, fitting(images.batch):
+        for k in mine:
+            extractor.features(images.read(k), _path(folder, k))
+            if tick is not None:
+                tick()
     ranks.wait()
 
     def parts() -> Iterator[Features]:
