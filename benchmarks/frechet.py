@@ -1,9 +1,9 @@
 """Frechet distance between samples: that of the Gaussians with their means and covariances.
 
 |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), the last trace as the nuclear norm of
-S1^(1/2) S2^(1/2): on equal singular covariances it errs by 1e-13 where a matrix square root of
-the product errs by 1e-6. Statistics of many samples are kept as (count, mean, centred scatter) of
-parts and merged (Chan, Golub and LeVeque 1983), which loses no digits to a large mean.
+F1^T F2 with S = F F^T: on equal singular covariances it errs by 1e-13 where a matrix square root
+of the product errs by 1e-6. Statistics of many samples are kept as (count, mean, centred scatter)
+of parts and merged (Chan, Golub and LeVeque 1983), which loses no digits to a large mean.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh, svdvals
 
-from theory.checks import Array
+from theory.checks import Array, floats, require, whole
 
 
 class Moments(NamedTuple):
@@ -32,6 +32,10 @@ class Statistics:
     mean: Array
     scatter: Array
 
+    def __post_init__(self) -> None:
+        whole("count", self.count, 1)
+        _check("mean and scatter", self.mean, self.scatter)
+
     def moments(self) -> Moments:
         """Mean and covariance; ValueError for fewer than 2 samples."""
         if self.count < 2:
@@ -39,25 +43,26 @@ class Statistics:
         return Moments(self.mean, self.scatter / (self.count - 1))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused as not finite
 def statistics_of(samples: ArrayLike) -> Statistics:
-    """Of samples, shape (n, d), in float64, n at least 1."""
-    x = np.asarray(samples, dtype=np.float64)
-    if x.ndim != 2 or len(x) < 1:
+    """Of samples, shape (n, d), in float64, n and d at least 1."""
+    x = floats("samples", samples)
+    if x.ndim != 2 or x.size < 1:
         raise ValueError(f"samples must have shape (n, d) with n >= 1, got {x.shape}")
-    if not np.isfinite(x).all():
-        raise ValueError("samples must be finite, got numbers that are not")
     mean = x.mean(axis=0)
     mean = mean + (x - mean).mean(axis=0)  # rounding of the first mean, large beside a small std
-    return Statistics(len(x), mean, (x - mean).T @ (x - mean))
+    x -= mean
+    return Statistics(len(x), mean, x.T @ x)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def merge(a: Statistics, b: Statistics) -> Statistics:
     """Of the samples of both together."""
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"samples must have {a.mean.size} coordinates, got {b.mean.size}")
     n, gap = a.count + b.count, b.mean - a.mean
     mean = a.mean + gap * (b.count / n)
-    scatter = a.scatter + b.scatter + np.outer(gap, gap * (a.count * b.count / n))
+    scatter = a.scatter + b.scatter + np.outer(gap, gap) * (a.count * b.count / n)
     return Statistics(n, mean, scatter)
 
 
@@ -89,7 +94,9 @@ def frechet(a: Moments, b: Moments) -> float:
     """The squared distance, in squared units of the samples."""
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"moments must have {a.mean.size} coordinates, got {b.mean.size}")
-    cross = svdvals(_root(a.covariance) @ _root(b.covariance)).sum()
+    for part in (a, b):
+        _check("mean and covariance", *part)
+    cross = svdvals(_factor(a.covariance).T @ _factor(b.covariance)).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2.0 * cross
     return float(np.sum((a.mean - b.mean) ** 2) + spread)
 
@@ -97,10 +104,21 @@ def frechet(a: Moments, b: Moments) -> float:
 def gaussian_like(samples: Array, n: int, rng: np.random.Generator) -> Array:
     """Draws, shape (n, d), of the Gaussian with the mean and covariance of samples (m, d)."""
     mean, covariance = moments(samples)
-    return np.asarray(mean + rng.standard_normal((n, mean.size)) @ _root(covariance))
+    root = _factor(covariance, symmetric=True)
+    return np.asarray(mean + rng.standard_normal((n, mean.size)) @ root)
 
 
-def _root(covariance: Array) -> Array:
-    """Symmetric square root, shape (d, d); eigenvalues that rounding made negative count as 0."""
-    values, vectors = eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+def _factor(covariance: Array, symmetric: bool = False) -> Array:
+    """F with F F^T the covariance, (d, d); eigenvalues that rounding made negative count as 0."""
+    # Divide and conquer: faster than SciPy's default at d = 2048, and no less exact.
+    values, vectors = eigh(covariance, driver="evd")
+    factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(factor @ vectors.T if symmetric else factor)
+
+
+def _check(name: str, mean: Array, matrix: Array) -> None:
+    if mean.shape != (mean.size,) or mean.size < 1 or matrix.shape != (mean.size, mean.size):
+        shapes = f"{mean.shape} and {matrix.shape}"
+        raise ValueError(f"{name} must have shapes (d,) and (d, d), got {shapes}")
+    for values in (mean, matrix):
+        require(np.isfinite(values), name, values, "be finite")

@@ -103,6 +103,12 @@ def test_any_split_merges_to_the_whole(cuts: list[int], ratio: float, seed: int)
     assert np.abs((whole.covariance - want) / scale).max() <= limit
 
 
+def test_scatters_are_symmetric_to_the_last_bit() -> None:
+    a, b = split(samples(90, 33, 4, 10.0), [40])
+    for found in (a, b, merge(a, b)):
+        assert np.array_equal(found.scatter, found.scatter.T)
+
+
 def test_sums_of_squares_would_fail_there() -> None:
     """The published formula, sum f f^T - n m m^T, loses what merging keeps."""
     x = samples(200, 6, 0, 1e4)
@@ -133,7 +139,22 @@ def test_one_sample_merges_but_has_no_covariance() -> None:
     [
         (lambda: statistics_of(np.zeros(3)), r"samples must have shape \(n, d\)"),
         (lambda: statistics_of(np.zeros((0, 3))), r"n >= 1, got \(0, 3\)"),
-        (lambda: statistics_of([[np.nan, 1.0]]), "samples must be finite"),
+        (lambda: statistics_of(np.zeros((3, 0))), r"n >= 1, got \(3, 0\)"),
+        (lambda: statistics_of([["a"]]), "samples must be numbers"),
+        (
+            lambda: statistics_of([[np.nan, 1.0]]),
+            r"samples must be finite, got nan at index \(0, 0",
+        ),
+        (lambda: statistics_of([[1e200], [-1e200]]), "mean and scatter must be finite, got inf"),
+        (lambda: Statistics(0, np.zeros(2), np.eye(2)), "count must be a whole number at least 1"),
+        (
+            lambda: Statistics(3, np.zeros(2), np.eye(3)),
+            r"mean and scatter must have shapes \(d,\) and \(d, d\), got \(2,\) and \(3, 3\)",
+        ),
+        (
+            lambda: Statistics(3, np.zeros(2), np.diag([1.0, np.inf])),
+            r"mean and scatter must be finite, got inf at index \(1, 1\)",
+        ),
         (lambda: merge_all([]), "parts must be at least 1, got none"),
         (
             lambda: merge(statistics_of(np.zeros((2, 3))), statistics_of(np.zeros((2, 4)))),
@@ -143,11 +164,20 @@ def test_one_sample_merges_but_has_no_covariance() -> None:
             lambda: frechet(moments(np.eye(3)), moments(np.eye(4))),
             "moments must have 3 coordinates, got 4",
         ),
+        (
+            lambda: frechet(moments(np.eye(3)), Moments(np.zeros(3), np.eye(2))),
+            r"mean and covariance must have shapes \(d,\) and \(d, d\), got \(3,\) and \(2, 2\)",
+        ),
+        (
+            lambda: frechet(moments(np.eye(2)), Moments(np.array([0.0, np.nan]), np.eye(2))),
+            "mean and covariance must be finite, got nan at index 1",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(bad, message: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         bad()
+    assert "\n" not in str(caught.value)
 
 
 def test_draws_of_the_gaussian_like_some_samples_have_its_moments() -> None:

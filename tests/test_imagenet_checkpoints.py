@@ -96,7 +96,7 @@ def write_official(path: Path, network: Any, protocol: int = 4) -> dict[str, Any
 
 
 @pytest.mark.usefixtures("official")
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_official_pickles_load_bit_equal(tmp_path: Path, protocol: int) -> None:
     state = write_official(tmp_path / "net.pkl", tiny(), protocol)
     found = load_network(tmp_path / "net.pkl")
@@ -190,6 +190,7 @@ HOSTILE |= {
         calls(*BYTE, calls("os", "system", "true")), "os.system",
     ),
     "stack global": (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.", "os.system"),
+    "two lines": (b"\x80\x04\x8c\x03a\nb\x8c\x06system\x93.", "a b.system"),
     "instance": (b"(S'true'\nios\nsystem\n.", "opcode INST"),
     "extension": (b"\x80\x02\x82\x01.", "opcode EXT1"),
     "persistent": (b"\x80\x02K\x01Q.", "opcode BINPERSID"),

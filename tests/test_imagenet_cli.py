@@ -153,10 +153,18 @@ def test_scores_are_those_of_the_features_of_the_images(files: Path, tmp_path: P
     )
     assert values["is"] == pytest.approx(inception_score(features["probabilities"]), rel=1e-5)
     theirs = net(torch.from_numpy(ref.images.transpose(0, 3, 1, 2).copy()))["inception"].numpy()
+    kept = next((tmp_path / "features").glob("inception*/00000001.npz"))
+    kept.write_bytes(kept.read_bytes()[:99])
+    assert "the file must hold features" in refused(*args, "--seeds", "2-12")
+    kept.unlink()
+    assert printed(*args, "--seeds", "2-12")["values"] == values
     both = precision_recall(theirs, features["inception"])
     assert (values["precision"], values["recall"]) == both
     assert values["fd_dinov2"] is None
     assert "has no statistics of dinov2" in found["reasons"]["fd_dinov2"]
+    few = printed(*args, "--seeds", "2-4")
+    assert few["values"]["fid"] > 0
+    assert few["reasons"]["precision"] == "needs more than 3 images, got 3"
     assert json.loads((tmp_path / "scores-2-12.json").read_text())["values"] == values
     assert load_dino(files / "dino")(images)["dinov2"].shape == (11, 16)
 

@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import resource
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ def saved(path: Path, **arrays: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_edm2s_pickle(tmp_path: Path, protocol: int) -> None:
     fid, dino = law(6, 0), law(4, 1)
     path = tmp_path / "img64.pkl"
@@ -78,6 +80,19 @@ class Evil:
         return os.system, ("false",)
 
 
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def zipped(path: Path, mu: bytes, compression: int = zipfile.ZIP_DEFLATED) -> None:
+    """An archive with these bytes as its mean."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("mu.npy", mu)
+        archive.writestr("sigma.npy", npy(law(5, 2)["sigma"]))
+
+
 def spoilt(fault: str, path: Path) -> None:
     """A file with that fault."""
     good = law(5, 2)
@@ -110,11 +125,25 @@ def spoilt(fault: str, path: Path) -> None:
             archive.writestr("mu.npy", stream.getvalue())
             archive.writestr("sigma.npy", stream.getvalue())
     elif fault == "short":
-        stream = io.BytesIO()
-        np.save(stream, good["sigma"])
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("mu.npy", stream.getvalue()[:150])
-            archive.writestr("sigma.npy", stream.getvalue())
+        zipped(path, npy(good["mu"])[:150])
+    elif fault == "long":
+        zipped(path, npy(good["mu"]) + bytes(64 << 20))
+    elif fault == "long header":
+        zipped(path, b"\x93NUMPY\x02\x00" + struct.pack("<I", 64 << 20) + bytes(64 << 20))
+    elif fault == "bzip2":
+        zipped(path, npy(good["mu"]) + bytes(64 << 20), zipfile.ZIP_BZIP2)
+    elif fault == "lzma":
+        zipped(path, npy(good["mu"]), zipfile.ZIP_LZMA)
+    elif fault == "complex":
+        path.write_bytes(pickle.dumps({"fid": {k: v + 1j for k, v in good.items()}}, 4))
+    elif fault == "complex in archive":
+        np.savez(path, **{k: v + 1j for k, v in good.items()})
+    elif fault == "overflow":
+        np.savez(path, mu=good["mu"], sigma=np.triu(np.full((5, 5), 1.7e308), 1) * (1, 1, 1, 1, -1))
+    elif fault == "no images":
+        path.write_bytes(pickle.dumps({"num_images": -3, "fid": good}, 4))
+    elif fault == "two lines":
+        path.write_bytes(b"\x80\x04\x8c\x03a\nb\x8c\x06system\x93.")
 
 
 FAULTS = {
@@ -129,7 +158,16 @@ FAULTS = {
     "text": "the file must",
     "images of floats": r"arr_0 of float64 \(2, 4, 4, 3\), no images of bytes",
     "bomb": r"mu of float64 \(1000000, 1000000\), no array of numbers that is expected",
-    "short": "the file must hold reference statistics",
+    "short": r"mu of float64 \(5,\) in 22 bytes",
+    "long": r"mu of float64 \(5,\) in 67108904 bytes",
+    "long header": r"mu of version \(2, 0\)",
+    "bzip2": "mu of a compression that NumPy does not write",
+    "lzma": "mu of a compression that NumPy does not write",
+    "complex": "fid with a mean of complex128",
+    "complex in archive": "mu of complex128",
+    "overflow": "covariance that is not symmetric",
+    "no images": "num_images must be a whole number at least 1, got -3",
+    "two lines": "the file must be data, got a b.system",
     "absent": "the file must be readable, got No such file",
 }
 
@@ -142,6 +180,21 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, fault: str) -> None
         read_reference(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("fault", ["bomb", "long", "long header", "bzip2"])
+def test_archives_that_expand_are_refused_before_they_do(tmp_path: Path, fault: str) -> None:
+    """Under 32 MiB more than is used now, where their members have 64 MiB."""
+    path = tmp_path / "ref.npz"
+    spoilt(fault, path)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    old = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20), old[1]))
+    try:
+        with pytest.raises(ValueError, match=FAULTS[fault]):
+            read_reference(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, old)
 
 
 @pytest.mark.parametrize("kind", ["pickle", "archive"])

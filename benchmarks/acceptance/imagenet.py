@@ -39,7 +39,7 @@ def networks() -> Iterator[Bar]:
 
 def files() -> Iterator[Bar]:
     """Bar 2."""
-    tests = ["tests/test_imagenet_checkpoints.py", "tests/test_imagenet_references.py"]
+    tests = [f"tests/test_imagenet_{n}.py" for n in ("checkpoints", "memory", "references")]
     target = "bit-equal; hostile refused by name; 200 broken under 2 x size + 200 MiB"
     yield from by_tests({"files": (target, tests)})
 

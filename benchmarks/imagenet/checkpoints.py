@@ -40,7 +40,7 @@ def load_network(path: str | Path, sha256: str | None = None) -> Edm2 | Edm:
     try:
         return network_of(tensors)
     except BROKEN as error:
-        raise ValueError(f"{path}: {_line(error)}") from None
+        raise ValueError(f"{path}: {one_line(error)}") from None
 
 
 def read_tensors(path: str | Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -59,10 +59,10 @@ def read_tensors(path: str | Path, sha256: str | None = None) -> dict[str, Tenso
     except OSError as error:
         raise ValueError(f"{path}: the file must be readable, got {error.strerror}") from None
     except RefusedError as error:
-        raise ValueError(f"{path}: the file must be data, got {error}") from None
+        raise ValueError(f"{path}: the file must be data, got {one_line(error)}") from None
     except BROKEN as error:
         raise ValueError(
-            f"{path}: the file must hold a network, got one that {_line(error)}"
+            f"{path}: the file must hold a network, got one that {one_line(error)}"
         ) from None
 
 
@@ -148,6 +148,6 @@ def _state_dict(path: str | Path, file: BinaryIO) -> dict[str, Tensor]:
     return dict(found)
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An error's text on one line."""
     return " ".join(str(error).split()) or type(error).__name__

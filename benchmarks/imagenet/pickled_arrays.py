@@ -67,6 +67,12 @@ def _reconstruct(*_: Any) -> Array:
     return Array()
 
 
+def _in_band(data: Any, kind: Any, shape: Any, order: Any) -> Array:
+    made = Array()
+    made.build((1, shape, kind, order == "F", data))
+    return made
+
+
 def _never(*_: Any) -> Any:
     raise ValueError("makes an array by itself")
 
@@ -77,4 +83,5 @@ ARRAYS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _never,
     **{(module, "scalar"): _scalar for module in _MODULES},
     **{(module, "_reconstruct"): _reconstruct for module in _MODULES},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _in_band for core in ("core", "_core")},
 }

@@ -18,8 +18,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from benchmarks.frechet import Moments
+from benchmarks.imagenet.checkpoints import one_line
 from benchmarks.imagenet.pickled_arrays import Array as PickledArray
 from benchmarks.imagenet.pickles import RefusedError, read_pickle
+from theory.checks import whole
 from theory.reading import naming
 
 LARGEST = 8192  # features; the published have at most 2048
@@ -64,9 +66,9 @@ def read_reference(path: str | Path) -> Reference:
         except OSError as error:
             raise ValueError(f"the file must be readable, got {error.strerror}") from None
         except RefusedError as error:
-            raise ValueError(f"the file must be data, got {error}") from None
+            raise ValueError(f"the file must be data, got {one_line(error)}") from None
         except BROKEN as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             raise ValueError(f"the file must hold reference statistics, got {reason}") from None
         made = Reference(str(path), **found)
         if all(m is None for m in (made.inception, made.dinov2, made.spatial)):
@@ -89,7 +91,9 @@ def _pickle(content: Any) -> dict[str, Any]:
         plain = [a.value if isinstance(a, PickledArray) else a for a in arrays]
         found[name] = _moments(key, *plain)
     count = content.get("num_images")
-    return found | {"count": int(count) if isinstance(count, int | float) else None}
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    return found | {"count": None if count is None else whole("num_images", count, 1)}
 
 
 def _archive(file: IO[bytes]) -> dict[str, Any]:
@@ -111,18 +115,23 @@ def _archive(file: IO[bytes]) -> dict[str, Any]:
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
     """An array of plain numbers; its size is known, and bounded, before it is read."""
-    with archive.open(f"{name}.npy") as member:
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} of a compression that NumPy does not write")  # has no bound
+    with archive.open(info) as member:
         version = npy.read_magic(member)
-        if version not in ((1, 0), (2, 0)):
+        if version != (1, 0):  # later ones are for longer headers, up to 4 GiB
             raise ValueError(f"{name} of version {version}")
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, is_fortran, dtype = read(member)
+        shape, is_fortran, dtype = npy.read_array_header_1_0(member)
         size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
         if dtype.hasobject or dtype.kind not in "fiu" or not 0 <= size <= most:
             raise ValueError(f"{name} of {dtype} {shape}, no array of numbers that is expected")
+        left = info.file_size - member.tell()
+        if left != size:
+            raise ValueError(f"{name} of {dtype} {shape} in {left} bytes")
         data = member.read(size + 1)
     if len(data) != size:
-        raise ValueError(f"{name} of {shape} in {len(data)} bytes")
+        raise ValueError(f"{name} of {dtype} {shape} in {len(data)} bytes")
     flat = np.frombuffer(data, dtype=dtype)
     return flat.reshape(shape, order="F" if is_fortran else "C")
 
@@ -133,9 +142,12 @@ def _moments(name: str, mu: Any, sigma: Any) -> Moments:
         raise ValueError(f"{name} without arrays mu and sigma")
     if mu.ndim != 1 or not 1 <= mu.size <= LARGEST or sigma.shape != (mu.size, mu.size):
         raise ValueError(f"{name} with a mean of shape {mu.shape} and covariance {sigma.shape}")
-    mean, covariance = np.asarray(mu, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
-    if not np.isfinite(mean).all() or not np.isfinite(covariance).all():
-        raise ValueError(f"{name} with numbers that are not finite")
-    if np.abs(covariance - covariance.T).max() > UNEQUAL * np.abs(covariance).max():
-        raise ValueError(f"{name} with a covariance that is not symmetric")
-    return Moments(mean, (covariance + covariance.T) / 2.0)
+    if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
+        raise ValueError(f"{name} with a mean of {mu.dtype} and covariance of {sigma.dtype}")
+    with np.errstate(over="ignore"):  # refused as not finite, or as not symmetric
+        mean, covariance = np.asarray(mu, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+        if not np.isfinite(mean).all() or not np.isfinite(covariance).all():
+            raise ValueError(f"{name} with numbers that are not finite")
+        if np.abs(covariance - covariance.T).max() > UNEQUAL * np.abs(covariance).max():
+            raise ValueError(f"{name} with a covariance that is not symmetric")
+    return Moments(mean, covariance / 2.0 + covariance.T / 2.0)

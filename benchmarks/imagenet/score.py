@@ -5,6 +5,7 @@ merged pairwise in the order of the batches, so that they do not depend on who c
 """
 
 import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.frechet import Moments, frechet, merge_all, statistics_of
-from benchmarks.imagenet.manifold import precision_recall
+from benchmarks.imagenet.manifold import NEIGHBOURS, precision_recall
 from benchmarks.imagenet.ranks import Ranks, fitting
 from benchmarks.imagenet.references import Reference
 from benchmarks.imagenet.shards import Pixels, batches_of, rows_of
@@ -180,6 +181,8 @@ def scores(
     reason = _without("inception", extractors, by_feature)
     if reason is None and reference.images is None:
         reason = f"{reference.source} has no images to compare with"
+    elif reason is None and len(seeds) <= NEIGHBOURS:
+        reason = f"needs more than {NEIGHBOURS} images, got {len(seeds)}"
     if reason is None and reference.images is not None:
         extractor, parts = by_feature["inception"]
         theirs = _reference_features(extractor, reference.images)
@@ -236,5 +239,8 @@ def _path(folder: Path, k: int) -> Path:
 
 
 def _read(path: Path) -> Features:
-    with np.load(path, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: the file must hold features, got {error}; delete it?") from None
