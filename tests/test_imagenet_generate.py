@@ -180,7 +180,7 @@ def test_a_folder_takes_no_images_of_another_run(
 def test_bytes_by_the_authors_rule(network: Network) -> None:
     """trunc(clip(127.5 x + 128, 0, 255)): in float64, beside each step of a byte."""
     x = torch.linspace(-1.2, 1.2, 4801, dtype=torch.float64)
-    want = np.floor(np.clip(127.5 * x.float().numpy() + np.float32(128.0), 0.0, 255.0))
+    want = np.floor(np.clip(127.5 * x.numpy() + 128.0, 0.0, 255.0))
     found = to_pixels(network, x.reshape(1, 1, 1, -1)).flatten().numpy()
     assert np.array_equal(found, want.astype(np.uint8))
     assert found[0] == 0

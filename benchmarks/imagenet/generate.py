@@ -174,4 +174,4 @@ def to_pixels(network: Network, states: Tensor) -> Tensor:
     if states.ndim != 4 or states.shape[1] not in (1, 3):
         shape = tuple(states.shape[1:])
         raise ValueError(f"samples must be images of 1 or 3 channels, got {shape}; give --vae?")
-    return (states.to(torch.float32) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+    return (states * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
