@@ -12,6 +12,7 @@ from scipy import stats
 torch = pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
 
 from PIL import Image  # noqa: E402
+from test_imagenet_checkpoints import official, write_official  # noqa: E402, F401
 from tiny_networks import CLASSES, SIDE, tiny_edm, tiny_edm2, write_network  # noqa: E402
 
 from benchmarks.imagenet.checkpoints import load_network  # noqa: E402
@@ -226,6 +227,24 @@ def test_authors_rules_of_precision_and_states(tmp_path: Path, network: Network)
     assert (network.dtype, network.classes) == (torch.float32, CLASSES)
     assert edm.shape == (3, SIDE, SIDE)
     assert (network.sigma_min, network.sigma_max) == (0.002, 80.0)
+
+
+@pytest.mark.usefixtures("official")
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_an_official_pickle_opens_as_the_same_denoiser(tmp_path: Path, protocol: int) -> None:
+    half = tiny_edm2().half()
+    write_official(tmp_path / "edm2.pkl", half, protocol)
+    write_network(tmp_path / "edm2.safetensors", half)
+    torch.save(half.state_dict(), tmp_path / "edm2.pt")
+    x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    given = x, torch.tensor([0.4, 5.0], dtype=torch.float64), {"class_labels": torch.tensor([1, 3])}
+    answers = []
+    for name in ("edm2.pkl", "edm2.safetensors", "edm2.pt"):
+        opened = open_network(str(tmp_path / name))
+        assert (opened.shape, opened.classes) == ((3, SIDE, SIDE), CLASSES)
+        answers.append(opened.denoiser(*given))
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], answers[2])
 
 
 def test_the_opened_network_is_the_denoiser_of_its_file(network: Network) -> None:
