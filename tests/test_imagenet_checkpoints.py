@@ -110,7 +110,8 @@ def test_official_pickles_load_bit_equal(tmp_path: Path, protocol: int) -> None:
 
 @pytest.mark.usefixtures("official")
 @pytest.mark.parametrize("layout", [
-    Layout("ddpmpp", 8, 0, 32, (2, 2), 1, (4,)), Layout("adm", 8, 5, 64, (1, 2), 1, (8, 4)),
+    Layout("ddpmpp", 8, 0, 32, (2, 2), 1, (4,)), Layout("ddpmpp", 8, 5, 32, (2, 2), 1, (4,)),
+    Layout("adm", 8, 5, 64, (1, 2), 1, (8, 4)),
 ])  # fmt: skip
 def test_edm_pickles_load_bit_equal(tmp_path: Path, layout: Layout) -> None:
     state = write_official(tmp_path / "net.pkl", Edm(layout).half())

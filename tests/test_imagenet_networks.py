@@ -309,15 +309,21 @@ def edm_block(s: State, at: str, x: np.ndarray, emb: np.ndarray, adm: bool) -> n
     return x
 
 
+def biased_rows(s: State, at: str, x: np.ndarray) -> np.ndarray:
+    return np.asarray(x @ s[f"{at}.weight"].T + s[f"{at}.bias"])
+
+
 def edm_oracle(s: State, layout: Layout, x: np.ndarray, time: np.ndarray, rows: np.ndarray) -> Any:
     adm, half = layout.kind == "adm", layout.width // 2
     steps = np.arange(half) / (half if adm else half - 1)
     angle = np.outer(time, 1e-4**steps)
     order = (np.cos, np.sin) if adm else (np.sin, np.cos)
     emb = np.concatenate([f(angle) for f in order], axis=1)
-    emb = silu(emb @ s["model.map_layer0.weight"].T + s["model.map_layer0.bias"])
-    emb = emb @ s["model.map_layer1.weight"].T + s["model.map_layer1.bias"]
-    if layout.classes:
+    if layout.classes and not adm:  # theirs: before the layers, by sqrt(classes), with a bias
+        emb = emb + biased_rows(s, "model.map_label", np.sqrt(layout.classes) * rows)
+    emb = silu(biased_rows(s, "model.map_layer0", emb))
+    emb = biased_rows(s, "model.map_layer1", emb)
+    if layout.classes and adm:
         emb = emb + rows @ s["model.map_label.weight"].T
     emb = silu(emb)
     parts = list(dict.fromkeys(".".join(name.split(".")[:3]) for name in s))
@@ -339,6 +345,7 @@ def edm_oracle(s: State, layout: Layout, x: np.ndarray, time: np.ndarray, rows: 
     [
         Layout("ddpmpp", 8, 0, 32, (2, 2), 1, (4,)),
         Layout("ddpmpp", 8, 0, 32, (1, 2), 2, (4,)),
+        Layout("ddpmpp", 8, 5, 32, (1, 2), 1, (4,)),
         Layout("adm", 8, 5, 64, (1, 2), 1, (8, 4)),
         Layout("adm", 8, 0, 64, (1, 2), 2, (4,)),
     ],

@@ -180,8 +180,9 @@ class UNet(nn.Module):
         self.map_augment = None if adm else Linear(AUGMENTATIONS, width, bias=False)
         self.map_layer0 = Linear(width, embedding)
         self.map_layer1 = Linear(embedding, embedding)
-        has_labels = adm and layout.classes
-        self.map_label = Linear(layout.classes, embedding, bias=False) if has_labels else None
+        self.map_label = None
+        if layout.classes:
+            self.map_label = Linear(layout.classes, embedding if adm else width, bias=not adm)
         self.enc = nn.ModuleDict()
         skips, out = [], 3
         for level, wide in enumerate(widths):
@@ -226,12 +227,22 @@ class UNet(nn.Module):
     def embed(self, time: Tensor, labels: Tensor | None) -> Tensor:
         """Embedding of c_noise (B,) and of labels, whole numbers (B,) or rows (B, classes)."""
         emb = positional(time, self.layout.width, self.layout.kind)
+        if self.layout.kind == "ddpmpp":
+            emb = emb + self._labelled(emb, labels, math.sqrt(self.layout.classes))
+            return functional.silu(self.map_layer1(functional.silu(self.map_layer0(emb))))
         emb = self.map_layer1(functional.silu(self.map_layer0(emb)))
-        if self.map_label is not None and labels is not None:
-            if not labels.dtype.is_floating_point:
-                labels = functional.one_hot(labels, self.layout.classes)
-            emb = emb + self.map_label(labels.to(emb.dtype))
-        return functional.silu(emb)
+        return functional.silu(emb + self._labelled(emb, labels, 1.0))
+
+    def _labelled(self, emb: Tensor, labels: Tensor | None, scale: float) -> Tensor | float:
+        """What the labels add; missing ones are zeros."""
+        if self.map_label is None:
+            return 0.0
+        if labels is None:
+            labels = emb.new_zeros(1, self.layout.classes)
+        elif not labels.dtype.is_floating_point:
+            labels = functional.one_hot(labels, self.layout.classes)
+        found: Tensor = self.map_label(scale * labels.to(emb.dtype))
+        return found
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         """F of x (B, 3, side, side), in the dtype of x."""
