@@ -71,6 +71,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return {"mu": rows.mean(axis=0), "sigma": np.cov(rows.T)}
 
     write_network(root / "net.safetensors", tiny_edm2())
+    write_network(root / "latents.safetensors", tiny_edm2(channels=4))
     write_inception(root / "inception.pt")
     write_dino(root / "dino")
     table = {"num_images": 40, "fid": law(32), "fd_dinov2": law(16)}
@@ -233,6 +234,23 @@ def test_the_profile_of_another_network_is_used_only_where_it_is_named(
     assert printed(*args, "--profile", out / "profile.json")["batches_made"] == 1
 
 
+def test_labels_of_a_file_stand_in_for_those_of_the_seeds(files: Path, tmp_path: Path) -> None:
+    """Seed s takes row s modulo their number; labels must be the network's."""
+    np.savez(tmp_path / "rows.npz", class_labels=np.array([4, 1, 1], dtype=np.int32))
+    np.savez(tmp_path / "one.npz", class_labels=np.array([4]))
+    np.savez(tmp_path / "high.npz", class_labels=np.array([CLASSES]))
+    args = (*GENERATE, "--net", files / "net.safetensors", "--seeds", "0-3", "--steps", 3)
+    found = []
+    for name in ("rows", "one"):
+        out = tmp_path / name
+        printed(*args, "--out", out, "--condition", tmp_path / f"{name}.npz")
+        found.append(dict(numbered(shards_in(out)[0], range(4))))
+    same = [np.array_equal(found[0][s], found[1][s]) for s in range(4)]
+    assert same == [True, False, False, True]
+    message = refused(*args, "--out", tmp_path / "x", "--condition", tmp_path / "high.npz")
+    assert f"class_labels must be whole numbers below {CLASSES}" in message
+
+
 BAD = {
     "no such net": (("generate", "--net", "nowhere.pkl", "--out", "{out}"), "network must be"),
     "rescaled without a profile": (
@@ -250,6 +268,30 @@ BAD = {
     "option of a solver": (
         ("generate", "--net", "{net}", "--out", "{out}", "--option", "eta=0.5"),
         "eta must be left out for solver 'ddim'",
+    ),
+    "no steps": (
+        ("generate", "--net", "{net}", "--out", "{out}", "--steps", "0"),
+        "steps must be a whole number at least 1, got 0",
+    ),
+    "no lowest level": (
+        ("generate", "--net", "{net}", "--out", "{out}", "--sigma-min", "0"),
+        "sigma_min must be positive",
+    ),
+    "other conditions": (
+        ("generate", "--net", "{net}", "--out", "{out}", "--condition", "{data}"),
+        "data.npz: the network must be given class_labels, got images, labels",
+    ),
+    "no condition there": (
+        ("generate", "--net", "{net}", "--out", "{out}", "--condition", "nowhere.npz"),
+        "nowhere.npz: the file must be an .npz of named arrays",
+    ),
+    "no autoencoder there": (
+        ("generate", "--net", "{latents}", "--out", "{out}", "--vae", "nowhere"),
+        "nowhere: path must be a folder with config.json",
+    ),
+    "no levels": (
+        ("profile", "--net", "{net}", "--out", "{out}", "--data", "{data}", "--levels", "0"),
+        "levels must be a whole number at least 4, got 0",
     ),
     "preset and solver": (
         ("generate", "--net", "{net}", "--out", "{out}", "--preset", ROW, "--solver", "heun"),
@@ -328,6 +370,7 @@ BAD = {
 def test_bad_input_is_one_line_and_exit_code_2(files: Path, tmp_path: Path, fault: str) -> None:
     args, message = BAD[fault]
     names = {"out": tmp_path / "out", "net": files / "net.safetensors", "ref": files / "img64.pkl"}
+    names["latents"] = files / "latents.safetensors"
     names |= {"data": files / "data.npz", "pt": files / "inception.pt"}
     assert message in refused("imagenet", *(a.format(**names) for a in args))
 

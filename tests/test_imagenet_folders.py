@@ -24,6 +24,7 @@ from test_networks_diffusers import (  # noqa: E402
 )
 
 from benchmarks.imagenet.generate import Recipe, batch_images  # noqa: E402
+from benchmarks.networks.commands import given_condition  # noqa: E402
 from benchmarks.networks.spec import Network, open_network  # noqa: E402
 from theory.schedules import log_snr_sigmas  # noqa: E402
 
@@ -104,6 +105,11 @@ def test_stable_diffusion_with_guidance(tmp_path: Path) -> None:
     nothing = plain.denoiser(x, level, {name: null.expand(2, -1, -1)})
     found = guided.denoiser(x, level, {name: rows[:2]})
     torch.testing.assert_close(found, nothing + 7.5 * (given - nothing), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=rf"null_{name} must be floats of shape .* {WIDTH}\)"):
+        open_network(str(folder), guidance=2.0, null={name: null[..., 1:]})
+    np.savez(tmp_path / "rows.npz", **{name: rows[..., :2].numpy()})
+    with pytest.raises(ValueError, match=rf"rows.npz: {name} must be floats of shape"):
+        given_condition(plain, str(tmp_path / "rows.npz"))
     whole = images(guided, **{name: rows})
     single = images(guided, **{name: rows[[2]]})  # seed 5 takes row 5 mod 3
     assert torch.equal(whole[1], single[1])

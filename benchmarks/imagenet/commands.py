@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from benchmarks.experiments import needs_profile
 from benchmarks.imagenet import table as tables
@@ -16,7 +15,7 @@ from benchmarks.imagenet.recipes import BATCH, PROFILE, recipe_of
 from benchmarks.imagenet.references import Reference, read_reference
 from benchmarks.imagenet.score import FRECHET, Batches, Extractor, Given, scores
 from benchmarks.imagenet.seeds import parse_seeds
-from benchmarks.networks.commands import measured_profile, read_arrays
+from benchmarks.networks.commands import given_condition, measured_profile, read_arrays
 from benchmarks.networks.data import read_data
 from benchmarks.networks.measure import LEVELS, edm_levels
 from benchmarks.networks.spec import (
@@ -51,11 +50,10 @@ def generate(net: str, out: str, seeds: str, **o: Any) -> dict[str, Any]:
     ranks = join(o["device"])
     opened = _opened(net, ranks, o)
     chosen = None if o["preset"] is None else preset(o["preset"])
+    rows = None if o["condition"] is None else given_condition(opened, o["condition"])
     recipe, source = recipe_of(opened, Path(out), chosen, o)
     wanted = parse_seeds(seeds)
-    made = generate_images(
-        opened, recipe, wanted, Path(out), ranks, _condition(o["condition"]), source
-    )
+    made = generate_images(opened, recipe, wanted, Path(out), ranks, rows, source)
     return {
         "kind": "images", "out": out, "seeds": [wanted.start, wanted.stop - 1],
         "batches_made": made, "calls": recipe.table(opened).nfe,
@@ -166,7 +164,8 @@ def _measured(
     """The profile, measured as far as the file beside it does not know it yet."""
     seed = o.get("seed") or 0
     check_seed(seed)
-    grid = edm_levels(o.get("levels") or LEVELS, opened.sigma_min, opened.sigma_max)
+    levels = LEVELS if o.get("levels") is None else o["levels"]
+    grid = edm_levels(levels, opened.sigma_min, opened.sigma_max)
     more = {"precision": o["precision"] or "authors'", "guidance": o.get("guidance")}
     more |= {"device": ranks.device.type}
     batch = o["batch"] or BATCH
@@ -175,14 +174,6 @@ def _measured(
             opened, read_data(data, MOST_IMAGES), target, grid, o.get("samples"), batch, seed,
             ranks.device, o.get("condition"), more,
         )  # fmt: skip
-
-
-def _condition(path: str | None) -> dict[str, Tensor] | None:
-    """Rows by name for the images, without those that guidance leads away from."""
-    if path is None:
-        return None
-    found = read_arrays(path)
-    return {name: rows for name, rows in found.items() if not name.startswith("null_")}
 
 
 def _extractors(ranks: Ranks, o: dict[str, Any]) -> list[Extractor]:

@@ -9,7 +9,7 @@ from benchmarks.experiments import schedule as named_schedule
 from benchmarks.imagenet.generate import Recipe
 from benchmarks.imagenet.presets import Preset
 from benchmarks.inputs import looks_like_path
-from benchmarks.networks.spec import Network, folder_hash
+from benchmarks.networks.spec import Network, folder_hash, weights_hash
 from theory.checks import Array, one_of, whole
 from theory.files import read_profile, read_schedule
 from theory.profile import Profile
@@ -36,7 +36,9 @@ def recipe_of(
     sigmas, source = _levels(opened, folder, o)
     precision = o["precision"] or "authors'"
     more = {"precision": precision, "compiled": bool(o.get("compiled"))}
-    more |= {"guidance": o.get("guidance"), "condition": o.get("condition")}
+    more["guidance"] = o.get("guidance")
+    if o.get("condition") is not None:
+        more["condition"] = weights_hash([Path(o["condition"])])
     if o.get("vae") is not None:
         more["vae"] = folder_hash(o["vae"])
     recipe = Recipe(
@@ -83,8 +85,9 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
     if name in ("entropic", "rescaled", "spectral", "infogrid"):
         quadrature = {"rule": o.get("rule") or "trapezoid"}
     ends = (opened.sigma_min, opened.sigma_max) if grid is None else grid.sigma[[0, -1]].tolist()
-    low, high = (o.get(n) or end for n, end in zip(("sigma_min", "sigma_max"), ends, strict=True))
-    steps = whole("steps", o.get("steps") or STEPS, 1)
+    asked = o.get("sigma_min"), o.get("sigma_max")
+    low, high = (end if a is None else a for a, end in zip(asked, ends, strict=True))
+    steps = whole("steps", STEPS if o.get("steps") is None else o["steps"], 1)
     terminal = o.get("terminal") or "zero"
     sigmas = named_schedule(name, steps, "edm", grid, terminal, low, high, **quadrature)
     return sigmas, source | quadrature | {"steps": steps, "terminal": terminal}

@@ -19,7 +19,7 @@ from benchmarks.networks.measure import (
     edm_levels,
     measure,
 )
-from benchmarks.networks.spec import Network, open_network
+from benchmarks.networks.spec import Network, check_embeddings, open_network
 from benchmarks.networks.spectrum import amplitudes, entries, has_spectrum, multiplicity
 from theory.checks import monotone, require, vector
 from theory.files import write_profile
@@ -194,7 +194,7 @@ def _levels(
 def _conditions(network: Network, data: Data, index: Any, path: str | None) -> dict[str, Tensor]:
     """Named tensors with a row for every chosen sample."""
     if path is not None:
-        return _condition_file(path, index, len(data))
+        return _condition_file(network, path, index, len(data))
     if network.condition is None:
         return {}
     if network.condition != "class_labels":
@@ -227,14 +227,34 @@ def read_arrays(path: str) -> dict[str, Tensor]:
         return {name: torch.from_numpy(rows) for name, rows in arrays.items()}
 
 
-def _condition_file(path: str, index: Any, n: int) -> dict[str, Tensor]:
-    """Arrays of an .npz by name, with one row for all samples or one for each."""
+def given_condition(network: Network, path: str) -> dict[str, Tensor]:
+    """Arrays of an .npz by name, as the network takes them; "null_..." ones are guidance's."""
+    found = {k: v for k, v in read_arrays(path).items() if not k.startswith("null_")}
+    with naming(path):
+        if network.weights == network.spec:
+            return found  # the user's own code may take anything
+        wanted = network.condition
+        if wanted is None or list(found) != [wanted]:
+            got = ", ".join(found) or "none"
+            rule = "take a condition" if wanted is None else f"be given {wanted}"
+            raise ValueError(f"the network must {rule}, got {got}")
+        if network.classes is not None:
+            labels = found[wanted]
+            good = not labels.is_floating_point() and labels.ndim == 1
+            if not good or labels.min() < 0 or labels.max() >= network.classes:
+                raise ValueError(f"{wanted} must be whole numbers below {network.classes}")
+            found[wanted] = labels.long()
+        if network.width is not None:
+            check_embeddings(wanted, found[wanted], network.width)
+        return found
+
+
+def _condition_file(network: Network, path: str, index: Any, n: int) -> dict[str, Tensor]:
+    """The condition in a file, with one row for all samples or one for each."""
     out: dict[str, Tensor] = {}
-    arrays = read_arrays(path)
+    arrays = given_condition(network, path)
     with naming(path):
         for name, rows in arrays.items():
-            if name.startswith("null_"):
-                continue  # what guidance leads away from
             if len(rows) not in (1, n):
                 raise ValueError(f"{name} must have 1 row or {n}, got shape {tuple(rows.shape)}")
             chosen = rows[torch.from_numpy(index)] if len(rows) == n else rows

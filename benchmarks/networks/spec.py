@@ -44,6 +44,8 @@ class Network:
         decode: Latents to images, or None.
         weights: Hash of the weights, or the spec itself for the user's own code.
         classes: Number of labels that a network with the condition "class_labels" knows, or None.
+        width: Of the text embeddings that a network with the condition "encoder_hidden_states"
+            takes, rows (tokens, width), or None.
         pixels: Samples to images of bytes, (B, C, h, w); None for the rule of [-1, 1].
         dtype: Of the states of a walk, as the network's authors have it.
         unit_start: Whether a walk starts with variance 1 + sigma_max^2, as networks trained in
@@ -60,6 +62,7 @@ class Network:
     decode: Callable[[Tensor], Tensor] | None = None
     weights: str = ""
     classes: int | None = None
+    width: int | None = None
     pixels: Callable[[Tensor], Tensor] | None = None
     dtype: torch.dtype = torch.float64
     unit_start: bool = False
@@ -181,9 +184,11 @@ def _from_folder(
             if info.model != "DiTTransformer2DModel":
                 raise ValueError(f"guidance must come with a DiT or text, got {info.model}")
             null = {"class_labels": torch.tensor([classes], device=device)}
-        elif info.condition is None or null is None:
+        elif info.condition is None or null is None or info.condition not in null:
             got = info.condition or "none"
             raise ValueError(f"guidance must come with a condition and its null, got {got}")
+        else:
+            check_embeddings(f"null_{info.condition}", null[info.condition], info.condition_size[1])
         null = {name: rows.to(device) for name, rows in null.items()}
         guided = replace(denoiser.predictor.network, guidance=guidance, null_condition=null)  # type: ignore[type-var]
         denoiser.predictor.network = guided
@@ -192,8 +197,16 @@ def _from_folder(
     latents = info.encode, info.decode
     return Network(
         denoiser, spec, info.shape, *ends, info.condition, *latents, weights, classes,
+        width=info.condition_size[1] if info.condition == "encoder_hidden_states" else None,
         unit_start=denoiser.predictor.scale == "vp",
     )  # fmt: skip
+
+
+def check_embeddings(name: str, rows: Tensor, width: int | None) -> None:
+    """Refuse what are no rows of text embeddings of that width."""
+    if not rows.is_floating_point() or rows.ndim != 3 or rows.shape[2] != width:
+        got = f"{rows.dtype} of shape {tuple(rows.shape)}"
+        raise ValueError(f"{name} must be floats of shape (rows, tokens, {width}), got {got}")
 
 
 def _from_code(spec: str) -> Denoiser:
