@@ -178,6 +178,13 @@ def test_a_folder_takes_no_images_of_another_run(
     assert str(error.value).startswith(str(tmp_path))
 
 
+@pytest.mark.parametrize("key", ["[]", "{}", '{"batch": 0, "images": "png", "weights": "x"}'])
+def test_a_folder_that_says_nothing_of_its_images_is_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "run.json").write_text(f'{{"kind": "images", "key": {key}}}')
+    with pytest.raises(ValueError, match=r"run\.json: (key|batch) must"):
+        shards_in(tmp_path)
+
+
 def test_bytes_by_the_authors_rule(network: Network) -> None:
     """trunc(clip(127.5 x + 128, 0, 255)): in float64, beside each step of a byte."""
     x = torch.linspace(-1.2, 1.2, 4801, dtype=torch.float64)

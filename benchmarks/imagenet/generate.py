@@ -16,8 +16,8 @@ from benchmarks.imagenet.shards import Shards, Writer
 from benchmarks.networks.sampling import walk
 from benchmarks.networks.spec import Network
 from benchmarks.store import make_folder
-from theory.checks import Array
-from theory.reading import read_json, write_json
+from theory.checks import Array, whole
+from theory.reading import naming, read_json, write_json
 from theory.solvers import Solver, make_table
 
 RUN_FILE, IMAGES = "run.json", "images"
@@ -87,9 +87,14 @@ def claim(folder: Path, key: Mapping[str, Any], source: Mapping[str, Any]) -> No
 
 def shards_in(folder: Path) -> tuple[Shards, dict[str, Any]]:
     """The shards that a folder holds, and what they belong to."""
-    found = read_json(folder / RUN_FILE, "images", ("key",))
-    key = found["key"]
-    return Shards(folder / IMAGES, int(key["batch"]), str(key["images"])), found
+    path = folder / RUN_FILE
+    found = read_json(path, "images", ("key",))
+    with naming(path):
+        key = found["key"] if isinstance(found["key"], dict) else {}
+        batch, form = key.get("batch"), key.get("images")
+        if not isinstance(batch, int) or "weights" not in key:
+            raise ValueError("key must say batch, images and weights, got others")
+        return Shards(folder / IMAGES, whole("batch", batch, 1), str(form)), found
 
 
 def generate_images(
