@@ -1,1 +1,1 @@
-"""Where toys and theory meet: experiments, metrics, stores, speed."""
+"""Where toys and theory meet: measures, studies, claims, networks."""

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper B's bounds on the slope of the mmse against the slope itself, and how they grow."""
 
 import numpy as np
@@ -7,7 +6,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import (
+from figures.parts.style import (
     BLACK,
     BLUE,
     GREEN,

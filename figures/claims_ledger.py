@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """The ledger on one page: every claim, its verdict, and the number behind it."""
 
 import numpy as np
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     BLUE,
     GREY,
     INK,

@@ -11,8 +11,8 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from figures.digits_images import CLOSE, draw_images, draw_winners
-from figures.style import (
+from figures.parts.digits_images import CLOSE, draw_images, draw_winners
+from figures.parts.style import (
     INK,
     NETWORK_SCHEDULES,
     TARGETS,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper A Fig. 1: paths of one SDE and the conditional entropy, in standard and entropic time."""
 
 import math
@@ -7,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import (
+from figures.parts.style import (
     BLACK,
     BLUE,
     GREY,

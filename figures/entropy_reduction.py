@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper C, propositions 3.1-3.4, 4.1, 4.2: conditional entropy per step, measured and predicted."""
 
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     BLACK,
     BLUE,
     GREY,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper D Fig. 5: the density of training noise that emerges, its pivot, and how it settles."""
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     BLUE,
     GREY,
     INK,

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
-from figures.infonoise_speedup import PAPER, draw_speedups, outcome
-from figures.style import (
+from figures.parts.infonoise_speedup import PAPER, draw_speedups, outcome
+from figures.parts.style import (
     GREY,
     INK,
     SMALL,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper D Figs. 1 and 10: where two points become one, and where the information is."""
 
 import math
@@ -9,7 +8,7 @@ from matplotlib.colors import CenteredNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from figures.style import (
+from figures.parts.style import (
     BLACK,
     BLUE,
     GREY,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper A Figs. 2-4: KL(data || sampler) against the number of steps, exact and sampled."""
 
 import math
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     GREY,
     INK,
     PROCESSES,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper B's two tables on mixtures: its likelihoods, ours, and what the likelihood measures."""
 
 import itertools
@@ -12,8 +11,8 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from figures.las_printed import PLACES, SAMPLERS, Cases, draw_numbers, of_case, published
-from figures.style import (
+from figures.parts.las_printed import PLACES, SAMPLERS, Cases, draw_numbers, of_case, published
+from figures.parts.style import (
     ALL_SCHEDULES,
     GREY,
     INK,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper A's inequality (16) on networks we trained: learned against exact profiles."""
 
 import numpy as np
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     BLACK,
     BLUE,
     GREY,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper D Fig. 11: the entropy rate at low noise, its local slope, and the gate."""
 
 from dataclasses import replace
@@ -11,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 from matplotlib.typing import LineStyleType
 
-from figures.style import (
+from figures.parts.style import (
     BLACK,
     BLUE,
     GREY,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper B's bound against what it bounds: pathwise KL and KL of the terminal laws, both exact."""
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 
-from figures.style import (
+from figures.parts.style import (
     ALL_SCHEDULES,
     GREEN,
     GREY,

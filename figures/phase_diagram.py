@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper A section 6.1 as a phase diagram: the schedule of least KL over overlap and steps."""
 
 import itertools
@@ -13,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     GREY,
     INK,
     PROCESSES,

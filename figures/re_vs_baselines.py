@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper C's tables 2 and 3 on toys: its iterations against other solvers at equal calls."""
 
 import math
@@ -13,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from figures.solver_looks import SOLVERS
-from figures.solver_orders import CODES, cell, draw_orders, firsts, published
-from figures.style import (
+from figures.parts.solver_looks import SOLVERS
+from figures.parts.solver_orders import CODES, cell, draw_orders, firsts, published
+from figures.parts.style import (
     GREY,
     SMALL,
     TEXT,

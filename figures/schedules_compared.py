@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Where every schedule puts its levels, and the risk curve that it may look at."""
 
 import numpy as np
@@ -7,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from figures.style import (
+from figures.parts.style import (
     ALL_SCHEDULES,
     GREY,
     INK,

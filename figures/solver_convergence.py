@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Error of every solver against its denoiser calls: a row a target, a column a family."""
 
 import math
@@ -9,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from figures.solver_looks import SOLVERS, names
-from figures.style import (
+from figures.parts.solver_looks import SOLVERS, names
+from figures.parts.style import (
     GREY,
     SMALL,
     TEXT,

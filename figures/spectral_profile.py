@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """Paper A v2 Fig. 2: the rescaled entropy split over frequencies, on digits."""
 
 from dataclasses import replace
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from figures.style import (
+from figures.parts.style import (
     GREY,
     MAGENTA,
     NETWORK_SCHEDULES,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import test_imagenet_checkpoints as official
 
-from benchmarks.imagenet.checkpoints import load_network
-from benchmarks.imagenet.edm2 import build
+from benchmarks.networks.published.checkpoints import load_network
+from benchmarks.networks.published.edm2 import build
 
 
 def measure() -> str:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import strategies as st
 
-from theory.tables import SolverTable
+from theory.solvers.table import SolverTable
 from toys.mixture import Mixture
 
 seeds = st.integers(0, 2**32 - 1)
@@ -44,7 +44,9 @@ def heun_table(sigmas: np.ndarray) -> SolverTable:
         rows.append((b, [1.0, 0.0], [(a - b) / (2 * b), -(a - b) / (2 * b)]))
     sigma, keep, weights = (np.array(c) for c in zip(*rows, strict=True))
     noise = np.zeros(len(rows))
-    return SolverTable(sigma, keep, weights, noise, float(sigmas[0]), 2, len(sigmas) - 1)
+    return SolverTable(
+        sigma, keep, weights, noise, float(sigmas[0]), float(sigmas[-1]), 2, len(sigmas) - 1
+    )
 
 
 def churned_table(sigmas: np.ndarray, churn: float = 0.3) -> SolverTable:
@@ -54,4 +56,6 @@ def churned_table(sigmas: np.ndarray, churn: float = 0.3) -> SolverTable:
         low = b * (1 - churn) if i % 2 == 0 else b
         rows.append((a, [low / a], [1 - low / a], np.sqrt(b**2 - low**2)))
     sigma, keep, weights, noise = (np.array(c) for c in zip(*rows, strict=True))
-    return SolverTable(sigma, keep, weights, noise, float(sigmas[0]), 1, len(sigmas) - 1)
+    return SolverTable(
+        sigma, keep, weights, noise, float(sigmas[0]), float(sigmas[-1]), 1, len(sigmas) - 1
+    )

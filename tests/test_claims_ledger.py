@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.claims import ledger, report, run
+from benchmarks.claims import ledger, registry, report, run
 from benchmarks.claims.cases import (
     FITS,
     TARGETS,
@@ -19,10 +19,11 @@ from benchmarks.claims.cases import (
     target_cases,
 )
 from benchmarks.claims.ledger import Claim, Reading, at_most, relative, sampled, worst
-from benchmarks.store import Store
+from benchmarks.engine.store import Store
+from benchmarks.studies.claims_ledger import read_full_run
 
-CLAIMS = ledger.all_claims()
-FULL = report.read_full_run()
+CLAIMS = registry.all_claims()
+FULL = read_full_run()
 
 
 def value_of(case: Case, value: float) -> Reading:
@@ -221,10 +222,10 @@ def test_the_full_run_is_of_these_claims() -> None:
             assert row["value"] <= claim.tolerance
 
 
-def test_readme_has_the_table_of_the_full_run() -> None:
-    said = report.README.read_text(encoding="utf-8")
-    assert said.count(report.BEGIN) == said.count(report.END) == 1
-    assert report.readme_section(FULL) in said
+def test_the_page_of_claims_is_the_full_run() -> None:
+    """`python -m benchmarks.claims.report docs/claims.md` writes it again."""
+    page = Path(__file__).parents[1] / "docs" / "claims.md"
+    assert page.read_text(encoding="utf-8") == report.page()
 
 
 # The command line.
@@ -238,7 +239,7 @@ def two() -> list[str]:
 def test_json_has_the_keys_of_the_design(
     two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from entropic import main
+    from entropic.commands.main import main
 
     with pytest.raises(SystemExit) as stop:
         main([*two, "--json", "--verify", "--out", str(tmp_path)])
@@ -255,7 +256,7 @@ def test_json_has_the_keys_of_the_design(
 def test_a_users_mixture_takes_the_place_of_all_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from entropic import main
+    from entropic.commands.main import main
 
     toy = tmp_path / "mine.json"
     toy.write_text(
@@ -291,7 +292,7 @@ def test_a_users_mixture_takes_the_place_of_all_others(
 def test_bad_input_is_one_line(
     args: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from entropic import main
+    from entropic.commands.main import main
 
     with pytest.raises(SystemExit) as stop:
         main(["claims", *args])

@@ -13,7 +13,7 @@ from benchmarks.claims.cases import Case, random_case
 from benchmarks.claims.ledger import Claim, verify
 from benchmarks.claims.paper_a import CLAIMS
 from tests.strategies import seeds
-from toys import information
+from toys.information import information
 from toys.mixture import Mixture
 
 BY_ID = {claim.id: claim for claim in CLAIMS}

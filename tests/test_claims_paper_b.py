@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from benchmarks.claims import b_entropy, b_pathwise, b_tightness, ledger, paper_b
+from benchmarks.claims import b_pathwise, b_tightness, ledger, paper_b
 from benchmarks.claims.b_rates import flattened
 from benchmarks.claims.cases import Case, load_case, random_case
 from benchmarks.claims.ledger import Claim
+from benchmarks.measure.mmse_slope import smallest_nu
 from tests.strategies import seeds
 from toys.mixture import Mixture
 
@@ -136,11 +137,11 @@ def test_planted_fault_turns_a_reading_red(
 
 def test_least_nu_of_two_points_in_closed_form() -> None:
     # p = (1/2, 1/2): nothing deviates. Else nu is at least iota's std, at most half its range.
-    assert b_entropy.smallest_nu(np.array([0.5, 0.5])) == 0.0
+    assert smallest_nu(np.array([0.5, 0.5])) == 0.0
     q = 0.2
     spread = np.sqrt(q * (1 - q)) * np.log((1 - q) / q)
-    assert b_entropy.smallest_nu(np.array([q, 1 - q])) >= spread
-    assert b_entropy.smallest_nu(np.array([q, 1 - q])) <= 0.5 * np.log((1 - q) / q)
+    assert smallest_nu(np.array([q, 1 - q])) >= spread
+    assert smallest_nu(np.array([q, 1 - q])) <= 0.5 * np.log((1 - q) / q)
 
 
 def test_points_in_many_dimensions_keep_their_distances_when_flattened() -> None:

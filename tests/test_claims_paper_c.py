@@ -32,8 +32,8 @@ from benchmarks.claims import (
 from benchmarks.claims.cases import Case, random_case
 from benchmarks.claims.ledger import Claim, Reading, verify
 from benchmarks.claims.paper_c import CLAIMS
-from theory.noise import VP
-from theory.tables import SolverTable
+from theory.noise.processes import VP
+from theory.solvers.table import SolverTable
 from toys.mixture import Mixture
 
 BY_ID = {claim.id: claim for claim in CLAIMS}

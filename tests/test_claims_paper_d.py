@@ -23,8 +23,8 @@ from benchmarks.claims.cases import Case, random_case, target_cases
 from benchmarks.claims.ledger import KINDS, Claim, verify
 from benchmarks.claims.paper_d import CLAIMS
 from tests.strategies import seeds
-from theory.noise import VP
-from toys import information
+from theory.noise.processes import VP
+from toys.information import information
 from toys.mixture import Mixture
 
 BY_ID = {claim.id: claim for claim in CLAIMS}

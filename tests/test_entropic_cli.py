@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-import entropic
-from benchmarks.commands import resampled
-from benchmarks.experiments import equal_steps
-from theory.files import read_profile, read_schedule, write_profile
+from entropic.commands.main import main
 from theory.gaussian import gaussian_mmse, gaussian_rescaled_entropy
-from theory.loss_log import LossLog, bootstrap_band
-from theory.profile import Profile
-from theory.schedules import edm_sigmas, las_sigmas
-from theory.solvers import SOLVERS
+from theory.levels import resampled
+from theory.profiles.files import read_profile, read_schedule, write_profile
+from theory.profiles.loss_log import LossLog, bootstrap_band
+from theory.profiles.profile import Profile
+from theory.schedules.las_levels import las_sigmas
+from theory.schedules.standard import edm_sigmas
+from theory.solvers.options import equal_steps
+from theory.solvers.registry import SOLVERS
 
 ROOT = Path(__file__).parents[1]
 
 
 def run(*args: str) -> Result:
-    return CliRunner().invoke(entropic.main, list(args), catch_exceptions=False)
+    return CliRunner().invoke(main, list(args), catch_exceptions=False)
 
 
 def printed(*args: str) -> dict:
@@ -562,7 +563,8 @@ def test_speed_has_the_promised_keys() -> None:
     ],
 )
 def test_without_torch_its_commands_say_what_to_install(args: list[str], tmp_path: Path) -> None:
-    code = f"import sys; sys.modules['torch'] = None; from entropic import main; main({args})"
+    code = "import sys; sys.modules['torch'] = None; from entropic.commands.main import main; "
+    code += f"main({args})"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """What the figures draw is what their tables say; nothing is computed here but tiny tables."""
 
 import itertools
@@ -12,26 +11,25 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks import solver_tables
-from benchmarks.bound_tightness import ROWS as BOUND_ROWS
+from benchmarks.studies import re_vs_baselines as re_vs_baselines_table
+from benchmarks.studies import solver_convergence as solver_convergence_table
+from benchmarks.studies.bound_tightness import ROWS as BOUND_ROWS
 from figures import (
     claims_ledger,
     entropy_reduction,
     information_window,
     kl_vs_steps,
     las_mixtures,
-    las_printed,
     pathwise_vs_terminal,
     re_vs_baselines,
     registry,
     schedules_compared,
     solver_convergence,
-    solver_looks,
-    solver_orders,
-    style,
 )
-from tests.test_benchmarks_phase_diagram import drawn_table as phase_table
+from figures.parts import las_printed, solver_looks, solver_orders, style
+from figures.parts.printed import printed
 from tests.test_figures_training import TABLES as OF_TRAINING
+from tests.test_studies_phase_diagram import drawn_table as phase_table
 
 STEPS = (2, 4, 8)
 PAIRS = tuple(itertools.product(style.PROCESSES, list(style.TOYS)[1:4]))
@@ -769,10 +767,15 @@ def test_every_solver_has_one_family_and_a_look() -> None:
     assert sorted(shown) == sorted(solver_looks.SOLVERS)
     drawn_names = {
         " ".join([solver, *(f"{key}={value}" for key, value in options)])
-        for solver, options in (*solver_tables.DETERMINISTIC, *solver_tables.STOCHASTIC)
+        for solver, options in (
+            *solver_convergence_table.DETERMINISTIC,
+            *solver_convergence_table.STOCHASTIC,
+        )
     }
     assert drawn_names == set(solver_looks.SOLVERS)
-    assert {*solver_tables.BASELINES, *solver_tables.REDUCING} == set(solver_orders.CODES)
+    assert {*re_vs_baselines_table.BASELINES, *re_vs_baselines_table.REDUCING} == set(
+        solver_orders.CODES
+    )
 
 
 def test_solvers_of_a_panel_differ_in_colour_or_dash_and_in_marker() -> None:
@@ -997,7 +1000,7 @@ def test_printed_orders_are_paper_cs(drawn: dict[str, Figure]) -> None:
 
 
 def test_printed_fids_are_whole() -> None:
-    read = pd.read_csv(solver_orders.PUBLISHED)
+    read = printed("C")
     names = ["paper", "table", "dataset", "net", "solver", "schedule", "nfe", "metric", "value"]
     assert list(read.columns) == names
     table = read[(read["paper"] == "C-v1") & (read["metric"] == "FID")]
@@ -1138,8 +1141,8 @@ def test_widths_and_likelihoods_lie_on_the_curve_that_they_are_made_of(
 
 
 def test_printed_numbers_of_paper_b_are_whole() -> None:
-    read = pd.read_csv(las_printed.PUBLISHED)
-    assert list(read.columns) == list(pd.read_csv(solver_orders.PUBLISHED).columns)
+    read = printed("B")
+    assert list(read.columns) == list(printed("C").columns)
     nll, image = read[read["metric"] == "NLL"], read[read["dataset"] == "ImageNet-256"]
     assert nll.groupby(["dataset", "solver", "schedule"]).size().tolist() == [3] * 12
     assert not las_printed.published().isna().any(axis=None)

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Greek letters and minus signs are meant in what a figure says)
 """What the figures of training studies draw is what their tables say."""
 
 import itertools
@@ -12,19 +11,20 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks import study_tables
+from benchmarks.studies import digits_schedules as digits_study
+from benchmarks.studies import infonoise_emergence as emergence_study
+from benchmarks.studies import infonoise_transfer as transfer_study
+from benchmarks.studies import learned_profile as profile_study
 from figures import (
-    digits_images,
     digits_schedules,
     infonoise_emergence,
-    infonoise_speedup,
     infonoise_transfer,
     learned_profile,
     registry,
     spectral_profile,
-    style,
 )
-from tests.test_benchmarks_study_tables import (
+from figures.parts import digits_images, infonoise_speedup, style
+from tests.test_studies_training import (
     GRID,
     emergence_rows,
     image_rows,
@@ -35,19 +35,19 @@ from tests.test_benchmarks_study_tables import (
 
 
 def transfer_table() -> pd.DataFrame:
-    return study_tables.transfer_table(transfer_rows())
+    return transfer_study.transfer_table(transfer_rows())
 
 
 def emergence_table() -> pd.DataFrame:
-    return study_tables.emergence_table(emergence_rows())
+    return emergence_study.emergence_table(emergence_rows())
 
 
 def profile_table() -> pd.DataFrame:
-    return study_tables.profile_table(profile_rows())
+    return profile_study.profile_table(profile_rows())
 
 
 def schedules_table() -> pd.DataFrame:
-    return study_tables.schedules_table(score_rows(), image_rows())
+    return digits_study.schedules_table(score_rows(), image_rows())
 
 
 def spectral_table() -> pd.DataFrame:
@@ -399,7 +399,7 @@ def test_schedules_draw_when_edm_is_lost_in_a_cell() -> None:
     rows = score_rows()
     lost = (rows["schedule"] == "edm") & (rows["solver"] == "heun") & (rows["calls"] == 5)
     rows.loc[lost, "score"] = None
-    figure = digits_schedules.draw(study_tables.schedules_table(rows, image_rows()))
+    figure = digits_schedules.draw(digits_study.schedules_table(rows, image_rows()))
     assert words(figure.axes[-1])["ratio heun 5"] == "–"
 
 

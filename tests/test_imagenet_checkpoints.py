@@ -17,9 +17,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
 
-from benchmarks.imagenet.checkpoints import load_network, read_tensors  # noqa: E402
-from benchmarks.imagenet.edm import Edm, Layout  # noqa: E402
-from benchmarks.imagenet.edm2 import Edm2  # noqa: E402
+from benchmarks.networks.published.checkpoints import (
+    load_network,
+    read_tensors,
+)
+from benchmarks.networks.published.edm import (
+    Edm,
+    Layout,
+)
+from benchmarks.networks.published.edm2 import Edm2
 
 
 class EasyDict(dict):

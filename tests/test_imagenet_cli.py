@@ -16,25 +16,28 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-import entropic
 from benchmarks.imagenet.presets import listing, preset, presets
+from entropic.commands.main import main
 
 WHY = "needs the extra `imagenet`; make test-all has it"
 torch = pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
 pytest.importorskip("transformers", reason=WHY)
 
-from stand_ins import write_dino, write_inception  # noqa: E402
-from tiny_networks import CLASSES, SIDE, tiny_edm2, write_network  # noqa: E402
+from stand_ins import write_dino, write_inception
+from tiny_networks import CLASSES, SIDE, tiny_edm2, write_network
 
-from benchmarks.frechet import frechet, moments  # noqa: E402
-from benchmarks.imagenet.dino import load_dino  # noqa: E402
-from benchmarks.imagenet.generate import shards_in  # noqa: E402
-from benchmarks.imagenet.inception import load_inception  # noqa: E402
-from benchmarks.imagenet.manifold import precision_recall  # noqa: E402
-from benchmarks.imagenet.references import read_reference  # noqa: E402
-from benchmarks.imagenet.score import inception_score  # noqa: E402
-from benchmarks.imagenet.shards import numbered  # noqa: E402
-from theory.files import read_profile  # noqa: E402
+from benchmarks.imagenet.dino import load_dino
+from benchmarks.imagenet.generate import shards_in
+from benchmarks.imagenet.inception import load_inception
+from benchmarks.imagenet.manifold import precision_recall
+from benchmarks.imagenet.references import read_reference
+from benchmarks.imagenet.score import inception_score
+from benchmarks.imagenet.shards import numbered
+from benchmarks.measure.frechet import (
+    frechet,
+    moments,
+)
+from theory.profiles.files import read_profile
 
 ROOT = Path(__file__).parents[1]
 ROW = "A-in64-S-ddim-rescaled-16"
@@ -43,7 +46,7 @@ GENERATE = ("imagenet", "generate", "--solver", "stochastic_ddim", "--batch", "4
 
 
 def run(*args: object) -> Result:
-    return CliRunner().invoke(entropic.main, [str(a) for a in args], catch_exceptions=False)
+    return CliRunner().invoke(main, [str(a) for a in args], catch_exceptions=False)
 
 
 def printed(*args: object) -> Any:

@@ -14,10 +14,15 @@ transformers = pytest.importorskip(
     "transformers", reason="needs the extra `imagenet`; make test-all has it"
 )
 
-from stand_ins import Plain, StandIn, script, write_dino, write_inception  # noqa: E402
+from stand_ins import Plain, StandIn, script, write_dino, write_inception
 
-from benchmarks.imagenet.dino import MEAN, STD, hub_positions, load_dino  # noqa: E402
-from benchmarks.imagenet.inception import load_inception  # noqa: E402
+from benchmarks.imagenet.dino import (
+    MEAN,
+    STD,
+    hub_positions,
+    load_dino,
+)
+from benchmarks.imagenet.inception import load_inception
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ WHY = "needs the extra `networks`; make test-all has it"
 torch = pytest.importorskip("torch", reason=WHY)
 diffusers = pytest.importorskip("diffusers", reason=WHY)
 
-from test_networks_diffusers import (  # noqa: E402
+from test_networks_diffusers import (
     CLASSES,
     TOKENS,
     WIDTH,
@@ -23,10 +23,14 @@ from test_networks_diffusers import (  # noqa: E402
     vae,
 )
 
-from benchmarks.imagenet.generate import Recipe, batch_images  # noqa: E402
-from benchmarks.networks.commands import given_condition  # noqa: E402
-from benchmarks.networks.spec import Network, open_network  # noqa: E402
-from theory.schedules import log_snr_sigmas  # noqa: E402
+from benchmarks.imagenet.generate import (
+    Recipe,
+    batch_images,
+)
+from benchmarks.networks.network import Network
+from benchmarks.networks.profiles import given_condition
+from benchmarks.networks.spec import open_network
+from theory.schedules.standard import log_snr_sigmas
 
 CPU = torch.device("cpu")
 pytestmark = [

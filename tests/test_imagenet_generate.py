@@ -11,25 +11,34 @@ from scipy import stats
 
 torch = pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
 
-from PIL import Image  # noqa: E402
-from test_imagenet_checkpoints import official, write_official  # noqa: E402, F401
-from tiny_networks import CLASSES, SIDE, tiny_edm, tiny_edm2, write_network  # noqa: E402
+from PIL import Image
+from test_imagenet_checkpoints import official, write_official  # noqa: F401
+from tiny_networks import CLASSES, SIDE, tiny_edm, tiny_edm2, write_network
 
-from benchmarks.imagenet.checkpoints import load_network  # noqa: E402
-from benchmarks.imagenet.generate import (  # noqa: E402
-    Recipe,
-    batch_images,
-    generate_images,
-    shards_in,
-    to_pixels,
+from benchmarks.imagenet.generate import Recipe, batch_images, generate_images, shards_in, to_pixels
+from benchmarks.imagenet.ranks import (
+    Ranks,
+    fitting,
+    join,
 )
-from benchmarks.imagenet.opened import Latents, open_official  # noqa: E402
-from benchmarks.imagenet.ranks import Ranks, fitting, join  # noqa: E402
-from benchmarks.imagenet.seeds import drawn, parse_seeds  # noqa: E402
-from benchmarks.imagenet.shards import Shards, Writer, numbered  # noqa: E402
-from benchmarks.networks.noise import normals  # noqa: E402
-from benchmarks.networks.spec import Network, open_network  # noqa: E402
-from theory.schedules import edm_sigmas  # noqa: E402
+from benchmarks.imagenet.seeds import (
+    drawn,
+    parse_seeds,
+)
+from benchmarks.imagenet.shards import (
+    Shards,
+    Writer,
+    numbered,
+)
+from benchmarks.networks.network import Network
+from benchmarks.networks.noise import normals
+from benchmarks.networks.published.checkpoints import load_network
+from benchmarks.networks.published.opened import (
+    Latents,
+    open_official,
+)
+from benchmarks.networks.spec import open_network
+from theory.schedules.standard import edm_sigmas
 
 CPU = torch.device("cpu")
 GRID = edm_sigmas(5, 80.0, 0.002, "zero")

@@ -21,9 +21,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
 
-import test_imagenet_checkpoints as checkpoints  # noqa: E402
+import test_imagenet_checkpoints as checkpoints
 
-from benchmarks.imagenet.edm2 import Edm2  # noqa: E402
+from benchmarks.networks.published.edm2 import Edm2
 
 official = checkpoints.official
 Loaded = dict[str, Any]
@@ -32,7 +32,7 @@ SERVER = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from benchmarks.imagenet.checkpoints import load_network
+from benchmarks.networks.published.checkpoints import load_network
 
 base = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 hard = resource.getrlimit(resource.RLIMIT_AS)[1]

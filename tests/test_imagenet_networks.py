@@ -13,8 +13,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `networks`; make test-all has it")
 
-from benchmarks.imagenet.edm import LAYOUTS, Edm, Layout  # noqa: E402
-from benchmarks.imagenet.edm2 import Edm2, build  # noqa: E402
+from benchmarks.networks.published.edm import (
+    LAYOUTS,
+    Edm,
+    Layout,
+)
+from benchmarks.networks.published.edm2 import (
+    Edm2,
+    build,
+)
 
 State = dict[str, np.ndarray]
 COUNTS = {

@@ -4,11 +4,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.networks.adapters import Predictor, edm_time, flow_time  # noqa: E402
-from benchmarks.networks.mixture import MixtureDenoiser  # noqa: E402
-from benchmarks.networks.protocol import Counting  # noqa: E402
-from toys import zoo  # noqa: E402
-from toys.mixture import Mixture  # noqa: E402
+from benchmarks.networks.adapters import (
+    Predictor,
+    edm_time,
+    flow_time,
+)
+from benchmarks.networks.mixture import MixtureDenoiser
+from benchmarks.networks.protocol import Counting
+from toys import zoo
+from toys.mixture import Mixture
 
 TOY = Mixture([0.3, 0.7], [[-1.0, 0.5], [1.0, 0.0]], [0.2, 0.6])
 EXACT = MixtureDenoiser(TOY)

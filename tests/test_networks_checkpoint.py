@@ -11,12 +11,16 @@ WHY = "needs the extra `networks`; make test-all has it"
 torch = pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("safetensors", reason=WHY)
 
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import save_file
 
-from benchmarks.networks import checkpoint  # noqa: E402
-from benchmarks.networks.adapters import Predictor  # noqa: E402
-from benchmarks.networks.checkpoint import FILE, read_checkpoint, write_checkpoint  # noqa: E402
-from benchmarks.networks.small import build_network  # noqa: E402
+from benchmarks.networks import checkpoint
+from benchmarks.networks.adapters import Predictor
+from benchmarks.networks.checkpoint import (
+    FILE,
+    read_checkpoint,
+    write_checkpoint,
+)
+from benchmarks.networks.small import build_network
 
 ARCH: dict[str, Any] = {"name": "unet", "channels": 1, "width": 8, "multipliers": [1, 2]}
 ABOUT: dict[str, Any] = {

@@ -17,10 +17,20 @@ WHY = "needs the extra `networks`; make test-all has it"
 torch = pytest.importorskip("torch", reason=WHY)
 diffusers = pytest.importorskip("diffusers", reason=WHY)
 
-from benchmarks.networks.diffusers_folders import MODELS, load_folder  # noqa: E402
-from benchmarks.networks.diffusers_models import SchedulerDenoiser, denoiser_from  # noqa: E402
-from benchmarks.networks.diffusers_times import SCHEDULERS, limit_of, training_of  # noqa: E402
-from theory.noise import DDPM  # noqa: E402
+from benchmarks.networks.diffusers_folders import (
+    MODELS,
+    load_folder,
+)
+from benchmarks.networks.diffusers_models import (
+    SchedulerDenoiser,
+    denoiser_from,
+)
+from benchmarks.networks.diffusers_times import (
+    SCHEDULERS,
+    limit_of,
+    training_of,
+)
+from theory.noise.ddpm import DDPM
 
 pytestmark = [
     # torch 2.13 gives NumPy a tensor by the protocols of NumPy 1: set_timesteps' np.array(tensor),

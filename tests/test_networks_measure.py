@@ -12,23 +12,21 @@ from click.testing import CliRunner
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from PIL import Image  # noqa: E402
+from PIL import Image
 
-from benchmarks.networks import measure as measuring  # noqa: E402
-from benchmarks.networks.data import read_data  # noqa: E402
-from benchmarks.networks.measure import clean_samples, edm_levels, measure  # noqa: E402
-from benchmarks.networks.mixture import MixtureDenoiser  # noqa: E402
-from benchmarks.networks.spectrum import (  # noqa: E402
-    amplitudes,
-    multiplicity,
-    radial_mean,
-    radius,
-    spectrum,
+from benchmarks.networks import measure as measuring
+from benchmarks.networks.data import read_data
+from benchmarks.networks.measure import (
+    clean_samples,
+    edm_levels,
+    measure,
 )
-from entropic import main  # noqa: E402
-from theory.files import read_profile  # noqa: E402
-from toys import information  # noqa: E402
-from toys.mixture import Mixture  # noqa: E402
+from benchmarks.networks.mixture import MixtureDenoiser
+from benchmarks.networks.spectrum import amplitudes, multiplicity, radial_mean, radius, spectrum
+from entropic.commands.main import main
+from theory.profiles.files import read_profile
+from toys.information import information
+from toys.mixture import Mixture
 
 TOY = Mixture([0.4, 0.6], [[-1.0], [1.0]], [0.2, 0.5])
 CODE = '''

@@ -6,8 +6,14 @@ from scipy import stats
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.networks.noise import normals, philox_words  # noqa: E402
-from toys import kernels, mixture  # noqa: E402
+from benchmarks.networks.noise import (
+    normals,
+    philox_words,
+)
+from toys import (
+    kernels,
+    mixture,
+)
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 

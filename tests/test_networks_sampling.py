@@ -5,13 +5,27 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.networks.mixture import MixtureDenoiser  # noqa: E402
-from benchmarks.networks.protocol import Counting  # noqa: E402
-from benchmarks.networks.sampling import philox, sample, sample_batches, walk  # noqa: E402
-from theory.schedules import edm_sigmas, log_snr_sigmas  # noqa: E402
-from theory.solvers import SOLVERS, make_table  # noqa: E402
-from toys import sampling, zoo  # noqa: E402
-from toys.mixture import Mixture  # noqa: E402
+from benchmarks.networks.mixture import MixtureDenoiser
+from benchmarks.networks.protocol import Counting
+from benchmarks.networks.sampling import (
+    philox,
+    sample,
+    sample_batches,
+    walk,
+)
+from theory.schedules.standard import (
+    edm_sigmas,
+    log_snr_sigmas,
+)
+from theory.solvers.registry import (
+    SOLVERS,
+    make_table,
+)
+from toys import (
+    sampling,
+    zoo,
+)
+from toys.mixture import Mixture
 
 PLANE = zoo.toy("circle8")
 FOUR = Mixture([0.2, 0.5, 0.3], np.random.default_rng(0).normal(size=(3, 4)), [0.5, 0.7, 1.0])

@@ -7,7 +7,11 @@ import pytest
 WHY = "needs the extra `networks`; make test-all has it"
 torch = pytest.importorskip("torch", reason=WHY)
 
-from benchmarks.networks.small import ARCHITECTURES, Attention, build_network  # noqa: E402
+from benchmarks.networks.small import (
+    ARCHITECTURES,
+    Attention,
+    build_network,
+)
 
 IMAGES: dict[str, Any] = {"name": "unet", "channels": 1, "width": 8, "multipliers": [1, 2]}
 SEQUENCES: dict[str, Any] = {

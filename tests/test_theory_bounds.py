@@ -3,20 +3,17 @@
 import numpy as np
 import pytest
 
-from benchmarks import metrics
-from benchmarks.pathwise import Pathwise, split, terminal_kl
+from benchmarks.measure import divergences
+from benchmarks.measure.pathwise import Pathwise, split, terminal_kl
 from tests.oracle_las import path_mismatch, path_mismatch_sampled
 from theory import bounds
-from theory.gaussian import (
-    gaussian_conditional_entropy,
-    gaussian_kl_data_model,
-    gaussian_mmse,
-)
-from theory.schedules import log_snr_sigmas
-from theory.solvers import make_table
-from toys import information, sampling, zoo
+from theory.gaussian import gaussian_conditional_entropy, gaussian_kl_data_model, gaussian_mmse
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.registry import make_table
+from toys import sampling, zoo
+from toys.information import information
+from toys.information.wrong import WrongDenoiser
 from toys.mixture import Mixture
-from toys.wrong import WrongDenoiser
 
 TWO = zoo.toy("two_points")
 
@@ -91,7 +88,7 @@ def test_the_pathwise_kl_bounds_the_terminal_one(seed: int) -> None:
     assert 0 < exact <= disc.sum()
     assert 0 < mistaken <= disc.sum() + approx.sum()
     noisy = terminal_kl(truth, sigmas, wrong, "noise", rtol=1e-6).kl_data_model
-    start = metrics.start_kl(truth, float(sigmas[0]), float(sigmas[0]))
+    start = divergences.start_kl(truth, float(sigmas[0]), float(sigmas[0]))
     assert noisy is not None
     assert noisy <= disc.sum() + approx.sum() + start
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.files import (
+from theory.noise.ddpm import DDPM
+from theory.noise.processes import VP
+from theory.profiles.files import (
     read_losses_csv,
     read_profile,
     read_schedule,
     write_profile,
     write_schedule,
 )
-from theory.noise import DDPM, VP
-from theory.profile import Profile
+from theory.profiles.profile import Profile
 
 PROFILE = {
     "kind": "profile",
@@ -171,7 +172,7 @@ def json_case(base: dict[str, object], **change: object) -> str:
 def test_reading_a_broken_profile_says_why(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "p.json"
     path.write_text(text)
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         read_profile(path)
     assert str(error.value) == f"{path}: {message}"
 
@@ -210,7 +211,7 @@ def test_reading_a_broken_profile_says_why(tmp_path: Path, text: str, message: s
 def test_reading_a_broken_schedule_says_why(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(text)
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         read_schedule(path)
     assert str(error.value) == f"{path}: {message}"
 
@@ -267,7 +268,7 @@ def test_losses_are_read_from_sigma_snr_or_t(tmp_path: Path) -> None:
 def test_reading_a_broken_loss_log_says_why(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "l.csv"
     path.write_text(text)
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         read_losses_csv(path)
     assert str(error.value) == f"{path}: {message}"
 
@@ -275,10 +276,10 @@ def test_reading_a_broken_loss_log_says_why(tmp_path: Path, text: str, message: 
 def test_times_outside_a_process_name_their_line(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_text("t,loss\n0.5,1\n\n-0.5,1\n")
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         read_losses_csv(path, VP())
     assert str(error.value) == f"{path}: t must be at least 0, got -0.5 on line 4"
     path.write_text("t,loss\n0,1\n")
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         read_losses_csv(path, VP())
     assert str(error.value) == f"{path}: t must stand for a positive sigma, got 0 on line 2"

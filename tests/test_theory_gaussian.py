@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from theory import gaussian
-from theory.schedules import arctan_sigmas, log_snr_sigmas
-from theory.solvers import ddim_table, stochastic_ddim_table
-from theory.tables import SolverTable
+from theory.schedules.arctan import arctan_sigmas
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.table import SolverTable
 
 SIGMAS = np.geomspace(1e-8, 1e8, 17)
 Array = np.ndarray
@@ -111,7 +112,7 @@ def random_table(seed: int, *, noisy: bool) -> SolverTable:
     keep, weights = (rng.normal(size=(rows, h)) * (np.arange(h) <= back) for h in reach)
     noise = rng.uniform(0.0, 1.0, rows) * noisy
     sigma = np.exp(rng.normal(size=rows))
-    return SolverTable(sigma, keep, weights, noise, rng.uniform(0.5, 3.0), 1, 1)
+    return SolverTable(sigma, keep, weights, noise, rng.uniform(0.5, 3.0), 0.0, 1, 1)
 
 
 @given(seed=st.integers(0, 2**32 - 1), noisy=st.booleans())
@@ -173,6 +174,6 @@ def test_kl_of_gaussians_has_a_direction() -> None:
     ],
 )
 def test_errors_say_what_to_change(call: object, message: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         call()
     assert str(error.value) == message

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracle_las import brute_force
-from theory import las_levels
 from theory.gaussian import gaussian_mmse
-from theory.las import (
+from theory.profiles.isotonic import isotonic
+from theory.profiles.profile import Profile
+from theory.schedules import las_levels
+from theory.schedules.las import (
     AXES,
     IDENTITY,
     Axis,
@@ -16,12 +18,10 @@ from theory.las import (
     Objective,
     Saturating,
     UserAxis,
-    isotonic,
     optimal_grid,
 )
-from theory.las_levels import RiskCurve, natural_lambda, polish
-from theory.profile import Profile
-from theory.schedules import las_sigmas, make_sigmas
+from theory.schedules.las_levels import RiskCurve, las_sigmas, natural_lambda, polish
+from theory.schedules.registry import make_sigmas
 
 ALL_AXES: dict[str, Axis] = {
     "identity": IDENTITY,
@@ -188,7 +188,7 @@ def test_beam_without_limits_is_exact() -> None:
 def test_beam_beyond_what_is_affordable_is_bounded_by_the_first_order_optimum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("theory.las.MOST_NUMBERS", 10)
+    monkeypatch.setattr("theory.schedules.las.MOST_NUMBERS", 10)
     x = np.linspace(-5.0, 6.0, 100)
     risk, goal = 1.0 / (1.0 + np.exp(x)), Objective(Saturating(0.05), 0.03)
     found = optimal_grid(np.exp(x), risk, 6, goal)

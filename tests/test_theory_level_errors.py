@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from theory.level_errors import LevelErrors
-from theory.loss_log import bootstrap_band
-from theory.schedules import rescaled_sigmas
+from theory.profiles.level_errors import LevelErrors
+from theory.profiles.loss_log import bootstrap_band
+from theory.schedules.time_change import rescaled_sigmas
 
 SIGMA = np.geomspace(0.01, 10.0, 20)
 

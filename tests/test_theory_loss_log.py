@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from theory.gaussian import gaussian_mmse
-from theory.las import Objective, Saturating
-from theory.loss_log import LossLog, bootstrap_band, scattered
-from theory.profile import Profile
-from theory.risks import from_losses
-from theory.schedules import las_sigmas
+from theory.profiles.loss_log import LossLog, bootstrap_band, scattered
+from theory.profiles.profile import Profile
+from theory.profiles.risks import from_losses
+from theory.schedules.las import Objective, Saturating
+from theory.schedules.las_levels import las_sigmas
 
 LEVELS = np.geomspace(0.01, 50.0, 20)
 GOAL = Objective(Saturating(0.02))

@@ -8,9 +8,9 @@ import pytest
 from oracle_solvers import ORACLES, Walk
 from strategies import random_mixture
 
-from theory.reducing import ReducingIteration
-from theory.solvers import SOLVERS, make_table, solver_options
-from theory.tables import SolverTable
+from theory.solvers.reducing import ReducingIteration
+from theory.solvers.registry import SOLVERS, make_table, solver_options
+from theory.solvers.table import SolverTable
 from toys import sampling
 from toys.mixture import Mixture, normals
 

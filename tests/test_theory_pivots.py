@@ -5,10 +5,20 @@ import pytest
 from scipy.optimize import brentq
 
 from benchmarks.claims.d_pivot import power_law_pivot
-from theory import allocation, pivots
 from theory.gaussian import gaussian_entropy_rate, gaussian_mmse
-from theory.pivots import Pivot, allocate, choose_pivot, gate, onset_pivot, slope_pivot, smoothed
-from toys import information, zoo
+from theory.infonoise import allocation
+from theory.profiles import pivots
+from theory.profiles.pivots import (
+    Pivot,
+    allocate,
+    choose_pivot,
+    gate,
+    onset_pivot,
+    slope_pivot,
+    smoothed,
+)
+from toys import zoo
+from toys.information import information
 
 EDGES = np.linspace(np.log(0.002), np.log(80.0), 65)
 LEVELS = np.exp(0.5 * (EDGES[1:] + EDGES[:-1]))

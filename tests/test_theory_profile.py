@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from theory.curves import LogCurve
 from theory.gaussian import (
     gaussian_conditional_entropy,
     gaussian_entropy_rate,
     gaussian_mmse,
     gaussian_rescaled_entropy,
 )
-from theory.profile import Profile
-from theory.risks import from_losses
+from theory.profiles.curves import LogCurve
+from theory.profiles.profile import Profile
+from theory.profiles.risks import from_losses
 
 Array = np.ndarray
 
@@ -283,6 +283,6 @@ GRID = [1.0, 2.0, 3.0, 4.0]
     ],
 )
 def test_errors_say_what_to_change(call: object, message: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         call()
     assert str(error.value) == message

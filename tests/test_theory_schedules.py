@@ -10,21 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory.gaussian import gaussian_mmse
-from theory.noise import DDPM, EDM, SNR, VP, Coordinate, Cosine, Flow, LogSNR
-from theory.profile import Profile
-from theory.schedules import (
-    SCHEDULES,
-    arctan_sigmas,
-    cosine_sigmas,
-    edm_sigmas,
+from theory.noise.ddpm import DDPM, Cosine
+from theory.noise.processes import EDM, SNR, VP, Coordinate, Flow, LogSNR
+from theory.profiles.profile import Profile
+from theory.schedules.arctan import arctan_sigmas, fit_arctan_c
+from theory.schedules.registry import SCHEDULES, make_sigmas
+from theory.schedules.standard import cosine_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
+from theory.schedules.time_change import (
     entropic_sigmas,
-    fit_arctan_c,
-    log_snr_sigmas,
-    make_sigmas,
     rate_sigmas,
     rescaled_sigmas,
     time_change_sigmas,
-    time_sigmas,
 )
 
 Array = np.ndarray
@@ -411,6 +407,6 @@ def test_time_change_of_any_rising_table_falls(seed: int, n_steps: int) -> None:
     ],
 )
 def test_errors_say_what_to_change(call: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         call()
     assert str(error.value) == message

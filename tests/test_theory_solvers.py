@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.solvers import SOLVERS, ddim_table, make_table, stochastic_ddim_table
-from theory.tables import SolverTable
+from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.registry import SOLVERS, make_table
+from theory.solvers.table import SolverTable
 
 LEVELS = [80.0, 79.999999, 7.0, 1e-3, 1e-8]
 
@@ -94,6 +95,7 @@ def rows(**change: object) -> SolverTable:
         "weights": [[0.5, 0.0], [0.5, 0.2]],
         "noise": [0.0, 0.1],
         "start_std": 1.0,
+        "end": 0.5,
         "order": 2,
         "n_steps": 1,
     }
@@ -199,6 +201,6 @@ def test_a_table_may_have_history_churn_and_two_rows_a_step() -> None:
     ],
 )
 def test_errors_say_what_to_change(call: object, message: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         call()
     assert str(error.value) == message

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from theory import multistep
-from theory.solvers import make_table
+from theory.solvers import multistep
+from theory.solvers.registry import make_table
 from toys.mixture import Mixture, normals
 from toys.sampling import trace_paths
 

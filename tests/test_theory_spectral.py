@@ -5,9 +5,10 @@ import pytest
 from scipy.integrate import cumulative_trapezoid
 
 from theory.gaussian import gaussian_mmse
-from theory.profile import Profile
-from theory.schedules import arctan_sigmas, spectral_sigmas
-from theory.spectral import spectral_mmse, spectral_rescaled_entropy
+from theory.profiles.profile import Profile
+from theory.profiles.spectral import spectral_mmse, spectral_rescaled_entropy
+from theory.schedules.arctan import arctan_sigmas
+from theory.schedules.reweighted import spectral_sigmas
 
 SIGMA = np.geomspace(1e-5, 80.0, 900)
 C = np.array([0.1, 0.5, 2.0])

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from numpy.polynomial.legendre import leggauss
 from strategies import random_mixture, seeds
 
-from toys import information, zoo
+from toys import zoo
+from toys.information import information
+from toys.information.quadrature import integrals, log_integrals
 from toys.mixture import Mixture
-from toys.quadrature import integrals, log_integrals
 
 CASES = {
     "two points": ([1, 1], [-1, 1], [0, 0]),

@@ -1,20 +1,25 @@
 """The exact law: closed forms, the independent oracle, Monte Carlo, folds, and its own error."""
 
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
 from scipy import stats
 from strategies import churned_table, heun_table, random_mixture, random_sigmas
 
-from benchmarks import metrics
+from benchmarks.measure import divergences
 from theory.gaussian import arctan_ddim_kl_data_model, gaussian_kl_data_model, table_variances
-from theory.noise import EDM
-from theory.schedules import arctan_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
-from theory.solvers import ddim_table, stochastic_ddim_table
-from theory.tables import SolverTable
-from toys import laws, panels, sampling, zoo
+from theory.noise.processes import EDM
+from theory.schedules.arctan import arctan_sigmas
+from theory.schedules.standard import edm_sigmas, log_snr_sigmas, time_sigmas
+from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.table import SolverTable
+from toys import sampling, zoo
+from toys.information.quadrature import integrals
+from toys.laws import panels
+from toys.laws.law import FIRST_REACH, Law
 from toys.mixture import Mixture
-from toys.quadrature import integrals
 
 
 @pytest.mark.parametrize("case", oracles.LAW_CASES, ids=lambda c: c.name)
@@ -22,7 +27,7 @@ def test_kl_agrees_with_the_dense_oracle(case: oracles.LawCase) -> None:
     """1e-7 relative or 1e-12 absolute; test_oracles.py recomputes the oracle's numbers."""
     toy = Mixture(case.weights, case.means, case.stds)
     table = stochastic_ddim_table(case.sigmas, case.start_std, case.eta)
-    found = metrics.exact_kl(toy, table, float(case.sigmas[-1]), case.start)
+    found = divergences.exact_kl(toy, table, case.start)
     want = oracles.LAW_KL[case.name]
     assert found.kl_data_model == pytest.approx(want, rel=1e-7, abs=1e-12)
     assert abs(found.kl_data_model - want) <= found.error + 1e-10 * want
@@ -33,7 +38,7 @@ def test_kl_agrees_with_the_dense_oracle(case: oracles.LawCase) -> None:
 def test_ddim_on_the_arctan_grid_has_the_closed_form(n_steps: int, c: float) -> None:
     """PAPERS.md 1.3: KL = (1/r - 1 + ln r) / 2, r = cos^{2N} delta, to 1e-10."""
     sigmas = arctan_sigmas(n_steps, 80.0, 0.002, c=c)
-    found = metrics.exact_kl(Mixture([1], [0], c), ddim_table(sigmas), sigmas[-1], "data", 1e-11)
+    found = divergences.exact_kl(Mixture([1], [0], c), ddim_table(sigmas), "data", 1e-11)
     want = arctan_ddim_kl_data_model(n_steps, 80.0, 0.002, c)
     assert found.kl_data_model == pytest.approx(want, rel=1e-10)
 
@@ -45,13 +50,11 @@ def test_gaussian_data_give_the_gaussian_recursion(make: object, start: str) -> 
     table: SolverTable = make(sigmas)  # type: ignore[operator]
     if start == "data":
         std = float(np.hypot(0.8, 80.0))
-        other = SolverTable(
-            table.sigma, table.keep, table.weights, table.noise, std, table.order, table.n_steps
-        )
+        other = replace(table, start_std=std)
     else:
         other = table
     want = gaussian_kl_data_model(0.8**2 + 0.01**2, float(table_variances(other, 0.8)[-1]))
-    found = metrics.exact_kl(Mixture([1], [0], 0.8), table, 0.01, start)
+    found = divergences.exact_kl(Mixture([1], [0], 0.8), table, start)
     assert found.kl_data_model == pytest.approx(float(want), rel=1e-10, abs=1e-13)
 
 
@@ -70,20 +73,20 @@ def test_doubling_resolution_and_domain_stays_within_the_error(
     name: str, table: SolverTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy = zoo.toy(name)
-    found = metrics.exact_kl(toy, table, 0.002)
+    found = divergences.exact_kl(toy, table)
     monkeypatch.setattr(panels, "PANEL_WIDTHS", panels.PANEL_WIDTHS / 2)
-    monkeypatch.setattr(laws, "FIRST_REACH", laws.FIRST_REACH * 2)
-    again = metrics.exact_kl(toy, table, 0.002)
+    monkeypatch.setattr("toys.laws.law.FIRST_REACH", FIRST_REACH * 2)
+    again = divergences.exact_kl(toy, table)
     assert abs(again.kl_data_model - found.kl_data_model) <= found.error
 
 
 def test_components_of_unlike_width_are_resolved() -> None:
     """Widths 0.005 and 1 side by side; as the narrow weight vanishes, the broad law is left."""
-    broad = metrics.exact_kl(
-        Mixture([1], [0], 1), stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002
+    broad = divergences.exact_kl(
+        Mixture([1], [0], 1), stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002))
     )
     mixed = Mixture([1, 1e-9], [0, 0.3], [1, 0.005])
-    found = metrics.exact_kl(mixed, stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)), 0.002)
+    found = divergences.exact_kl(mixed, stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)))
     assert found.kl_data_model == pytest.approx(broad.kl_data_model, abs=1e-7)
 
 
@@ -93,7 +96,7 @@ def test_folded_maps_agree_with_a_histogram(n_steps: int) -> None:
     base = zoo.toy("points15").means[:, 0]
     toy = Mixture(np.ones(15), base * np.sqrt(1 - 0.05**2), 0.05)
     table = heun_table(log_snr_sigmas(n_steps, 80.0, 0.002))
-    law = laws.Law(toy, table, "noise", 1.0, 20.0)
+    law = Law(toy, table, "noise", 1.0, 20.0)
     law.cover(-3.0, 3.0, 0.05)
     assert law.folds.size >= 4
     edges = np.linspace(-2.5, 2.5, 101)
@@ -122,13 +125,13 @@ def random_case(i: int) -> tuple[Mixture, SolverTable, float]:
     return toy, table, float(sigmas[-1])
 
 
-def chi_squared(toy: Mixture, law: laws.Law, x: np.ndarray, sigma_end: float) -> float:
+def chi_squared(toy: Mixture, law: Law, x: np.ndarray, sigma_end: float) -> float:
     """P-value of the samples' bin counts, bins of fewer than 25 expected pooled; 1 for one bin."""
     edges = np.quantile(x, np.linspace(0.0, 1.0, 22))[1:-1]
     edges = np.unique(edges + 1e-9 * np.arange(edges.size))
     if toy.is_points and sigma_end == 0:
         found = np.unique(toy.means[:, 0])
-        half = metrics.bin_half_width(found[:, None])
+        half = divergences.bin_half_width(found[:, None])
         edges = np.unique(np.concatenate([found - half, found + half]))[1:-1]
     law.cover(float(edges[0]), float(edges[-1]), 0.02 * float(np.ptp(edges)) + 1e-11)
     cdf = np.exp(law.log_cdf(edges))
@@ -155,7 +158,7 @@ def test_monte_carlo_agrees_with_the_law_over_200_random_cases() -> None:
     for i in range(200):
         toy, table, sigma_end = random_case(i)
         x = sampling.sample(toy, table, n, seed=i, threads=1)[:, 0]
-        law = laws.Law(toy, table, "noise", 1.0, 20.0)
+        law = Law(toy, table, "noise", 1.0, 20.0)
         if toy.is_points and sigma_end == 0 and np.unique(toy.means).size == 1:
             assert np.all(np.abs(x - toy.means[0, 0]) < 1e-12)
             continue
@@ -176,9 +179,9 @@ def test_monte_carlo_agrees_with_the_law_over_200_random_cases() -> None:
 def test_points_with_terminal_zero_are_compared_by_bins() -> None:
     toy, sigmas = zoo.toy("points15"), log_snr_sigmas(8, 80.0, 0.002, "zero")
     table = stochastic_ddim_table(sigmas)
-    found = metrics.exact_kl(toy, table, 0.0)
+    found = divergences.exact_kl(toy, table)
     n = 400_000
-    weights, counts = metrics.bin_counts(toy, sampling.sample(toy, table, n, seed=0))
+    weights, counts = divergences.bin_counts(toy, sampling.sample(toy, table, n, seed=0))
     mc = float(weights @ (np.log(weights) - np.log(counts / n)))
     slope = weights**2 / (counts / n)  # delta method
     error = np.sqrt((slope.sum() - 1.0) / n)
@@ -188,7 +191,7 @@ def test_points_with_terminal_zero_are_compared_by_bins() -> None:
 
 def test_one_step_to_zero_leaves_an_astronomic_but_finite_kl() -> None:
     toy = zoo.toy("two_points")
-    found = metrics.exact_kl(toy, stochastic_ddim_table([80.0, 0.0]), 0.0)
+    found = divergences.exact_kl(toy, stochastic_ddim_table([80.0, 0.0]))
     # Each bin's edge 1 - 0.98 is reached at x = -80^2 artanh(0.02): symmetric, so both are equal.
     edge = 80.0**2 * np.arctanh(1 - 2 * 0.49)
     q = stats.norm.sf(edge / 80.0)
@@ -202,27 +205,28 @@ def test_history_across_noise_is_refused_with_the_reason() -> None:
         np.array([[0.5, 0.0], [0.6, -0.1]]),
         np.array([0.1, 0.1]),
         2.0,
+        0.5,
         1,
         2,
     )
     with pytest.raises(ValueError, match="row 1 using row 0 although row 0 adds noise"):
-        metrics.exact_kl(zoo.toy("gaussian"), table, 0.1)
+        divergences.exact_kl(zoo.toy("gaussian"), table)
 
 
 def test_what_does_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laws, "MAX_PASSES", 2)
-    monkeypatch.setattr(laws, "FIRST_REACH", 3.0)
+    monkeypatch.setattr("toys.laws.law.MAX_PASSES", 2)
+    monkeypatch.setattr("toys.laws.law.FIRST_REACH", 3.0)
     table = stochastic_ddim_table(time_sigmas(1, 80.0, 0.002, coordinate=EDM()))
     with pytest.raises(
         ValueError,
         match=r"must settle to 1e-08 relative, got .* at reach 3, .* at reach 6; use Monte",
     ):
-        metrics.exact_kl(zoo.toy("gaussians15_narrow"), table, 0.002)
+        divergences.exact_kl(zoo.toy("gaussians15_narrow"), table)
 
 
 def test_more_than_one_dimension_is_refused() -> None:
     with pytest.raises(ValueError, match="toy must have d = 1 for an exact law, got d = 2"):
-        metrics.exact_kl(zoo.toy("circle8"), stochastic_ddim_table([80.0, 0.1]), 0.1)
+        divergences.exact_kl(zoo.toy("circle8"), stochastic_ddim_table([80.0, 0.1]))
 
 
 def test_the_ddim_law_is_the_same_in_vp_coordinates() -> None:

@@ -217,7 +217,7 @@ TWO = Mixture([1, 1], [0, 1], 0.1)
     ],
 )
 def test_bad_input_is_named(make: Callable[[], object], words: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are compared below
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         make()
     assert words in str(error.value)
     assert "\n" not in str(error.value)

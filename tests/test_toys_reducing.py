@@ -7,13 +7,14 @@ from oracle_solvers import ORACLES, Walk
 from scipy import stats
 from strategies import random_mixture
 
-from benchmarks import metrics
-from theory.schedules import edm_sigmas, log_snr_sigmas
-from theory.solvers import make_table
-from toys import kernels, laws, reducing, sampling, zoo
-from toys.branches import Branches
+from benchmarks.measure import divergences
+from theory.schedules.standard import edm_sigmas, log_snr_sigmas
+from theory.solvers.registry import make_table
+from toys import kernels, reducing, sampling, zoo
+from toys.laws.branches import Branches
+from toys.laws.law import FIRST_REACH, PROBED, Law
+from toys.laws.reducing_flow import ReducingFlow
 from toys.mixture import Mixture
-from toys.reducing_flow import ReducingFlow
 
 VARIANTS = [
     ("re_multi", {}),
@@ -146,7 +147,7 @@ def test_exact_bins_are_those_of_paths(name: str, options: dict, n_steps: int) -
     base = zoo.toy("points15").means[:, 0]
     toy = Mixture(np.ones(15), base * np.sqrt(1 - 0.05**2), 0.05)
     table = make_table(name, log_snr_sigmas(n_steps, 80.0, 0.002), **options)
-    law = laws.Law(toy, table, "noise", 1.0, 20.0)
+    law = Law(toy, table, "noise", 1.0, 20.0)
     law.cover(-3.0, 3.0, 0.05)
     edges = np.linspace(-3.0, 3.0, 201)
     p = np.exp(law.log_bins(edges[:-1], edges[1:]))
@@ -164,14 +165,14 @@ def test_the_law_meets_its_tolerance_or_raises(name: str, options: dict) -> None
     """Twice the resolution from the start moves no KL, TV or W1 by more than its own error."""
     toy = zoo.toy("gaussians15_overlap")
     table = make_table(name, log_snr_sigmas(6, 80.0, 0.002), **options)
-    found = metrics.exact_kl(toy, table, 0.002)
-    rough = metrics.exact_distances(toy, table, 0.002)
+    found = divergences.exact_kl(toy, table)
+    rough = divergences.exact_distances(toy, table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(laws, "PROBED", 4 * laws.PROBED)
-        patch.setattr(laws, "FIRST_REACH", 1.5 * laws.FIRST_REACH)
-        again = metrics.exact_kl(toy, table, 0.002)
-        fine = metrics.exact_distances(toy, table, 0.002)
+        patch.setattr("toys.laws.law.PROBED", 4 * PROBED)
+        patch.setattr("toys.laws.law.FIRST_REACH", 1.5 * FIRST_REACH)
+        again = divergences.exact_kl(toy, table)
+        fine = divergences.exact_distances(toy, table)
     if found.kl_data_model is None:
         assert again.kl_data_model is None
         assert "no mass" in found.reason
@@ -220,9 +221,9 @@ def test_breaks_are_bracketed() -> None:
 
 def test_bins_count_what_a_jump_brings_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """[0.3, 0.8] is met by x in [0.3, 0.8] and, behind the jump, in (1, 1.3]; start N(0, 2^2)."""
-    monkeypatch.setattr(laws, "Flow", lambda *_: Torn())
+    monkeypatch.setattr("toys.laws.law.Flow", lambda *_: Torn())
     table = make_table("ddim", [2.0, 1.0])
-    law = laws.Law(zoo.toy("gaussian"), table, "noise", 1.0, 20.0)
+    law = Law(zoo.toy("gaussian"), table, "noise", 1.0, 20.0)
     law.cover(-3.0, 3.0, 0.05)
     found = np.exp(law.log_bins(np.array([0.3, 1.6]), np.array([0.8, 1.9])))
     parts = stats.norm.cdf([0.3, 0.8, 1.0, 1.3], scale=2.0)
@@ -244,7 +245,7 @@ def test_rounding_beside_a_break_is_no_jump() -> None:
     """At two points of re_multi's map float64 is off by 1e-8 where the true map is smooth."""
     toy = zoo.toy("gaussians5")
     table = make_table("re_multi", log_snr_sigmas(20, 80.0, 0.002))
-    found = metrics.exact_kl(toy, table, 0.002)
+    found = divergences.exact_kl(toy, table)
     assert found.kl_data_model is not None
     assert found.error < 1e-9
     # By bins the KL is a little less, whatever the bins.
@@ -290,7 +291,7 @@ def test_paths_that_overflow_are_an_error() -> None:
 
 
 def test_maps_with_too_many_branches_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toys.branches.MAX_PIECES", 3)
+    monkeypatch.setattr("toys.laws.branches.MAX_PIECES", 3)
     table = make_table("evodiff", log_snr_sigmas(8, 80.0, 0.002))
     with pytest.raises(ValueError, match="a map of at most 3 branches"):
-        metrics.exact_kl(zoo.toy("gaussians15_overlap"), table, 0.002)
+        divergences.exact_kl(zoo.toy("gaussians15_overlap"), table)

@@ -92,6 +92,6 @@ def test_the_flow_carries_the_law() -> None:
     ],
 )
 def test_errors_say_what_to_change(states: np.ndarray, sigmas: list[float], message: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         reference.flow(zoo.toy("circle8"), states, np.array(sigmas))
     assert str(error.value) == message

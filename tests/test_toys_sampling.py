@@ -9,8 +9,8 @@ import oracles
 import pytest
 from strategies import churned_table, heun_table, random_mixture, random_sigmas
 
-from theory.schedules import log_snr_sigmas
-from theory.solvers import stochastic_ddim_table
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.ddim import stochastic_ddim_table
 from toys import sampling, zoo
 from toys.mixture import Mixture, normals
 
@@ -44,8 +44,8 @@ def test_paths_can_be_split_in_any_way(cuts: tuple[int, ...]) -> None:
 def test_a_fresh_process_gives_the_same_bits() -> None:
     code = (
         "import hashlib; from toys import sampling, zoo; "
-        "from theory.schedules import log_snr_sigmas as s; "
-        "from theory.solvers import stochastic_ddim_table as t; "
+        "from theory.schedules.standard import log_snr_sigmas as s; "
+        "from theory.solvers.ddim import stochastic_ddim_table as t; "
         "x = sampling.sample(zoo.toy('gaussians15_narrow'), t(s(6, 80.0, 0.002)), 3000, seed=3); "
         "print(hashlib.sha256(x.tobytes()).hexdigest())"
     )
@@ -127,6 +127,6 @@ def test_data_starts_have_the_law_at_the_highest_level() -> None:
     ],
 )
 def test_bad_options_are_named(options: dict, words: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are compared below
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         sampling.sample(**{"toy": TOY, "table": TABLE, "n": 10, "seed": 0, **options})
     assert words in str(error.value)

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from entropic import main
+from entropic.commands.main import main
 
 WHY = "needs the extra `networks`; make test-all has it"
 pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("safetensors", reason=WHY)
 pytest.importorskip("sklearn", reason=WHY)
 
-from benchmarks.training.recipe import PRESETS  # noqa: E402
-from theory.files import read_losses_csv  # noqa: E402
+from benchmarks.training.recipe import PRESETS
+from theory.profiles.files import read_losses_csv
 
 TINY = {
     "kind": "recipe",

@@ -9,26 +9,30 @@ WHY = "needs the extra `networks`; make test-all has it"
 torch = pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("sklearn", reason=WHY)
 
-from scipy.linalg import sqrtm  # noqa: E402
-from scipy.stats import special_ortho_group  # noqa: E402
+from scipy.linalg import sqrtm
+from scipy.stats import special_ortho_group
 
-from benchmarks.frechet import Moments, frechet, gaussian_like, moments  # noqa: E402
-from benchmarks.networks.adapters import Predictor  # noqa: E402
-from benchmarks.training import features  # noqa: E402
-from benchmarks.training.digit_checks import (  # noqa: E402
-    digits_checks,
-    frechet_digits,
-    nearest,
+from benchmarks.measure.frechet import (
+    Moments,
+    frechet,
+    gaussian_like,
+    moments,
 )
-from benchmarks.training.digit_classifier import (  # noqa: E402
-    class_probabilities,
-    coupled,
-    platt,
+from benchmarks.networks.adapters import Predictor
+from benchmarks.training import features
+from benchmarks.training.digit_checks import digits_checks, frechet_digits, nearest
+from benchmarks.training.digit_classifier import class_probabilities, coupled, platt
+from benchmarks.training.evaluate import (
+    evaluate,
+    excess_loss,
+    risks,
 )
-from benchmarks.training.evaluate import evaluate, excess_loss, risks  # noqa: E402
-from benchmarks.training.pictures import picture  # noqa: E402
-from benchmarks.training.targets import law_target, make_target  # noqa: E402
-from toys.mixture import Mixture  # noqa: E402
+from benchmarks.training.pictures import picture
+from benchmarks.training.targets import (
+    law_target,
+    make_target,
+)
+from toys.mixture import Mixture
 
 STDS = np.array([1.0, 0.2])
 STRETCHED = Mixture([1.0], [[0.5, 0.0]], [STDS])
@@ -101,7 +105,7 @@ def test_risks_are_the_mmse_for_the_exact_denoiser() -> None:
         assert np.all(np.abs(np.array(row[name]) / mmse - 1.0) < 5.0 * np.sqrt(2.0 / 1024))
 
 
-def test_frechet_of_gaussians_is_the_closed_form() -> None:
+def test_measure_frechet_of_gaussians_is_the_closed_form() -> None:
     """Commuting covariances: |m|^2 + sum (s1 - s2)^2; others: SciPy's root of the product."""
     rng = np.random.default_rng(0)
     turn = special_ortho_group.rvs(5, random_state=1)
@@ -116,7 +120,7 @@ def test_frechet_of_gaussians_is_the_closed_form() -> None:
     assert frechet(first, other) == pytest.approx(expected, rel=1e-9)
 
 
-def test_frechet_of_equal_singular_covariances_is_zero() -> None:
+def test_measure_frechet_of_equal_singular_covariances_is_zero() -> None:
     """Rank 10 in 64 dimensions: rounding, 1e-15 of the trace a dimension."""
     x = np.random.default_rng(2).normal(size=(11, 64))
     same = moments(x)

@@ -14,16 +14,22 @@ torch = pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("safetensors", reason=WHY)
 pytest.importorskip("sklearn", reason=WHY)
 
-from PIL import Image  # noqa: E402
+from PIL import Image
 
-from benchmarks.networks.checkpoint import read_checkpoint  # noqa: E402
-from benchmarks.training import run, state  # noqa: E402
-from benchmarks.training.features import threads  # noqa: E402
-from benchmarks.training.recipe import read_recipe  # noqa: E402
-from benchmarks.training.run import run_training, training_text  # noqa: E402
-from benchmarks.training.train import Trainer  # noqa: E402
-from theory.files import read_losses_csv  # noqa: E402
-from theory.risks import from_losses  # noqa: E402
+from benchmarks.networks.checkpoint import read_checkpoint
+from benchmarks.training import (
+    run,
+    state,
+)
+from benchmarks.training.features import threads
+from benchmarks.training.recipe import read_recipe
+from benchmarks.training.run import (
+    run_training,
+    training_text,
+)
+from benchmarks.training.train import Trainer
+from theory.profiles.files import read_losses_csv
+from theory.profiles.risks import from_losses
 
 FILES = ["checkpoint.safetensors", "losses.csv", "metrics.json", "recipe.json", "samples.png"]
 STEPS = 8

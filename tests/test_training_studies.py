@@ -1,6 +1,6 @@
 """The training studies on the smallest settings: what they write, and that nothing is done twice.
 
-What becomes of their rows is in test_benchmarks_study_tables.py.
+What becomes of their rows is in test_studies_training.py.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,14 @@ torch = pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("safetensors", reason=WHY)
 pytest.importorskip("sklearn", reason=WHY)
 
-from benchmarks import study_tables  # noqa: E402
-from benchmarks.networks.commands import profile  # noqa: E402
-from benchmarks.networks.sampling import sample  # noqa: E402
-from benchmarks.store import Store  # noqa: E402
-from benchmarks.training import schedules, transfer  # noqa: E402
+from benchmarks.engine.store import Store
+from benchmarks.networks.profiles import profile
+from benchmarks.networks.sampling import sample
+from benchmarks.studies import digits_schedules, learned_profile
+from benchmarks.training import (
+    schedules,
+    transfer,
+)
 
 METHODS = {"points": {"edm": ("edm", "one"), "infonoise": ("infonoise", "one")}}
 TINY = {"samples": 0, "log_every": 0, "steps": 3}
@@ -123,12 +126,12 @@ def test_schedules_study_writes_four_tables_that_the_figures_take(
     assert len(scores[~real]) == 2 * (len(names) + len(names) - 1)  # no spectral on the line
     assert scores["score"].gt(0).all()
     assert (scores.loc[~real, "nfe"] <= 5).all()
-    table = study_tables.schedules_table(scores, rows["digits_images"])
+    table = digits_schedules.schedules_table(scores, rows["digits_images"])
     assert set(table["kind"]) == {"score", "floor", "winner", "pixel"}
     pixels = rows["digits_images"].groupby(["schedule", "nfe", "image"]).size()
     assert set(pixels) == {64}
     assert len(pixels) == 2 * (len(names) + 1)
-    learned = study_tables.profile_table(rows["learned_profile"])
+    learned = learned_profile.profile_table(rows["learned_profile"])
     assert set(learned.loc[learned["target"] == "mixture", "of"]) == {"exact", "train", "held_out"}
     assert set(learned.loc[learned["target"] == "digits", "of"]) == {"train", "held_out"}
     spectrum = rows["spectral_profile"]

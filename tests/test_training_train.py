@@ -12,15 +12,24 @@ WHY = "needs the extra `networks`; make test-all has it"
 torch = pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("sklearn", reason=WHY)
 
-from scipy.stats import kstest  # noqa: E402
+from scipy.stats import kstest
 
-from benchmarks.training import state  # noqa: E402
-from benchmarks.training.evaluate import excess_loss  # noqa: E402
-from benchmarks.training.features import threads  # noqa: E402
-from benchmarks.training.recipe import Recipe  # noqa: E402
-from benchmarks.training.targets import Target, law_target, make_target  # noqa: E402
-from benchmarks.training.train import RAMP, Ema, Trainer, train  # noqa: E402
-from toys.mixture import Mixture  # noqa: E402
+from benchmarks.training import state
+from benchmarks.training.evaluate import excess_loss
+from benchmarks.training.features import threads
+from benchmarks.training.recipe import Recipe
+from benchmarks.training.targets import (
+    Target,
+    law_target,
+    make_target,
+)
+from benchmarks.training.train import (
+    RAMP,
+    Ema,
+    Trainer,
+    train,
+)
+from toys.mixture import Mixture
 
 UNET = {"name": "unet", "channels": 1, "width": 8, "multipliers": [1, 2], "dropout": 0.2}
 MLP = {"name": "mlp", "dim": 2, "width": 32, "depth": 2}

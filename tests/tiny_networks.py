@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.imagenet.edm import Edm, Layout
-from benchmarks.imagenet.edm2 import Edm2
+from benchmarks.networks.published.edm import Edm, Layout
+from benchmarks.networks.published.edm2 import Edm2
 
 CLASSES, SIDE = 5, 8
 

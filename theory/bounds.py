@@ -110,7 +110,7 @@ def entropy_bound(sigmas: ArrayLike, renyi_half: float) -> float:
 def geometric_bound(n_steps: int, ratio: float, renyi_half: float) -> float:
     """Bound of E_disc on the geometric grid: eq. 4.7, 16 (h^2 + h + 1) K (R^(1/K) - 1)^2.
 
-    `theory.schedules.log_snr_sigmas` is that grid, which minimises eq. 4.5 (eq. 4.6).
+    `theory.schedules.standard.log_snr_sigmas` is that grid, which minimises eq. 4.5 (eq. 4.6).
 
     Args:
         n_steps: K.

@@ -83,6 +83,15 @@ def positive(name: str, value: float) -> float:
     return float(out)
 
 
+def number(name: str, value: float, low: float) -> float:
+    """The number as a float; it must be finite and at least `low`."""
+    out = floats(name, value)
+    if out.ndim:
+        raise ValueError(f"{name} must be one number, got shape {out.shape}")
+    require(out >= low, name, out, f"be at least {low:g}")
+    return float(out)
+
+
 def whole(name: str, value: int, low: int, high: int | None = None) -> int:
     """The number as an int; it must be integral (no bool) and in low..high."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
@@ -100,3 +109,9 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(value), names, n=1)
     advice = f"; did you mean {close[0]!r}?" if close else ""
     raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}{advice}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless seed is a whole number in [0, 2**32)."""
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number in [0, 2**32), got {seed!r}")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from theory.checks import Array, above_zero, positive, whole
 from theory.levels import Span
-from theory.tables import SolverTable
+from theory.solvers.table import SolverTable
 
 
 def _arguments(sigma: ArrayLike, c: float, dim: int) -> tuple[Array, float, int]:

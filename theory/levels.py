@@ -63,3 +63,20 @@ class Span:
                 "take fewer steps or a wider span"
             )
         return sigmas
+
+
+def resampled(sigmas: Array, n_steps: int) -> Array:
+    """The levels of a list at another number of steps, log sigma linear between its entries.
+
+    The ends stay, and a last 0.
+    """
+    if n_steps == sigmas.size - 1:
+        return sigmas
+    zero = sigmas[-1] == 0.0
+    positive = sigmas[:-1] if zero else sigmas
+    place = np.linspace(0.0, positive.size - 1, n_steps + 1 - zero)
+    out = np.exp(np.interp(place, np.arange(positive.size), np.log(positive)))
+    out[0] = positive[0]
+    if out.size > 1:
+        out[-1] = positive[-1]
+    return np.append(out, 0.0) if zero else out

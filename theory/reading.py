@@ -90,3 +90,8 @@ def write_json(path: StrPath, fields: Mapping[str, Any]) -> None:
 
 def _refuse(word: str) -> NoReturn:
     raise ValueError(f"numbers must be finite, got {word}")
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether an argument means a file: it exists, or has a separator or an ending."""
+    return Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix != ""

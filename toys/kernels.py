@@ -17,17 +17,16 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from theory.checks import Array
+
 Words = NDArray[np.uint64]
 F = TypeVar("F", bound=Callable[..., Any])
-
 BLOCK = 256  # paths a block; the working set of the 1-D kernel stays in the L1 cache
 CHUNK = 64  # components between two renormalisations of the running softmax
 GROUP = 4  # components handled together in the 1-D loops; the wrapper pads to a multiple
 MAX_SLOPE = 1e280  # slopes at unstable points outgrow float64 in long tables; q is 0 there
 LIMIT = 1e130  # states are clipped here for the responsibilities only: squares stay finite
 NO_WEIGHT = -1e300  # log weight of a padding component
-
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238  # exact times any exponent
 LN2_LOW = 1.9082149292705877e-10
@@ -513,8 +512,8 @@ def walk(
         trace[n_rows] = x
 
 
-# ---------------------------------------------------------------------------------------------
-# The state-dependent iterations of paper C (theory/reducing.py states them, toys/reducing.py
+# --------------------------------------------------------------------------------------------- The
+# state-dependent iterations of paper C (theory/solvers/reducing.py states them, toys/reducing.py
 # makes the constants of every step)
 
 RE_MULTI, RE_MULTI_2025, EVODIFF = 0, 1, 2

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from theory.checks import Array, check_seed, floats, require
 from toys import kernels
-from toys.kernels import Array
 
 SIZE_LIMIT = 1e12  # largest |mean| and std, as for sigma: float64 tells no more scales apart
 SIGMA_RANGE = (1e-12, 1e12)
@@ -44,9 +44,10 @@ class Mixture:
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> None:
         w, m, s = (
-            _numbers(name, v)
-            for name, v in (("weights", weights), ("means", means), ("stds", stds))
+            floats(name, v) for name, v in (("weights", weights), ("means", means), ("stds", stds))
         )
+        require(np.abs(m) <= SIZE_LIMIT, "means", m, f"lie within {SIZE_LIMIT:g}")
+        require((s >= 0) & (s <= SIZE_LIMIT), "stds", s, f"lie in [0, {SIZE_LIMIT:g}]")
         if m.ndim == 1:
             m = m[:, None]
         k_max = w.size
@@ -60,12 +61,10 @@ class Mixture:
             s = np.broadcast_to(s[:, None], m.shape)
         if s.shape != m.shape:
             raise ValueError(f"stds must have shape ({k_max},) or {m.shape}, got {np.shape(stds)}")
-        _require("weights", w, w > 0, "be positive")
-        _require("means", m, np.abs(m) <= SIZE_LIMIT, f"lie within {SIZE_LIMIT:g}")
-        _require("stds", s, (s >= 0) & (s <= SIZE_LIMIT), f"lie in [0, {SIZE_LIMIT:g}]")
+        require(w > 0, "weights", w, "be positive")
         w = w / w.max()
         w = w / w.sum()
-        _require("weights", w, w > 0, "lie within a factor 1e300 of each other")
+        require(w > 0, "weights", w, "lie within a factor 1e300 of each other")
         self.weights, self.means, self.stds = _frozen(w), _frozen(m), _frozen(s)
 
     @property
@@ -245,7 +244,7 @@ class Mixture:
 
     def _states(self, x: ArrayLike) -> tuple[Array, tuple[int, ...]]:
         """States as (n, d), and the shape they came in."""
-        states = _numbers("x", x)
+        states = floats("x", x)
         shape = states.shape
         if states.ndim == 1 and self.dim == 1:
             states = states[:, None]
@@ -279,35 +278,11 @@ def uniforms(n: int, seed: int, path: int, step: int) -> Array:
     return (high >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def check_seed(seed: int) -> None:
-    """Raise ValueError unless seed is a whole number in [0, 2**32)."""
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number in [0, 2**32), got {seed!r}")
-
-
 def _checked_sigma(sigma: float) -> float:
     low, high = SIGMA_RANGE
     if not (isinstance(sigma, (int, float, np.number)) and low <= sigma <= high):
         raise ValueError(f"sigma must lie in [{low:g}, {high:g}], got {sigma!r}; rescale the data?")
     return float(sigma)
-
-
-def _numbers(name: str, value: ArrayLike) -> Array:
-    """A float64 array of finite numbers."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers, got {str(value)[:60]!r}") from None
-    _require(name, array, np.isfinite(array), "be finite")
-    return array
-
-
-def _require(name: str, array: Array, good: NDArray[np.bool_], rule: str) -> None:
-    """Raise ValueError naming the first number that breaks the rule, and its place."""
-    if not np.all(good):
-        at = np.unravel_index(int(np.argmin(good)), array.shape)
-        place = f" at index {', '.join(map(str, at))}" if at else ""
-        raise ValueError(f"{name} must {rule}, got {array[at]:g}{place}")
 
 
 def _frozen(array: Array) -> Array:

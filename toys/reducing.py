@@ -1,11 +1,10 @@
-"""The state-dependent iterations of paper C on a mixture; theory/reducing.py says what they do."""
-
-from typing import Protocol, runtime_checkable
+"""The state-dependent iterations of paper C, stated in `theory.solvers.reducing`, on a mixture."""
 
 import numpy as np
 
+from theory.checks import Array
+from theory.solvers.reducing import ReducingIteration
 from toys import kernels
-from toys.kernels import Array
 from toys.mixture import Mixture
 
 RULES = {
@@ -17,48 +16,7 @@ WEIGHTS = {"re_multi": (3, 4), "re_multi_2025": (3, 4), "evodiff": (0, 1, 2, 3, 
 WEIGHT_NAMES = ("beta1", "r_probe", "beta2", "eta", "zeta")
 
 
-@runtime_checkable
-class Iteration(Protocol):
-    """What a state-dependent iteration offers here; `theory.reducing.ReducingIteration` is one."""
-
-    @property
-    def levels(self) -> Array:
-        """Positive levels, falling, shape (K + 1,)."""
-
-    @property
-    def sigma(self) -> Array:
-        """Levels of the denoiser calls, shape (nfe,)."""
-
-    @property
-    def denoise_last(self) -> bool:
-        """Whether one more call gives the result."""
-
-    @property
-    def rule(self) -> str:
-        """One of RULES."""
-
-    @property
-    def start_std(self) -> float:
-        """Standard deviation of the Gaussian start."""
-
-    @property
-    def mu(self) -> float:
-        """Shift of the sigmoid."""
-
-    @property
-    def channels(self) -> int:
-        """Groups of coordinates with inner products of their own."""
-
-    @property
-    def prior(self) -> str:
-        """Weights of re_multi's interpolations: "log_snr", "printed" or "minimiser"."""
-
-    @property
-    def special_last(self) -> bool:
-        """Whether the last step of evodiff is the released code's."""
-
-
-def constants(dim: int, iteration: Iteration) -> Array:
+def constants(dim: int, iteration: ReducingIteration) -> Array:
     """Constants of every step, shape (K, 8): rho, b h, h, four of the rule's own, and a.
 
     For samples of `dim` coordinates, which the channels must divide.
@@ -94,7 +52,7 @@ def constants(dim: int, iteration: Iteration) -> Array:
 
 
 def walk(
-    toy: Mixture, iteration: Iteration, x: Array, trace: Array, used: Array | None = None
+    toy: Mixture, iteration: ReducingIteration, x: Array, trace: Array, used: Array | None = None
 ) -> None:
     """Walk x (d, n), n in full blocks, in place; see `kernels.walk_reducing`."""
     kernels.walk_reducing(
@@ -112,7 +70,7 @@ def walk(
     )
 
 
-def weights_used(toy: Mixture, iteration: Iteration, states: Array) -> dict[str, Array]:
+def weights_used(toy: Mixture, iteration: ReducingIteration, states: Array) -> dict[str, Array]:
     """Weights on the paths from given starts (n, d), by name, each (K, n, channels).
 
     eta and zeta, and for evodiff beta1, r_probe (r') and beta2. Steps that use none, the first

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from toys.kernels import Array
+from theory.checks import Array
 from toys.mixture import Mixture
 from toys.progress import progress
 

@@ -8,63 +8,32 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 
+from theory.checks import Array, check_seed
+from theory.solvers.reducing import ReducingIteration, Solver
+from theory.solvers.table import SolverTable
 from toys import kernels
-from toys.kernels import Array
-from toys.mixture import SIGMA_RANGE, Mixture, check_seed, normals
-from toys.reducing import Iteration, walk
+from toys.mixture import SIGMA_RANGE, Mixture, normals
+from toys.reducing import walk
 
 FURTHEST = 1e13  # states beyond are a solver's that diverges
 BATCH_NUMBERS = 2**18  # numbers a batch may keep per stored column of history: 2 MiB
 
 
-class Table(Protocol):
-    """What a solver table offers here; `theory.solvers.SolverTable` is one.
-
-    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z, with
-    D_r = denoise(x_r, sigma[r]).
-    """
-
-    @property
-    def sigma(self) -> Array:
-        """Noise levels at the denoiser calls, shape (rows,)."""
-
-    @property
-    def keep(self) -> Array:
-        """Weights of the states, shape (rows, H_x)."""
-
-    @property
-    def weights(self) -> Array:
-        """Weights of the denoiser's outputs, shape (rows, H_D)."""
-
-    @property
-    def noise(self) -> Array:
-        """Standard deviations of the noise added, shape (rows,)."""
-
-    @property
-    def start_std(self) -> float:
-        """Standard deviation of the Gaussian start."""
-
-
-Solver = Table | Iteration
-
-
-def columns(table: Table) -> tuple[Array, Array, Array, Array]:
+def columns(table: SolverTable) -> tuple[Array, Array, Array, Array]:
     """sigma, keep, weights and noise, contiguous, the narrower of keep and weights padded by 0."""
-    sigma, noise = (np.ascontiguousarray(c, dtype=np.float64) for c in (table.sigma, table.noise))
-    keep, weights = (np.asarray(c, dtype=np.float64) for c in (table.keep, table.weights))
-    if keep.ndim != 2 or weights.ndim != 2 or not len(keep) == len(weights) == sigma.size:
-        raise ValueError(
-            f"keep and weights must have shape ({sigma.size}, H), "
-            f"got {keep.shape} and {weights.shape}"
-        )
-    _check_range(sigma)
+    keep, weights = table.keep, table.weights
+    _check_range(table.sigma)
     wide = max(keep.shape[1], weights.shape[1])
     keep, weights = (np.pad(c, ((0, 0), (0, wide - c.shape[1]))) for c in (keep, weights))
-    return sigma, np.ascontiguousarray(keep), np.ascontiguousarray(weights), noise
+    return (
+        np.ascontiguousarray(table.sigma),
+        np.ascontiguousarray(keep),
+        np.ascontiguousarray(weights),
+        np.ascontiguousarray(table.noise),
+    )
 
 
 def _check_range(sigma: Array) -> None:
@@ -76,7 +45,7 @@ def _check_range(sigma: Array) -> None:
 
 def _history(table: Solver) -> int:
     """Arrays of the states' size that a walk keeps."""
-    return 4 if isinstance(table, Iteration) else columns(table)[1].shape[1]
+    return 4 if isinstance(table, ReducingIteration) else columns(table)[1].shape[1]
 
 
 def available_threads() -> int:
@@ -193,7 +162,7 @@ def _walk(
     n = len(states)
     x = np.zeros((toy.dim, n + -n % kernels.BLOCK))
     x[:, :n] = states.T
-    if isinstance(table, Iteration):
+    if isinstance(table, ReducingIteration):
         _check_range(table.levels)
         every = np.empty((table.levels.size + table.denoise_last if trace else 0, *x.shape))
         walk(toy, table, x, every)

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from benchmarks.acceptance import report
 from benchmarks.acceptance.report import Bar
-from benchmarks.certified_cases import CASES, check_engine
-from benchmarks.claims.ledger import IDENTITY, SAMPLED, all_claims, verify
-from benchmarks.claims.report import FULL_CASES, counts, read_full_run
+from benchmarks.claims.ledger import IDENTITY, SAMPLED, verify
+from benchmarks.claims.registry import all_claims
+from benchmarks.claims.report import FULL_CASES, counts
 from benchmarks.claims.run import run_claims
-from benchmarks.store import Store
+from benchmarks.engine.store import Store
+from benchmarks.measure.certified_cases import CASES, check_engine
+from benchmarks.studies.claims_ledger import read_full_run
 
 EDGE = 1e-12
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.acceptance.report import Bar, run
-from benchmarks.store import ROOT
+from benchmarks.engine.store import ROOT
 
 COMMAND = (
     "import sys; from benchmarks.training.run import run_training, training_text; "

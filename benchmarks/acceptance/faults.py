@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.store import ROOT
+from benchmarks.engine.store import ROOT
 
 QUICK = ("-m", "benchmarks.claims.quick")
 

@@ -16,8 +16,8 @@ from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 
 from benchmarks.acceptance.report import Bar, by_tests, run
-from benchmarks.frechet import Moments, frechet, merge_all, moments, statistics_of
-from benchmarks.store import ROOT
+from benchmarks.engine.store import ROOT
+from benchmarks.measure.frechet import Moments, frechet, merge_all, moments, statistics_of
 
 SPLITS = 200
 LARGE = (

@@ -19,9 +19,11 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from benchmarks.acceptance.report import Bar, run
-from theory.allocation import InfoNoise, allocate
-from toys import information, zoo
-from toys.kernels import Array
+from theory.checks import Array
+from theory.infonoise.allocation import InfoNoise
+from theory.profiles.pivots import allocate
+from toys import zoo
+from toys.information import information
 from toys.mixture import Mixture
 
 DENSITIES = ("gaussian", "gaussians5", "gaussians15_overlap", "gaussians15_narrow")
@@ -147,7 +149,7 @@ class Timed:
 
 def overhead() -> Iterator[Bar]:
     """Share of the small U-Net's training step that InfoNoise takes, refreshes included."""
-    from benchmarks.networks.spec import chosen_device
+    from benchmarks.networks.network import chosen_device
     from benchmarks.training.recipe import PRESETS
     from benchmarks.training.targets import make_target
     from benchmarks.training.train import Trainer

@@ -20,19 +20,19 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from benchmarks.acceptance.report import Bar, by_tests, fresh, run
-from benchmarks.las_tables import mixture_profiles, mixture_sigmas
-from benchmarks.metrics import start_kl
-from benchmarks.mixture_tasks import MixtureSampler
-from benchmarks.pathwise import split, terminal_kl
-from benchmarks.run import run_tasks
-from benchmarks.store import ROOT, Store
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import ROOT, Store
+from benchmarks.measure.divergences import start_kl
+from benchmarks.measure.pathwise import split, terminal_kl
+from benchmarks.studies.las_mixtures import MixtureSampler, mixture_profiles, mixture_sigmas
 from theory.gaussian import gaussian_mmse
-from theory.las import Objective, Saturating, optimal_grid
-from theory.las_levels import las_sigmas, natural_lambda
-from theory.profile import Profile
-from toys import information, zoo
+from theory.profiles.profile import Profile
+from theory.schedules.las import Objective, Saturating, optimal_grid
+from theory.schedules.las_levels import las_sigmas, natural_lambda
+from toys import zoo
+from toys.information import information
+from toys.information.wrong import WrongDenoiser
 from toys.mixture import Mixture
-from toys.wrong import WrongDenoiser
 
 CASES = 500
 LEVELS = (80.0, 0.589, 0.319, 0.194, 0.122, 0.078, 0.05)  # PAPERS.md 3.2

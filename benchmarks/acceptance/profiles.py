@@ -11,12 +11,14 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.acceptance.report import Bar, run
-from theory.level_errors import LevelErrors
-from theory.loss_log import bootstrap_band
-from theory.profile import Profile
-from theory.schedules import edm_sigmas, make_sigmas
-from toys import information, zoo
-from toys.kernels import Array
+from theory.checks import Array
+from theory.profiles.level_errors import LevelErrors
+from theory.profiles.loss_log import bootstrap_band
+from theory.profiles.profile import Profile
+from theory.schedules.registry import make_sigmas
+from theory.schedules.standard import edm_sigmas
+from toys import zoo
+from toys.information import information
 from toys.mixture import normals
 
 LEVELS = edm_sigmas(127, 80.0, 0.002)[::-1].copy()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.store import ROOT
+from benchmarks.engine.store import ROOT
 
 
 class Bar(NamedTuple):

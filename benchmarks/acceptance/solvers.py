@@ -14,13 +14,15 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.acceptance.report import Bar, by_tests, fresh, run
-from benchmarks.orders import order
-from benchmarks.speed import solver_ratios
-from benchmarks.store import ROOT
-from theory.schedules import log_snr_sigmas
-from theory.solvers import SOLVERS, make_table
-from toys import laws, sampling, zoo
-from toys.kernels import Array
+from benchmarks.engine.store import ROOT
+from benchmarks.measure.orders import order
+from benchmarks.measure.speed import solver_ratios
+from theory.checks import Array
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.reducing import Solver
+from theory.solvers.registry import SOLVERS, make_table
+from toys import sampling, zoo
+from toys.laws.law import Law
 from toys.mixture import Mixture
 
 STATE_DEPENDENT = ("re_multi", "re_multi_2025", "evodiff")
@@ -110,7 +112,7 @@ def folds() -> Iterator[Bar]:
     for name in ("heun", "evodiff"):
         for n_steps in (4, 8):
             table = make_table(name, log_snr_sigmas(n_steps, 80.0, 0.002))
-            law = laws.Law(toy, table, "noise", 1.5, 40.0)
+            law = Law(toy, table, "noise", 1.5, 40.0)
             law.cover(-3.0, 3.0, 0.05)
             p = np.exp(law.log_bins(EDGES[:-1], EDGES[1:]))
             counts = _histogram(toy, table)
@@ -128,7 +130,7 @@ def folds() -> Iterator[Bar]:
             )
 
 
-def _histogram(toy: Mixture, table: sampling.Solver) -> Array:
+def _histogram(toy: Mixture, table: Solver) -> Array:
     counts = np.zeros(EDGES.size - 1)
     batches = sampling.sample_batches(toy, table, HISTOGRAM_PATHS, seed=11)
     with tqdm(total=HISTOGRAM_PATHS, desc="paths", leave=False) as bar:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from benchmarks.acceptance.report import Bar, by_tests, fresh, run
-from benchmarks.experiments import Divergences, ToyProfile, schedule, to_profile
-from benchmarks.figure_tables import KL_SCHEDULES, STANDARD
-from benchmarks.run import run_tasks
-from benchmarks.store import ROOT, Store, write_csv
-from theory.noise import PROCESSES
+from benchmarks.engine.experiments import Divergences
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import ROOT, Store, write_csv
+from benchmarks.engine.toy_profiles import ToyProfile, to_profile
+from benchmarks.studies.kl_vs_steps import KL_SCHEDULES, STANDARD
+from theory.noise.processes import PROCESSES
+from theory.schedules.registry import schedule
 
 RESULTS = ROOT / "benchmarks" / "results"
 FIFTEEN = ("points15", "gaussians15_narrow", "gaussians15_overlap")
@@ -57,7 +59,7 @@ def tests() -> Iterator[Bar]:
 
 def speed() -> Iterator[Bar]:
     """The ratios of `entropic speed`."""
-    from benchmarks.speed import measure
+    from benchmarks.measure.speed import measure
 
     row = measure()
     ratio, numpys = row["kernel_over_exp"], row["numpy_over_kernel"]
@@ -75,8 +77,8 @@ def memory() -> Iterator[Bar]:
     """Peak memory of 10^9 path-steps."""
     code = (
         "import resource, time; from toys import sampling, zoo\n"
-        "from theory.schedules import log_snr_sigmas as s\n"
-        "from theory.solvers import stochastic_ddim_table as t\n"
+        "from theory.schedules.standard import log_snr_sigmas as s\n"
+        "from theory.solvers.ddim import stochastic_ddim_table as t\n"
         "begin, n = time.time(), 0\n"
         "for x in sampling.sample_batches(zoo.toy('gaussians15_narrow'), t(s(100, 80.0, 0.002)),"
         " 10**7, 0): n += len(x)\n"

@@ -18,12 +18,12 @@ from benchmarks.claims.channel import (
     posterior_entropy,
     posterior_risk,
 )
-from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from benchmarks.claims.posterior import Posterior
-from theory.risks import x0_risks
-from toys import information
-from toys.kernels import Array
+from benchmarks.measure.expectation import expect, over_log_sigma
+from theory.checks import Array
+from theory.profiles.risks import x0_risks
+from toys.information import information
 from toys.mixture import Mixture
 
 

@@ -20,6 +20,7 @@ from scipy.optimize import minimize, root
 
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import IDENTITY, Reading, relative, sampled
+from theory.checks import Array
 from theory.gaussian import (
     arctan_ddim_kl_data_model,
     arctan_ddim_variance,
@@ -28,19 +29,13 @@ from theory.gaussian import (
     gaussian_rescaled_entropy,
     table_variances,
 )
-from theory.profile import Profile
-from theory.schedules import (
-    arctan_sigmas,
-    edm_sigmas,
-    entropic_sigmas,
-    log_snr_sigmas,
-    rescaled_sigmas,
-    time_change_sigmas,
-)
-from theory.solvers import ddim_table, stochastic_ddim_table
-from theory.spectral import spectral_rescaled_entropy
-from toys import information
-from toys.kernels import Array
+from theory.profiles.profile import Profile
+from theory.profiles.spectral import spectral_rescaled_entropy
+from theory.schedules.arctan import arctan_sigmas
+from theory.schedules.standard import edm_sigmas, log_snr_sigmas
+from theory.schedules.time_change import entropic_sigmas, rescaled_sigmas, time_change_sigmas
+from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from toys.information import information
 
 COMPETITORS = 40
 FIELDS = 4000

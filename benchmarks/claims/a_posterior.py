@@ -7,14 +7,13 @@ import numpy as np
 
 from benchmarks.claims.a_times import PROCESS
 from benchmarks.claims.cases import Case
-from benchmarks.claims.channel import (
-    norm_relative,
-)
+from benchmarks.claims.channel import norm_relative
 from benchmarks.claims.ledger import Reading
 from benchmarks.claims.posterior import STEP, Posterior, denoiser_slope, score_slope
-from theory.solvers import ddim_table, heun_table
-from toys.flow import Flow, Stretch
-from toys.kernels import Array
+from theory.checks import Array
+from theory.solvers.ddim import ddim_table
+from theory.solvers.two_calls import heun_table
+from toys.laws.flow import Flow, Stretch
 from toys.mixture import Mixture
 
 

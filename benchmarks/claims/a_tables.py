@@ -7,12 +7,12 @@ import pandas as pd
 
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading
-from benchmarks.phase_diagram import PAPER_LABELS, paper_claims, read_rows, winners
-from benchmarks.store import ROOT
+from benchmarks.engine.results import printed_file, results_file
+from benchmarks.studies.phase_diagram import PAPER_LABELS, paper_claims, read_rows, winners
 
-PRINTED = ROOT / "figures" / "published" / "A_tables.csv"
+PRINTED = printed_file("A")
 IN_GENERAL = 0.5  # the paper's "in general", read as: in most settings
-SOLVER_ROWS = ROOT / "benchmarks" / "results" / "re_vs_baselines_kl.csv"
+SOLVER_ROWS = results_file("re_vs_baselines_kl")
 # Table 1 of the first version typed from its text: EDM's row, then rescaled, FID and FD-DINOv2.
 FIRST_VERSION = (
     ((20.03, 8.18, 3.81, 263.60, 135.67, 86.32), (11.69, 4.95, 2.75, 194.02, 109.55, 81.25)),

@@ -5,20 +5,17 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks.claims.cases import Case
-from benchmarks.claims.channel import (
-    WINDOW,
-    entropy_gained,
-    norm_relative,
-)
-from benchmarks.claims.expectation import over_log_sigma
+from benchmarks.claims.channel import WINDOW, entropy_gained, norm_relative
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from benchmarks.claims.posterior import STEP, Posterior
-from theory.noise import SNR, VP
-from theory.profile import Profile
-from theory.schedules import entropic_sigmas, rate_sigmas, rescaled_sigmas
-from theory.solvers import ddim_table
-from toys import information, sampling
-from toys.kernels import Array
+from benchmarks.measure.expectation import over_log_sigma
+from theory.checks import Array
+from theory.noise.processes import SNR, VP
+from theory.profiles.profile import Profile
+from theory.schedules.time_change import entropic_sigmas, rate_sigmas, rescaled_sigmas
+from theory.solvers.ddim import ddim_table
+from toys import sampling
+from toys.information import information
 
 PROCESS = VP()
 

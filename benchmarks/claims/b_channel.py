@@ -13,9 +13,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from benchmarks.claims.cases import Case
-from theory.bounds import discretisation_error
-from toys import information
-from toys.kernels import Array
+from benchmarks.measure.mmse_slope import posterior
+from theory.checks import Array
 from toys.mixture import Mixture
 
 REACH = 9.0  # deviations kept on either side: a tail of 2e-19
@@ -27,33 +26,10 @@ Values = Callable[[Array], Array]
 Pair = Callable[[Array, Array], Array]
 
 
-def posterior(
-    toy: Mixture, x: NDArray[Any], sigma: float
-) -> tuple[NDArray[Any], NDArray[Any], Array]:
-    """Responsibilities (n, K), components' posterior means (n, K), and their variances (K,).
-
-    x may be complex, for derivatives by a complex step.
-    """
-    means, var = toy.means[:, 0], toy.stds[:, 0] ** 2
-    total = var + sigma**2
-    gap = x[:, None] - means
-    logs = np.log(toy.weights) - 0.5 * np.log(total) - 0.5 * gap**2 / total
-    r = np.exp(logs - logs.real.max(axis=1, keepdims=True))
-    r = r / r.sum(axis=1, keepdims=True)
-    return r, means + var / total * gap, var * sigma**2 / total
-
-
 def denoise(toy: Mixture, x: NDArray[Any], sigma: float) -> NDArray[Any]:
     """E[x0 | x], shape (n,), real or complex."""
     r, centres, _ = posterior(toy, x, sigma)
     return np.asarray((r * centres).sum(axis=1))
-
-
-def variance(toy: Mixture, x: Array, sigma: float) -> Array:
-    """Var(x0 | x), shape (n,), as a sum over pairs: no cancellation where one component wins."""
-    r, centres, own = posterior(toy, x, sigma)
-    gaps = np.abs(centres[:, :, None] - centres[:, None, :]) ** 2
-    return np.asarray((r * own).sum(axis=1) + 0.5 * np.einsum("ni,nj,nij->n", r, r, gaps))
 
 
 def slope(toy: Mixture, x: Array, sigma: float) -> Array:
@@ -142,21 +118,6 @@ def one_step(case: Case) -> tuple[float, float]:
     return a, max(b, a / LONGEST)
 
 
-def entropies(toy: Mixture, sigmas: Array) -> tuple[Array, Array]:
-    """The mmse and H[x0 | x] up to a constant, at each level, by the suite's engine."""
-    found = information.curves(toy, sigmas)
-    told, held = found.mutual_information, found.conditional_entropy
-    # For points whichever is small: the other, near its limit H, keeps few digits of a change.
-    if toy.is_points and held is not None and told.max() > held.max():
-        return found.mmse, held
-    return found.mmse, -told
-
-
 def errors(case: Case, sigmas: Array) -> Array:
     """E |m - D|^2 of the wrong denoiser at every level, by the suite's engine."""
     return np.array([case.wrong.error(case.toy, s) for s in sigmas.tolist()])
-
-
-def disc(toy: Mixture, sigmas: Array) -> Array:
-    """E_disc of every step, by the suite's engine."""
-    return discretisation_error(sigmas, *entropies(toy, sigmas))

@@ -7,55 +7,19 @@ iota = -log p(X) of a discrete law p, H its mean, h = 2 log sum sqrt p the Renyi
 import heapq
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative
+from benchmarks.measure.expectation import expect
+from benchmarks.measure.mmse_slope import content, probabilities, smallest_nu
 from theory.bounds import mmse_slope_bound, renyi_half_bound
-from toys import information
-from toys.kernels import Array
+from theory.checks import Array
+from toys.information import information
 from toys.mixture import Mixture
 
-WIDEST = 2.0  # b, up to which l = 1/2 is among the exponents of (SE)
-LEAST_EXPONENT = 1e-2  # below it the quotient that gives nu is the variance to its rounding
 SAMPLES = 2000
 HEAVY_TERMS, HEAVY_B = 10_000, 4.0
 LN2 = float(np.log(2.0))
-
-
-def probabilities(toy: Mixture) -> Array:
-    """Weights of the distinct points, (K,)."""
-    return information.merged(toy).weights
-
-
-def content(p: Array) -> tuple[Array, float]:
-    """Information contents less their mean H, and H."""
-    surprise = -np.log(p)
-    mean = float(p @ surprise)
-    return surprise - mean, mean
-
-
-def smallest_nu(p: Array, b: float = WIDEST) -> float:
-    """The least nu with which a finite law meets (SE) for this b, by scan and refinement."""
-    excess, _ = content(p)
-    if np.ptp(excess) < 1e-12:
-        return 0.0
-
-    def square(exponent: float) -> float:
-        return 2.0 * float(np.log1p(p @ np.expm1(exponent * excess))) / exponent**2
-
-    top = 1.0 / b
-    side = np.linspace(LEAST_EXPONENT * top, top, 40)
-    scan = np.concatenate([-side[::-1], side])
-    values = [square(float(u)) for u in scan]
-    best = int(np.argmax(values))
-    low, high = scan[max(best - 1, 0)], scan[min(best + 1, scan.size - 1)]
-    found = [float(p @ excess**2), max(values)]
-    if low * high > 0:
-        fine = minimize_scalar(lambda u: -square(u), bounds=(low, high), method="bounded")
-        found.append(-float(fine.fun))
-    return float(np.sqrt(max(found)))
 
 
 def entropy_is_mean_content(case: Case) -> Reading:

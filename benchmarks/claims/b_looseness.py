@@ -6,16 +6,16 @@ ratio of the two KLs, level by level; and what share of a step's pathwise KL is 
 
 import numpy as np
 
-from benchmarks.claims.b_channel import disc
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most
-from benchmarks.pathwise import terminal_kl
+from benchmarks.measure.mmse_slope import disc
+from benchmarks.measure.pathwise import terminal_kl
+from theory.checks import Array
 from theory.gaussian import gaussian_kl_data_model, gaussian_mmse, table_variances
-from theory.las import IDENTITY, Objective
-from theory.las_levels import las_sigmas, natural_lambda
-from theory.profile import Profile
-from theory.solvers import stochastic_ddim_table
-from toys.kernels import Array
+from theory.profiles.profile import Profile
+from theory.schedules.las import IDENTITY, Objective
+from theory.schedules.las_levels import las_sigmas, natural_lambda
+from theory.solvers.ddim import stochastic_ddim_table
 
 LAW_RTOL = 1e-6
 SPAN = (10.0, 0.02)  # of the data's std: from all noise to well below its scale

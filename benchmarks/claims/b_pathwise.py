@@ -8,26 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.claims.b_channel import (
-    denoise,
-    disc,
-    entropies,
-    errors,
-    given,
-    joint,
-    mismatch,
-    one_step,
-    over_step,
-    variance,
-)
+from benchmarks.claims.b_channel import denoise, errors, given, joint, mismatch, one_step, over_step
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from benchmarks.pathwise import terminal_kl
+from benchmarks.measure.expectation import expect
+from benchmarks.measure.mmse_slope import disc, entropies, variance
+from benchmarks.measure.pathwise import terminal_kl
 from theory.bounds import approximation_error, pathwise_kl
-from theory.solvers import ddim_table, stochastic_ddim_table
-from toys import information
-from toys.kernels import Array
+from theory.checks import Array
+from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from toys.information import information
 from toys.sampling import walk_states
 
 LAW_RTOL = 1e-6  # of the exact laws; their own error estimates are far below it

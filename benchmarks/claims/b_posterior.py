@@ -11,26 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from benchmarks.claims.b_channel import denoise, disc, entropies, posterior, slope, variance
+from benchmarks.claims.b_channel import denoise, slope
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
+from benchmarks.measure.expectation import expect, over_log_sigma
+from benchmarks.measure.mmse_slope import (
+    disc,
+    distinct_pairs,
+    entropies,
+    fourth_moment,
+    posterior,
+    posterior_fourth,
+    steepness,
+)
 from theory.bounds import mmse_slope_bound, slope_bound
-from toys import information
-from toys.channel import Channel
-from toys.kernels import Array
+from theory.checks import Array
+from toys.information import information
+from toys.information.channel import Channel
+from toys.information.quadrature import Ints, log_integrals
 from toys.mixture import Mixture
-from toys.quadrature import Ints, log_integrals
 
 SHORT = 1.25  # ratio of the levels between which a slope is integrated: one panel of 16 nodes
 BRACKETED = 7  # levels of a step at which the steepest slope is first looked for
 RTOL = 1e-10  # of the joint law of X and X'
 SINGLE = Reading(0.0, 0.0, "one point")
-
-
-def steepness(toy: Mixture, sigma: float) -> float:
-    """|dmmse / dsnr| = E Var(x0 | x)^2 (C.2) of a 1-D mixture."""
-    return float(expect(toy, sigma, lambda x: (variance(toy, x, sigma) ** 2)[None])[0])
 
 
 def mmse_slope(case: Case) -> Reading:
@@ -159,23 +163,19 @@ def lemma(case: Case) -> Reading:
     return worst(readings)
 
 
-def _pairs(toy: Mixture) -> tuple[Mixture, Array]:
-    """Points without repetition, and their distances (K, K)."""
-    plain = information.merged(toy)
-    return plain, np.abs(plain.means - plain.means.T)
-
-
 def anchored(case: Case) -> Reading:
     """(C.5) state by state: tr Cov^2 <= E[|X - x'|^4 | Y], for every point x' as the anchor."""
-    y, (plain, apart) = case.states(), _pairs(case.toy)
+    y, (plain, apart) = case.states(), distinct_pairs(case.toy)
     r = np.asarray(posterior(plain, y[:, 0], case.sigma)[0]).real
     return at_most(case.toy.posterior_frobenius(y, case.sigma)[:, None] ** 2, r @ apart**4)
 
 
 def tonelli(case: Case) -> Reading:
     """(C.6): E over Y of the posterior's mean of |X - X'|^4 = sum_x p(x) E over Y given x."""
-    plain, apart = _pairs(case.toy)
-    inner = expect(plain, case.sigma, lambda y: _fourth(plain, apart, y, case.sigma)[None])[0]
+    plain, apart = distinct_pairs(case.toy)
+    inner = expect(
+        plain, case.sigma, lambda y: posterior_fourth(plain, apart, y, case.sigma)[None]
+    )[0]
     outer = 0.0
     for k in range(plain.size):
         # Y given x_k: weigh by its own density, over the density that `expect` supplies.
@@ -185,17 +185,6 @@ def tonelli(case: Case) -> Reading:
 
         outer += plain.weights[k] * float(expect(plain, case.sigma, f)[0])
     return relative(inner, outer)
-
-
-def _fourth(plain: Mixture, apart: Array, y: Array, sigma: float) -> Array:
-    r = np.asarray(posterior(plain, y, sigma)[0]).real
-    return np.asarray(np.einsum("ni,nj,ij->n", r, r, apart**4))
-
-
-def fourth_moment(toy: Mixture, sigma: float) -> float:
-    """M4 = E |X - X'|^4 of 1-D points."""
-    plain, apart = _pairs(toy)
-    return float(expect(plain, sigma, lambda y: _fourth(plain, apart, y, sigma)[None])[0])
 
 
 def covariance_by_fourth(case: Case, share: float = 1.0) -> Reading:
@@ -215,7 +204,7 @@ def covariance_by_fourth_in_space(case: Case) -> Reading:
 
 def _kernel(toy: Mixture, sigma: float) -> tuple[Mixture, Array, Array]:
     """Points, distances, and log P(X = x, X' = x'), (K, K), by quadrature in logs."""
-    plain, apart = _pairs(toy)
+    plain, apart = distinct_pairs(toy)
     parts = Channel(plain, sigma)
     i, j = np.triu_indices(plain.size)
 

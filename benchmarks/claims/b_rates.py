@@ -9,16 +9,15 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import minimize
 
-from benchmarks.claims.b_channel import denoise, disc, errors
-from benchmarks.claims.b_entropy import probabilities, smallest_nu
-from benchmarks.claims.b_posterior import steepness
+from benchmarks.claims.b_channel import denoise, errors
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
+from benchmarks.measure.expectation import expect
+from benchmarks.measure.mmse_slope import disc, probabilities, smallest_nu, steepness
 from theory import bounds
-from theory.schedules import log_snr_sigmas
-from toys import information
-from toys.kernels import Array
+from theory.checks import Array
+from theory.schedules.standard import log_snr_sigmas
+from toys.information import information
 from toys.mixture import Mixture
 
 DIMENSIONS = (1, 10, 100, 1000, 10_000)

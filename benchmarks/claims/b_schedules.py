@@ -9,27 +9,21 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from benchmarks.claims.b_channel import (
-    denoise,
-    disc,
-    errors,
-    one_step,
-    over_step,
-    variance,
-)
+from benchmarks.claims.b_channel import denoise, errors, one_step, over_step
 from benchmarks.claims.b_pathwise import direct
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
+from benchmarks.measure.expectation import expect
+from benchmarks.measure.mmse_slope import disc, variance
 from theory.bounds import approximation_error, discretisation_error
+from theory.checks import Array
 from theory.gaussian import gaussian_conditional_entropy, gaussian_mmse
-from theory.las import IDENTITY, Objective, Saturating, optimal_grid
-from theory.las_levels import las_sigmas
-from theory.noise import VP
-from theory.profile import Profile
-from theory.risks import x0_risks
-from theory.schedules import log_snr_sigmas
-from toys.kernels import Array
+from theory.noise.processes import VP
+from theory.profiles.profile import Profile
+from theory.profiles.risks import x0_risks
+from theory.schedules.las import IDENTITY, Objective, Saturating, optimal_grid
+from theory.schedules.las_levels import las_sigmas
+from theory.schedules.standard import log_snr_sigmas
 
 CANDIDATES, MANY = 11, 10**6
 PLAIN_LEVELS = 400

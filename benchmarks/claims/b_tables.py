@@ -11,19 +11,20 @@ from scipy.special import ndtr
 
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, relative
-from benchmarks.las_tables import MIXTURE_ROWS
-from benchmarks.store import ROOT
+from benchmarks.engine.results import printed_file
+from benchmarks.studies.las_mixtures import MIXTURE_ROWS
+from theory.checks import Array
 from theory.gaussian import table_variances
-from theory.multistep import sde_dpmpp_2m_table
-from theory.noise import PROCESSES
-from theory.solvers import make_table, stochastic_ddim_table
-from theory.tables import SolverTable
+from theory.noise.processes import PROCESSES
+from theory.solvers.ddim import stochastic_ddim_table
+from theory.solvers.multistep import sde_dpmpp_2m_table
+from theory.solvers.registry import make_table
+from theory.solvers.table import SolverTable
 from toys import sampling, zoo
-from toys.kernels import Array
-from toys.laws import Law
+from toys.laws.law import Law
 from toys.mixture import Mixture
 
-PRINTED = ROOT / "figures" / "published" / "B_tables.csv"
+PRINTED = printed_file("B")
 OURS = {"LAS": "las", "linear time": "vp_linear", "EDM (rho = 7)": "edm"}
 SAMPLERS = {"DDIM (eta = 1)": "stochastic_ddim", "SDE-DPM++(2M)": "sde_dpmpp_2m"}
 CALLS = (5, 7, 10)

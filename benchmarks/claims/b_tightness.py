@@ -6,10 +6,11 @@ import pandas as pd
 
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most
-from benchmarks.store import ROOT
+from benchmarks.engine.results import results_file
 
-# The same file as in benchmarks.bound_tightness, which imports the measures beside this one.
-ROWS = ROOT / "benchmarks" / "results" / "bound_tightness.csv"
+# The same file as in benchmarks.studies.bound_tightness, which imports the measures beside this
+# one.
+ROWS = results_file("bound_tightness")
 LOOSE = 0.01  # what the largest ratio found stays below
 
 

@@ -3,14 +3,7 @@
 from functools import partial
 
 from benchmarks.claims import c_entropy, c_measured, c_premise, c_single, c_variance
-from benchmarks.claims.c_records import (
-    AVERAGED,
-    POINTS,
-    STEPPED,
-    Wrong,
-    identity,
-    inequality,
-)
+from benchmarks.claims.c_records import AVERAGED, POINTS, STEPPED, Wrong, identity, inequality
 from benchmarks.claims.ledger import QUADRATURE, Claim
 
 ENTROPY: tuple[Claim, ...] = (

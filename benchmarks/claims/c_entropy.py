@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmarks.claims.c_process import balance
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, relative, worst
+from benchmarks.measure.expectation import expect
+from theory.checks import Array
 from theory.gaussian import gaussian_conditional_entropy
-from theory.solvers import stochastic_ddim_table
-from toys import information
-from toys.kernels import Array
+from theory.solvers.ddim import stochastic_ddim_table
+from toys.information import information
 from toys.mixture import Mixture
 
 UNIT = 0.5 * float(np.log(2.0 * np.pi * np.e))  # entropy of N(0, 1)

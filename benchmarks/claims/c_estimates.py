@@ -15,8 +15,9 @@ from benchmarks.claims.c_solution import derivative
 from benchmarks.claims.c_variance import three
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, relative
-from theory.solvers import ddim_table, re_single_table
-from toys.kernels import Array
+from theory.checks import Array
+from theory.solvers.ddim import ddim_table
+from theory.solvers.differences import re_single_table
 from toys.sampling import walk_states
 
 STATES = 20

@@ -10,9 +10,9 @@ from math import exp, log, sqrt
 
 import numpy as np
 
+from theory.checks import Array
 from theory.gaussian import table_variances
-from theory.tables import SolverTable
-from toys.kernels import Array
+from theory.solvers.table import SolverTable
 
 
 def single(levels: Array, c: float, form: str, weight: str) -> float:
@@ -50,7 +50,7 @@ def two_point_rows(form: str, levels: Array) -> SolverTable:
     else:
         keep = np.stack([b / a, 0.0 * a], axis=1)
         weights = np.stack([b * (h + half), -b * half], axis=1)
-    return SolverTable(a, keep, weights, 0.0 * a, 1.0, 2, a.size)
+    return SolverTable(a, keep, weights, 0.0 * a, 1.0, float(b[-1]), 2, a.size)
 
 
 def two_point_table(form: str, levels: Array, c: float) -> float:

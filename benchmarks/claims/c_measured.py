@@ -15,11 +15,11 @@ from scipy.integrate import quad
 from benchmarks.claims.c_single import levels
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, relative
-from benchmarks.entropy_reduction import predictions
+from benchmarks.measure.conditional_entropy import predictions
+from theory.checks import Array
 from theory.gaussian import table_variances
-from theory.solvers import make_table
-from theory.tables import SolverTable
-from toys.kernels import Array
+from theory.solvers.registry import make_table
+from theory.solvers.table import SolverTable
 from toys.mixture import Mixture
 from toys.sampling import walk_states
 

@@ -13,8 +13,8 @@ from benchmarks.claims.c_process import balance
 from benchmarks.claims.c_variance import engine_weights, three
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, worst
-from theory.reducing import ReducingIteration, re_multi_2025_iteration, re_multi_iteration
-from toys.kernels import Array
+from theory.checks import Array
+from theory.solvers.reducing import ReducingIteration, re_multi_2025_iteration, re_multi_iteration
 from toys.reducing import constants, weights_used
 from toys.sampling import walk_states
 

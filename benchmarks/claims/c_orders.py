@@ -16,12 +16,13 @@ import numpy as np
 from benchmarks.claims.c_solution import clock, prediction, scale
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, worst
+from theory.checks import Array
 from theory.gaussian import table_variances
-from theory.schedules import log_snr_sigmas
-from theory.solvers import Solver, make_table
-from theory.tables import SolverTable
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.reducing import Solver
+from theory.solvers.registry import make_table
+from theory.solvers.table import SolverTable
 from toys import reference, zoo
-from toys.kernels import Array
 from toys.mixture import Mixture
 from toys.sampling import walk_states
 

@@ -5,9 +5,9 @@ from benchmarks.claims.c_single import levels
 from benchmarks.claims.c_variance import three
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from benchmarks.entropy_reduction import predictions
-from theory.solvers import make_table
-from toys import information
+from benchmarks.measure.conditional_entropy import predictions
+from theory.solvers.registry import make_table
+from toys.information import information
 from toys.mixture import Mixture
 
 

@@ -2,7 +2,7 @@
 
 A process is x_t = alpha x0 + s eps with the paper's s = alpha sigma. Here stand its coefficients
 f = d log alpha / dt and g^2 = d s^2 / dt - 2 f s^2, differentiated by complex steps from formulas
-of this file; the engine's `theory.noise` gives sigma, its slope and alpha by its own.
+of this file; the engine's `theory.noise.processes` gives sigma, its slope and alpha by its own.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import Reading, relative, worst
-from theory.noise import EDM, VP, Flow
-from toys import information
-from toys.kernels import Array
-from toys.quadrature import integrals
+from benchmarks.measure.expectation import expect, over_log_sigma
+from theory.checks import Array
+from theory.noise.processes import EDM, VP, Flow
+from toys.information import information
+from toys.information.quadrature import integrals
 
 TINY = 1e-30  # complex step
 WAVE = 0.5  # of the test functions cos(k x) and sin(k x), in noisy deviations

@@ -12,9 +12,9 @@ from benchmarks.claims.c_measured import Z_NODES, given_points, std_of
 from benchmarks.claims.c_variance import three
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most
-from theory.reducing import re_multi_iteration
-from theory.solvers import ddim_table
-from toys.kernels import Array
+from theory.checks import Array
+from theory.solvers.ddim import ddim_table
+from theory.solvers.reducing import re_multi_iteration
 from toys.reducing import constants
 from toys.sampling import walk_states
 

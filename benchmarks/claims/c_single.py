@@ -13,9 +13,10 @@ from benchmarks.claims.c_process import balance
 from benchmarks.claims.c_solution import clock, prediction, scale
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from theory.solvers import dpm_solver_2_table, fd_2_table, heun_table, re_single_table
-from theory.tables import SolverTable
-from toys.kernels import Array
+from theory.checks import Array
+from theory.solvers.differences import fd_2_table, re_single_table
+from theory.solvers.table import SolverTable
+from theory.solvers.two_calls import dpm_solver_2_table, heun_table
 from toys.mixture import Mixture
 from toys.sampling import walk_states
 

@@ -13,9 +13,9 @@ from benchmarks.claims.c_process import balance, processes
 from benchmarks.claims.c_process import clock as engine_clock
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, worst
-from theory.solvers import ddim_table
+from theory.checks import Array
+from theory.solvers.ddim import ddim_table
 from toys import reference
-from toys.kernels import Array
 from toys.mixture import Mixture
 from toys.sampling import walk_states
 

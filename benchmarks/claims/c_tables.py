@@ -9,7 +9,6 @@ import csv
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,11 @@ from benchmarks.claims.c_factors import single
 from benchmarks.claims.c_orders import Engine, ends
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most
-from theory.schedules import log_snr_sigmas
+from benchmarks.engine.results import printed_file, results_file
+from theory.schedules.standard import log_snr_sigmas
 
-ROOT = Path(__file__).parents[2]
-PRINTED = ROOT / "figures" / "published" / "C_tables.csv"
-TOYS = ROOT / "benchmarks" / "results" / "re_vs_baselines_kl.csv"
+PRINTED = printed_file("C")
+TOYS = results_file("re_vs_baselines_kl")
 OURS = ("RE", "EVODiff")
 REDUCING = ("re_multi", "evodiff")
 COMPARED = ("dpmpp_2m", "unipc_2", "heun")  # what its tables compare them with

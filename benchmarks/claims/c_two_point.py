@@ -9,7 +9,7 @@ from benchmarks.claims.c_solution import clock, prediction, scale
 from benchmarks.claims.c_variance import three
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, worst
-from theory.multistep import deis_table
+from theory.solvers.multistep import deis_table
 from toys.sampling import walk_states
 
 

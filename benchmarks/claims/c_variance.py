@@ -13,11 +13,11 @@ from benchmarks.claims.c_single import FORMS, MIXES, STAGES, levels
 from benchmarks.claims.c_solution import clock
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from benchmarks.entropy_reduction import Step, paper_change
-from theory.reducing import re_multi_iteration
-from theory.solvers import fd_2_table, re_single_table
-from theory.tables import SolverTable
-from toys.kernels import Array
+from benchmarks.measure.conditional_entropy import Step, paper_change
+from theory.checks import Array
+from theory.solvers.differences import fd_2_table, re_single_table
+from theory.solvers.reducing import re_multi_iteration
+from theory.solvers.table import SolverTable
 from toys.reducing import constants
 
 PAPER_STEP = Step("re_single noise", "re_single", "noise")

@@ -6,8 +6,8 @@ from benchmarks.claims.c_process import Formulas, balance, processes
 from benchmarks.claims.c_solution import prediction, step_of
 from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading
-from theory.noise import VP
-from toys.kernels import Array
+from theory.checks import Array
+from theory.noise.processes import VP
 
 INNER = np.polynomial.legendre.leggauss(12)
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.inputs import parse_toy
+from theory.checks import Array
 from theory.reading import numbers, read_json, write_json
 from toys import zoo
-from toys.kernels import Array
+from toys.files import parse_toy
+from toys.information.wrong import WrongDenoiser
 from toys.mixture import Mixture
-from toys.wrong import WrongDenoiser
 
 SIGMA_RANGE = (1e-3, 1e3)
 MOST_COMPONENTS = 12

@@ -9,14 +9,14 @@ import numpy as np
 from scipy.special import xlogy
 
 from benchmarks.claims.cases import Case
-from benchmarks.claims.expectation import expect, over_log_sigma
 from benchmarks.claims.ledger import UNDERFLOW, Reading, relative
 from benchmarks.claims.posterior import Posterior, score_slope
-from theory.noise import SNR, LogSNR
-from theory.profile import Profile
-from theory.risks import x0_risks
-from toys import information
-from toys.kernels import Array
+from benchmarks.measure.expectation import expect, over_log_sigma
+from theory.checks import Array
+from theory.noise.processes import SNR, LogSNR
+from theory.profiles.profile import Profile
+from theory.profiles.risks import x0_risks
+from toys.information import information
 from toys.mixture import Mixture
 
 # Ratio of the two levels of an integrated identity: 16 nodes see it to rounding even where the

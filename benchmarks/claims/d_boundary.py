@@ -11,11 +11,11 @@ from scipy.special import logsumexp
 
 from benchmarks.claims.cases import Case
 from benchmarks.claims.d_two_points import slope_of_rate
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from benchmarks.claims.posterior import Posterior
-from toys import information
-from toys.kernels import Array
+from benchmarks.measure.expectation import expect
+from theory.checks import Array
+from toys.information import information
 from toys.mixture import Mixture
 
 DENOISER_ERROR = 0.01  # residual error of a network, in standard deviations of the data

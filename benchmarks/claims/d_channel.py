@@ -16,11 +16,11 @@ from benchmarks.claims.channel import (
     observed_entropy,
     posterior_risk,
 )
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from benchmarks.claims.posterior import Posterior
-from toys import information
-from toys.kernels import Array
+from benchmarks.measure.expectation import expect
+from theory.checks import Array
+from toys.information import information
 from toys.mixture import Mixture
 from toys.reference import flow
 

@@ -12,12 +12,13 @@ from benchmarks.claims.cases import Case
 from benchmarks.claims.d_boundary import finest_gap, residual
 from benchmarks.claims.d_pivot import SIGMA_MAX, SIGMA_MIN, power_law_pivot
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from theory.allocation import gate, onset_pivot
-from theory.profile import Profile
-from theory.schedules import edm_sigmas, entropic_sigmas, rescaled_sigmas
-from theory.solvers import heun_table
-from toys import information
-from toys.kernels import Array
+from theory.checks import Array
+from theory.profiles.pivots import gate, onset_pivot
+from theory.profiles.profile import Profile
+from theory.schedules.standard import edm_sigmas
+from theory.schedules.time_change import entropic_sigmas, rescaled_sigmas
+from theory.solvers.two_calls import heun_table
+from toys.information import information
 from toys.mixture import Mixture
 
 PATHS = 200

@@ -11,9 +11,9 @@ from benchmarks.claims.d_boundary import (
     residual,
 )
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from theory.allocation import gate
-from theory.risks import x0_risks
-from toys import information
+from theory.profiles.pivots import gate
+from theory.profiles.risks import x0_risks
+from toys.information import information
 
 
 def _gate_case(case: Case) -> tuple[float, float]:

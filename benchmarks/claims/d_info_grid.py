@@ -5,8 +5,8 @@ import numpy as np
 from benchmarks.claims.cases import Case
 from benchmarks.claims.d_schedule import STEPS, Density, gated_profile, masses, pivots
 from benchmarks.claims.ledger import Reading, relative, worst
-from theory.schedules import rescaled_sigmas
-from toys.kernels import Array
+from theory.checks import Array
+from theory.schedules.time_change import rescaled_sigmas
 
 
 def info_grid(case: Case) -> Reading:

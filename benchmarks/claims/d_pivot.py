@@ -1,9 +1,9 @@
 """Paper D, (18) and B.4: where the gate's pivot falls, by the onset rule and by the slope rule.
 
-The onset rule is `theory.allocation.onset_pivot`; a root of r / max r = p found by Brent's method
-stands beside it. The slope rule is written here as the notes on the paper propose, which leaves
-its tolerances open: slopes on a log grid, the median of the lowest 15 % as reference, the end at
-the first run of three that depart by more than 0.25.
+The onset rule is `theory.infonoise.allocation.onset_pivot`; a root of r / max r = p found by
+Brent's method stands beside it. The slope rule is written here as the notes on the paper propose,
+which leaves its tolerances open: slopes on a log grid, the median of the lowest 15 % as reference,
+the end at the first run of three that depart by more than 0.25.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from scipy.optimize import brentq, minimize_scalar
 from benchmarks.claims.cases import Case
 from benchmarks.claims.d_boundary import rate_slope, residual
 from benchmarks.claims.d_two_points import moments
-from benchmarks.claims.expectation import expect
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
 from benchmarks.claims.posterior import Posterior
-from theory.allocation import ONSET, gate, onset_pivot
+from benchmarks.measure.expectation import expect
+from theory.checks import Array
 from theory.gaussian import gaussian_entropy_rate
-from toys import information
-from toys.kernels import Array
+from theory.profiles.pivots import ONSET, gate, onset_pivot
+from toys.information import information
 from toys.mixture import Mixture
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0

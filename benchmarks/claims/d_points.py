@@ -12,8 +12,8 @@ from benchmarks.claims.cases import Case
 from benchmarks.claims.channel import norm_relative
 from benchmarks.claims.ledger import Reading, sampled, worst
 from benchmarks.claims.posterior import Posterior, score_slope
-from toys import information
-from toys.kernels import Array
+from theory.checks import Array
+from toys.information import information
 from toys.mixture import Mixture
 
 SAMPLES = 4000

@@ -12,14 +12,15 @@ import numpy as np
 from benchmarks.claims.cases import Case
 from benchmarks.claims.channel import entropy_gained
 from benchmarks.claims.ledger import Reading, relative, worst
-from theory.allocation import gate
+from theory.checks import Array
 from theory.gaussian import gaussian_entropy_rate, gaussian_mmse
-from theory.noise import EDM, SNR, VP, Coordinate, Cosine, Flow, LogSNR
-from theory.profile import Profile
-from theory.risks import x0_risks
-from theory.schedules import entropic_sigmas, rate_sigmas
-from toys import information
-from toys.kernels import Array
+from theory.noise.ddpm import Cosine
+from theory.noise.processes import EDM, SNR, VP, Coordinate, Flow, LogSNR
+from theory.profiles.pivots import gate
+from theory.profiles.profile import Profile
+from theory.profiles.risks import x0_risks
+from theory.schedules.time_change import entropic_sigmas, rate_sigmas
+from toys.information import information
 
 LEVELS = 2000
 WINDOW = 1.02  # 16 levels hold even the steepest log mmse of points (-660) to 5e-10
@@ -95,7 +96,7 @@ def _in_sigma(sigma: Array, axis: Coordinate, start: float, end: float, tilt: fl
 def pushforward(case: Case) -> Reading:
     """(6): pi(sigma) = pi_u(u(sigma)) |du / dsigma| holds the mass of u's interval, and 1 in all.
 
-    pi_u is linear in u; six coordinates of `theory.noise`.
+    pi_u is linear in u; six coordinates of `theory.noise.processes`.
     """
     tilt = float(case.rng.uniform(-0.9, 0.9))
     low, high = float(case.sigmas[-1]), float(case.sigmas[0])

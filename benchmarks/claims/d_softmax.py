@@ -14,7 +14,7 @@ from benchmarks.claims.cases import Case
 from benchmarks.claims.channel import norm_relative
 from benchmarks.claims.d_points import data_set, logits, observed, weights
 from benchmarks.claims.ledger import Reading, at_most, relative, worst
-from toys.kernels import Array
+from theory.checks import Array
 
 
 def softmax_weights(case: Case) -> Reading:

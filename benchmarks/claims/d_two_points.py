@@ -13,8 +13,8 @@ from benchmarks.claims.cases import Case
 from benchmarks.claims.channel import norm_relative
 from benchmarks.claims.ledger import Reading, relative, worst
 from benchmarks.claims.posterior import score_slope
-from toys import information
-from toys.kernels import Array
+from theory.checks import Array
+from toys.information import information
 from toys.mixture import Mixture
 
 # Peaks of dH/dsigma and dH/dlog sigma over a, roots of the closed forms below.

@@ -12,7 +12,7 @@ Empirical statements: the share of settings that disagree, unless their formula 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from benchmarks.claims.cases import SIGMA_RANGE, Case, load_case
-from toys.kernels import Array
+from theory.checks import Array
 
 Kind = Literal["identity", "inequality", "optimality", "order", "empirical"]
 KINDS = ("identity", "inequality", "optimality", "order", "empirical")
@@ -33,7 +33,7 @@ STANDARD_ERRORS = 4.0
 QUADRATURE = "quadrature to 1e-11 and rounding"
 ROUNDING = "rounding"
 SAMPLED = "4 standard errors: 6e-5 false alarms a case"
-COUNTEREXAMPLES = Path(__file__).parent / "counterexamples"
+COUNTEREXAMPLES = Path(str(files("benchmarks.claims") / "counterexamples"))
 MARGIN = 10.0  # by how many stated errors a counterexample must violate
 
 
@@ -163,26 +163,6 @@ def sampled(samples: Array, target: ArrayLike = 0.0) -> Reading:
 def worst(readings: Sequence[Reading]) -> Reading:
     """The reading of the largest excess."""
     return max(readings, key=lambda r: float("inf") if np.isnan(r.value) else r.value)
-
-
-def all_claims() -> tuple[Claim, ...]:
-    """Every claim, in the order of the papers."""
-    # The papers' modules import this one.
-    from benchmarks.claims import paper_a, paper_b, paper_c, paper_d
-
-    return (*paper_a.CLAIMS, *paper_b.CLAIMS, *paper_c.CLAIMS, *paper_d.CLAIMS)
-
-
-def find(ids: Sequence[str]) -> tuple[Claim, ...]:
-    """The claims of these ids, all of them for none; ValueError for an unknown one."""
-    known = {claim.id: claim for claim in all_claims()}
-    for name in ids:
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            advice = f"; did you mean {close[0]!r}?" if close else ""
-            rule = "be the id of a claim, as README lists them"
-            raise ValueError(f"--only must {rule}, got {name!r}{advice}")
-    return tuple(known[name] for name in ids) or tuple(known.values())
 
 
 class Verified(NamedTuple):

@@ -9,14 +9,7 @@ from benchmarks.claims import a_routes as routes
 from benchmarks.claims import a_tables as tables
 from benchmarks.claims import a_times as times
 from benchmarks.claims import channel
-from benchmarks.claims.ledger import (
-    IDENTITY,
-    QUADRATURE,
-    ROUNDING,
-    SAMPLED,
-    STANDARD_ERRORS,
-    Claim,
-)
+from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, SAMPLED, STANDARD_ERRORS, Claim
 
 EXACT = 1e-12
 COUNTED = "share of settings; in general is read as in most"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toys.kernels import Array
+from theory.checks import Array
 from toys.mixture import Mixture
 
 STEP = 1e-30

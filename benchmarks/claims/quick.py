@@ -7,8 +7,9 @@ import sys
 import warnings
 
 from benchmarks.claims.cases import random_case
-from benchmarks.claims.ledger import Claim, all_claims, verify
-from benchmarks.claims.report import read_full_run
+from benchmarks.claims.ledger import Claim, verify
+from benchmarks.claims.registry import all_claims
+from benchmarks.studies.claims_ledger import read_full_run
 
 CASES = 2
 

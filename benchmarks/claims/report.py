@@ -1,8 +1,9 @@
-"""The ledger as text: terminal table, Markdown, CSV, JSON, and the README's table.
+"""The ledger as text: terminal table, Markdown, CSV, JSON, and the page of the documentation.
 
-`python -m benchmarks.claims.report` writes the README's table from the committed full run.
+`python -m benchmarks.claims.report docs/claims.md` writes that page from the committed full run.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,30 @@ import pandas as pd
 
 from benchmarks.claims.ledger import VERDICTS
 from benchmarks.claims.run import run_claims
-from benchmarks.store import ROOT, Store, write_csv, write_text
+from benchmarks.engine.store import Store, write_csv, write_text
+from benchmarks.studies.claims_ledger import FULL_RUN, read_full_run
 
 FULL_CASES = 500
-FULL_RUN = ROOT / "benchmarks" / "results" / "claims.csv"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- claims: begin -->", "<!-- claims: end -->"
 PAPERS = {
     "A": "Entropic time",
     "B": "Dimension-free bounds, loss-adaptive schedules",
     "C": "Entropy-reducing iterations",
     "D": "InfoNoise",
 }
+INTRODUCTION = """\
+Every numbered statement of the four papers is executed by `entropic claims`. Identities must agree
+to nine digits on random mixtures, in integrated or analytically differentiated form. Inequalities,
+optima and orders of convergence must hold on all of them. Statements about toys are counted over
+exact settings, and "in general" is read as "in most". The value is the amount by which a statement
+is off, and the tolerance the amount by which it may be off; their meaning for each kind of
+statement is explained in `benchmarks/claims/ledger.py`. A row with the verdict `needs_data` carries
+the printed number, and the file `claims.md` that the command writes names the command that decides
+it once the published files are available. Where the text at hand has lost a display, the statement
+is our reconstruction, and constants marked "ours" are ours.
+
+This page is written from the committed full run (`entropic claims --cases 500`). Numbers of
+paper A's equations and tables are those of its first version.
+"""
 JSON_KEYS = (
     "id", "paper", "number", "kind", "statement", "verdict", "value", "tolerance", "evidence",
 )  # fmt: skip
@@ -98,18 +111,6 @@ def _cell(row: dict[str, Any]) -> str:
     return said.replace("|", "\\|")
 
 
-def read_full_run(path: Path = FULL_RUN) -> list[dict[str, Any]]:
-    """Rows of the committed full run."""
-    table = pd.read_csv(path, keep_default_na=False)
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-
-
-def claims_ledger(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """The committed full run, for the figure; every budget draws the same."""
-    table = pd.DataFrame(read_full_run())
-    return table.assign(place=range(len(table)))
-
-
 def compute_full_run(store: Store, jobs: int | None) -> None:
     """Run all claims on FULL_CASES random cases each, resumable, and keep the rows."""
     rows, _ = run_claims((), store, FULL_CASES, jobs=jobs)
@@ -130,18 +131,10 @@ def write(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Pa
     return [csv, page]
 
 
-def readme_section(rows: Sequence[dict[str, Any]]) -> str:
-    """What stands between the two marks of the README."""
-    return f"{BEGIN}\n\n{markdown(rows)}\n{END}"
-
-
-def update_readme(path: Path = README) -> None:
-    """Put the table of the committed full run between the README's marks."""
-    said = path.read_text(encoding="utf-8")
-    before, rest = said.split(BEGIN)
-    after = rest.split(END)[1]
-    write_text(before + readme_section(read_full_run()) + after, path)
+def page() -> str:
+    """The page of the documentation, from the committed full run."""
+    return f"# The claims\n\n{INTRODUCTION}\n{markdown(read_full_run())}"
 
 
 if __name__ == "__main__":
-    update_readme()
+    write_text(page(), Path(sys.argv[1]))

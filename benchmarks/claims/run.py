@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.claims.cases import FITS, Case, random_case, target_cases
-from benchmarks.claims.ledger import Claim, Measure, Reading, find, verify
-from benchmarks.experiments import load_toy
-from benchmarks.run import run_tasks
-from benchmarks.store import Store, versions
+from benchmarks.claims.ledger import Claim, Measure, Reading, verify
+from benchmarks.claims.registry import find
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import Store
+from theory.versions import versions
+from toys.files import load_toy
 
 CHUNK = 20  # random cases a task: what an interruption can lose
 DEFAULT_CASES = 20

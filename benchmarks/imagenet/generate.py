@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.engine.store import make_folder
 from benchmarks.imagenet.ranks import Ranks, fitting
 from benchmarks.imagenet.seeds import drawn
 from benchmarks.imagenet.shards import Shards, Writer
+from benchmarks.networks.network import Network
 from benchmarks.networks.sampling import walk
-from benchmarks.networks.spec import Network
-from benchmarks.store import make_folder
 from theory.checks import Array, whole
 from theory.reading import naming, read_json, write_json
-from theory.solvers import Solver, make_table
+from theory.solvers.reducing import Solver
+from theory.solvers.registry import make_table
 
 RUN_FILE, IMAGES = "run.json", "images"
 
@@ -28,7 +29,7 @@ class Recipe:
     """All that an image depends on, besides its seed and the network.
 
     Args:
-        solver: Name, see `theory.solvers.SOLVERS`.
+        solver: Name, see `theory.solvers.registry.SOLVERS`.
         options: Of the solver.
         sigmas: Levels, shape (n_steps + 1,).
         noise: Rule of `seeds.RULES`.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.imagenet.checkpoints import verify
+from benchmarks.networks.published.checkpoints import verify
 from theory.reading import naming
 
 SIDE, CENTRE = 299, 128.0  # what the layers see: 299 x 299 pixels, (x - 128) / 128

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from benchmarks.experiments import equal_steps
-from benchmarks.store import ROOT
-from theory.schedules import edm_sigmas
-from theory.solvers import make_table
+from benchmarks.engine.results import printed_file
+from theory.schedules.standard import edm_sigmas
+from theory.solvers.options import equal_steps
+from theory.solvers.registry import make_table
 
-PUBLISHED = ROOT / "figures" / "published"
 IMAGE_METRICS = {"FID": "fid", "FD-DINOv2": "fd_dinov2", "sFID": "sfid", "IS": "is"}
 PRINTED = {ours: theirs for theirs, ours in IMAGE_METRICS.items()}
 SEED_RANGES = (range(0, 50_000), range(50_000, 100_000), range(100_000, 150_000))
@@ -90,8 +89,8 @@ class Preset:
         table: Its number there.
         dataset: As printed.
         net: As printed.
-        solver: Ours, of `theory.solvers.SOLVERS`; "" where there is none.
-        schedule: Ours, of `theory.schedules.SCHEDULES`.
+        solver: Ours, of `theory.solvers.registry.SOLVERS`; "" where there is none.
+        schedule: Ours, of `theory.schedules.registry.SCHEDULES`.
         nfe: Calls of the network an image.
         file: Of the network, by its published name.
         reference: Of the published statistics.
@@ -131,7 +130,7 @@ def presets() -> dict[str, Preset]:
     """All presets by name, in the order of the printed tables."""
     found: dict[str, Preset] = {}
     for letter in "ABC":
-        with open(PUBLISHED / f"{letter}_tables.csv", encoding="utf-8", newline="") as file:
+        with open(printed_file(letter), encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 if row["metric"] in IMAGE_METRICS and row["nfe"] and row["solver"]:
                     _add(found, letter, row)

@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import parse_options
-from benchmarks.experiments import needs_profile
-from benchmarks.experiments import schedule as named_schedule
 from benchmarks.imagenet.generate import Recipe
 from benchmarks.imagenet.presets import Preset
-from benchmarks.inputs import looks_like_path
-from benchmarks.networks.spec import Network, folder_hash, weights_hash
+from benchmarks.networks.network import Network, folder_hash, weights_hash
 from theory.checks import Array, one_of, whole
-from theory.files import read_profile, read_schedule
-from theory.profile import Profile
-from theory.schedules import SCHEDULES
+from theory.profiles.files import read_profile, read_schedule
+from theory.profiles.profile import Profile
+from theory.reading import looks_like_path
+from theory.schedules.registry import SCHEDULES, needs_profile
+from theory.schedules.registry import schedule as named_schedule
+from theory.solvers.options import parse_options
 
 PROFILE = "profile.json"
 BATCH = 64

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from benchmarks.frechet import Moments
-from benchmarks.imagenet.checkpoints import one_line
-from benchmarks.imagenet.pickled_arrays import Array as PickledArray
-from benchmarks.imagenet.pickles import RefusedError, read_pickle
+from benchmarks.measure.frechet import Moments
+from benchmarks.networks.published.checkpoints import one_line
+from benchmarks.networks.published.pickled_arrays import Array as PickledArray
+from benchmarks.networks.published.pickles import RefusedError, read_pickle
 from theory.checks import whole
 from theory.reading import naming
 

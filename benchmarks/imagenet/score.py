@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.frechet import Moments, frechet, merge_all, statistics_of
+from benchmarks.engine.store import make_folder
 from benchmarks.imagenet.manifold import NEIGHBOURS, precision_recall
 from benchmarks.imagenet.ranks import Ranks, fitting
 from benchmarks.imagenet.references import Reference
 from benchmarks.imagenet.shards import Pixels, batches_of, rows_of
+from benchmarks.measure.frechet import Moments, frechet, merge_all, statistics_of
 from benchmarks.networks.checkpoint import replace_file
 from benchmarks.networks.data import Data
-from benchmarks.store import make_folder
 from theory.checks import Array
 from theory.reading import naming
 from toys.progress import progress

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.engine.store import make_folder
 from benchmarks.networks.checkpoint import replace_file
 from benchmarks.networks.data import read_data
-from benchmarks.store import make_folder
 from theory.checks import one_of
 from theory.reading import naming
 

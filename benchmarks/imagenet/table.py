@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.engine.store import write_csv, write_text
 from benchmarks.imagenet.presets import PRINTED, Preset, presets
-from benchmarks.store import write_csv, write_text
 
 FILE = "table.csv"
 COLUMNS = (

@@ -24,15 +24,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmarks.imagenet.edm2 import SIGMA_DATA, SIZES, Edm2, build
 from benchmarks.imagenet.generate import Recipe, generate_images
-from benchmarks.imagenet.opened import open_official
 from benchmarks.imagenet.ranks import join
 from benchmarks.networks.adapters import Predictor
+from benchmarks.networks.published.edm2 import SIGMA_DATA, SIZES, Edm2, build
+from benchmarks.networks.published.opened import open_official
 from benchmarks.networks.sampling import philox, walk_table
-from theory.schedules import edm_sigmas
-from theory.solvers import make_table
-from theory.tables import SolverTable
+from theory.schedules.standard import edm_sigmas
+from theory.solvers.registry import make_table
+from theory.solvers.table import SolverTable
 
 GMAC = {"xs": 44.9, "s": 100.8, "m": 178.9, "l": 279.3, "xl": 401.9}  # an image and call
 STEPS, REPEATS, TRIAL_STEPS = 32, 5, 2

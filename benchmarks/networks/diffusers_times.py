@@ -45,7 +45,7 @@ TARGETS = {
     "edm": {"epsilon": "edm", "v_prediction": "edm"},
 }
 # Relative, far less than a step of a table. Their float32 abar moves DDPM's first level by 8e-5
-# from that of exact betas, `theory.noise.DDPM`.
+# from that of exact betas, `theory.noise.processes.DDPM`.
 SLACK = 5e-4
 
 

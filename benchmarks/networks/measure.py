@@ -24,7 +24,7 @@ from benchmarks.networks.protocol import Condition, Denoiser
 from benchmarks.networks.spectrum import multiplicity, spectrum
 from theory.checks import Array, whole
 from theory.reading import naming
-from theory.schedules import edm_sigmas
+from theory.schedules.standard import edm_sigmas
 from toys.progress import meter, progress
 
 SAMPLES, LEVELS = 1024, 128  # of paper A's image experiments

@@ -9,8 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from theory.checks import whole
-from toys.mixture import check_seed
+from theory.checks import check_seed, whole
 
 MASK = 0xFFFFFFFF
 LEFT, RIGHT = 0xD2511F53, 0xCD9E8D57  # multipliers of Philox4x32

@@ -1,4 +1,4 @@
-"""Paper C's state-dependent iterations in torch; theory/reducing.py says what they do.
+"""Paper C's state-dependent iterations in torch; theory/solvers/reducing.py says what they do.
 
 The compiled loop in toys/kernels.py is the other text of the same formulas, and each is tested
 against the other. Samples are flattened to (B, channels, m): inner products run over m.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.networks.protocol import Condition, Denoiser
-from theory.reducing import ReducingIteration
+from theory.solvers.reducing import ReducingIteration
 from toys.kernels import CLIP, MANY_STEPS, SMALLEST
 from toys.reducing import constants
 

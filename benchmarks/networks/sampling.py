@@ -1,9 +1,9 @@
 """Sampling a denoiser in torch: any solver table walked row by row, and paper C's iterations.
 
-The tables are those of theory/solvers.py, and the noise, unless another is given, is that of the
-kernels, a pure function of (seed, path, row, coordinate): what a sample becomes does not depend on
-its batch, but for the rounding inside a network. The state is float64 whatever the network
-computes in.
+The tables are those of theory/solvers/registry.py, and the noise, unless another is given, is that
+of the kernels, a pure function of (seed, path, row, coordinate): what a sample becomes does not
+depend on its batch, but for the rounding inside a network. The state is float64 whatever the
+network computes in.
 """
 
 from collections import deque
@@ -16,9 +16,8 @@ from benchmarks.networks.noise import normals
 from benchmarks.networks.protocol import Condition, Denoiser
 from benchmarks.networks.reducing import walk_iteration
 from theory.checks import whole
-from theory.reducing import ReducingIteration
-from theory.solvers import Solver
-from theory.tables import SolverTable
+from theory.solvers.reducing import ReducingIteration, Solver
+from theory.solvers.table import SolverTable
 from toys.progress import meter
 
 Ticker = Callable[[], None]
@@ -121,7 +120,7 @@ def sample_batches(
 
     Args:
         denoiser: See `protocol.Denoiser`.
-        solver: A table or an iteration of `theory.solvers.make_table`.
+        solver: A table or an iteration of `theory.solvers.registry.make_table`.
         shape: Of a sample.
         n: Number of samples, at least 1.
         seed: Whole number in [0, 2**32).

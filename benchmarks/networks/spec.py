@@ -5,11 +5,8 @@ are data, and nothing in them is run; `module:function` is the user's own
 code, imported as Python would from the current folder.
 """
 
-import hashlib
 import importlib
-import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,58 +15,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.networks.checkpoint import FILE, is_checkpoint, read_checkpoint
+from benchmarks.networks.network import (
+    PRECISIONS,
+    Network,
+    check_embeddings,
+    chosen_device,
+    folder_hash,
+    weights_hash,
+)
 from benchmarks.networks.protocol import Condition, Denoiser
 from theory.checks import one_of, positive
-from theory.noise import PROCESSES
-
-PRECISIONS: dict[str, torch.dtype | None] = {
-    "float32": None,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
-
-@dataclass(frozen=True)
-class Network:
-    """A denoiser and what is known about it.
-
-    Args:
-        denoiser: See `protocol.Denoiser`.
-        spec: As the user wrote it.
-        shape: Of a sample as the denoiser takes it, or None if only the data tell.
-        sigma_min: Lowest level that it knows, in data units.
-        sigma_max: Highest such level.
-        condition: Name of the condition it needs, or None.
-        encode: Images to latents, or None.
-        decode: Latents to images, or None.
-        weights: Hash of the weights, or the spec itself for the user's own code.
-        classes: Number of labels that a network with the condition "class_labels" knows, or None.
-        width: Of the text embeddings that a network with the condition "encoder_hidden_states"
-            takes, rows (tokens, width), or None.
-        pixels: Samples to images of bytes, (B, C, h, w); None for the rule of [-1, 1].
-        dtype: Of the states of a walk, as the network's authors have it.
-        unit_start: Whether a walk starts with variance 1 + sigma_max^2, as networks trained in
-            variance-preserving coordinates do, rather than sigma_max^2.
-    """
-
-    denoiser: Denoiser
-    spec: str
-    shape: tuple[int, ...] | None
-    sigma_min: float
-    sigma_max: float
-    condition: str | None = None
-    encode: Callable[[Tensor], Tensor] | None = None
-    decode: Callable[[Tensor], Tensor] | None = None
-    weights: str = ""
-    classes: int | None = None
-    width: int | None = None
-    pixels: Callable[[Tensor], Tensor] | None = None
-    dtype: torch.dtype = torch.float64
-    unit_start: bool = False
-
-    def start_std(self, sigma_max: float) -> float:
-        """Of the start of a walk from there."""
-        return math.hypot(1.0, sigma_max) if self.unit_start else sigma_max
+from theory.noise.processes import PROCESSES
 
 
 @dataclass(frozen=True)
@@ -82,14 +38,6 @@ class _Precise:
     def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
         with torch.autocast(x.device.type, dtype=self.dtype):
             return self.denoiser(x, sigma, condition)
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device of that name, cpu or cuda; ValueError where there is no such card."""
-    one_of("device", name, ("cpu", "cuda"))
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device must be cpu where no CUDA device is available, got 'cuda'")
-    return torch.device(name)
 
 
 def open_network(
@@ -125,7 +73,7 @@ def open_network(
     if guidance is not None and kind != "folder":
         raise ValueError(f"guidance must come with a diffusers folder, got {guidance:g} without")
     if kind == "official":
-        from benchmarks.imagenet.opened import open_official  # it needs this module
+        from benchmarks.networks.published.opened import open_official  # it needs this module
 
         return open_official(spec, place, precision, **official)
     for name, value in official.items():
@@ -202,13 +150,6 @@ def _from_folder(
     )  # fmt: skip
 
 
-def check_embeddings(name: str, rows: Tensor, width: int | None) -> None:
-    """Refuse what are no rows of text embeddings of that width."""
-    if not rows.is_floating_point() or rows.ndim != 3 or rows.shape[2] != width:
-        got = f"{rows.dtype} of shape {tuple(rows.shape)}"
-        raise ValueError(f"{name} must be floats of shape (rows, tokens, {width}), got {got}")
-
-
 def _from_code(spec: str) -> Denoiser:
     """What the user's function returns, if it can be called."""
     module, _, name = spec.partition(":")
@@ -233,19 +174,3 @@ def weights_of(spec: str) -> str:
     if kind == "folder":
         return folder_hash(place)
     return weights_hash([place / FILE if place.is_dir() else place])
-
-
-def folder_hash(folder: str | Path) -> str:
-    """Hash of the weights and configurations in a folder, at any depth."""
-    found = (p for p in Path(folder).rglob("*") if p.suffix in (".safetensors", ".json"))
-    return weights_hash(sorted(found))
-
-
-def weights_hash(files: list[Path]) -> str:
-    """Hash of the bytes of some files."""
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(2**22):
-                digest.update(block)
-    return digest.hexdigest()[:16]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from benchmarks.frechet import frechet, gaussian_like, moments
+from benchmarks.measure.frechet import frechet, gaussian_like, moments
 from benchmarks.training.digit_classifier import class_probabilities
 from benchmarks.training.features import digit_features
 from benchmarks.training.targets import Floats, Target, digits

@@ -13,8 +13,8 @@ from benchmarks.training.digit_checks import digits_checks, frechet_digits
 from benchmarks.training.noise import SIGMA_MAX, SIGMA_MIN, LogNormal, loss_weight
 from benchmarks.training.targets import Floats, Target
 from theory.checks import Array
-from theory.schedules import edm_sigmas
-from theory.solvers import make_table
+from theory.schedules.standard import edm_sigmas
+from theory.solvers.registry import make_table
 from toys.mixture import Mixture
 
 LEVELS = 25

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.nn import functional
 from benchmarks.training.targets import Floats, digits
 from theory.checks import Array
 
-FILE = Path(__file__).with_name("features.npz")
+FILE = Path(str(files("benchmarks.training") / "features.npz"))
 WIDTHS = (16, 32, 32)
 FEATURES = 64
 CLASSES = 10

@@ -1,7 +1,8 @@
 """Which noise levels a network is trained on, and with which loss weight, behind one face.
 
-Training minimises E_{sigma ~ pi} w(sigma) E|D(x0 + sigma eps, sigma) - x0|^2. A *noise* is the
-pair (pi, w). The fixed ones here, and InfoNoise, whose pi follows the losses (`theory.allocation`).
+Training minimises E_{sigma ~ pi} w(sigma) E|D(x0 + sigma eps, sigma) - x0|^2. A *noise* is the pair
+(pi, w). The fixed ones here, and InfoNoise, whose pi follows the losses
+(`theory.infonoise.allocation`).
 
     name           pi
     log_uniform    uniform in log sigma on [sigma_min, sigma_max]
@@ -28,9 +29,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.allocation import InfoNoise, edm_weight
 from theory.checks import Array, above_zero, floats, one_of, positive
-from theory.noise import VP
+from theory.infonoise.allocation import InfoNoise, edm_weight
+from theory.noise.processes import VP
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 TIME_MIN, TIME_MAX = 1e-3, 1.0

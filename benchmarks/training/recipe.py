@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from benchmarks.inputs import looks_like_path
 from benchmarks.training.noise import NOISES, WEIGHTINGS
 from benchmarks.training.targets import TARGETS
 from theory.checks import one_of, positive, vector, whole
-from theory.reading import StrPath, naming, read_json
+from theory.reading import StrPath, looks_like_path, naming, read_json
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 SAMPLE_STEPS = 18  # Heun on EDM's levels to 0: NFE 35

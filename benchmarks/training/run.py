@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.engine.store import make_folder
 from benchmarks.networks.checkpoint import FILE as CHECKPOINT
 from benchmarks.networks.checkpoint import replace_file, write_checkpoint
-from benchmarks.store import make_folder
 from benchmarks.training import state
 from benchmarks.training.evaluate import evaluate
 from benchmarks.training.features import threads
@@ -26,8 +26,8 @@ from benchmarks.training.pictures import write_picture
 from benchmarks.training.recipe import Recipe, load_recipe, read_recipe, same_recipe
 from benchmarks.training.targets import Target, make_target
 from benchmarks.training.train import SAVE_SECONDS, Trainer, train
+from theory.checks import check_seed
 from theory.reading import naming, read_json, write_json
-from toys.mixture import check_seed
 from toys.progress import meter
 
 RECIPE, METRICS, LOSSES, PICTURE = "recipe.json", "metrics.json", "losses.csv", "samples.png"

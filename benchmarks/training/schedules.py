@@ -18,38 +18,41 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.experiments import equal_steps
-from benchmarks.loss_adaptive import aim
-from benchmarks.networks.commands import profile
+from benchmarks.engine.results import RESULTS
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import Store, make_folder, write_csv
 from benchmarks.networks.data import read_data
 from benchmarks.networks.measure import read_measured
+from benchmarks.networks.profiles import profile
 from benchmarks.networks.sampling import DivergedError, sample
 from benchmarks.networks.spec import open_network
 from benchmarks.networks.spectrum import amplitudes, radial_mean
-from benchmarks.run import run_tasks
-from benchmarks.schedule_tables import (
+from benchmarks.studies.digits_schedules import (
     CALLS,
     IMAGE_CALLS,
     IMAGE_ROWS,
-    PROFILE_ROWS,
-    RESULTS,
     SCHEDULE_ROWS,
     SCHEDULES,
     SOLVERS,
-    SPECTRUM_ROWS,
     TARGETS,
 )
-from benchmarks.store import Store, make_folder, versions, write_csv
+from benchmarks.studies.learned_profile import PROFILE_ROWS
+from benchmarks.studies.spectral_profile import SPECTRUM_ROWS
 from benchmarks.training.run import run_training
 from benchmarks.training.targets import Target, make_target
 from benchmarks.training.transfer import floor_scores, sample_score
-from theory.files import read_profile
-from theory.profile import Profile
+from theory.checks import Array
+from theory.profiles.files import read_profile
+from theory.profiles.profile import Profile
 from theory.reading import write_json
-from theory.schedules import edm_sigmas, log_snr_sigmas, make_sigmas
-from theory.solvers import Solver, make_table
-from toys import information
-from toys.kernels import Array
+from theory.schedules.recommend import aim
+from theory.schedules.registry import make_sigmas
+from theory.schedules.standard import edm_sigmas, log_snr_sigmas
+from theory.solvers.options import equal_steps
+from theory.solvers.reducing import Solver
+from theory.solvers.registry import make_table
+from theory.versions import versions
+from toys.information import information
 
 SAMPLES, DRAWN, SEED = 5000, 1000, 60
 IMAGES = 8

@@ -20,8 +20,7 @@ from benchmarks.networks.small import build_network
 from benchmarks.training.noise import make_noise
 from benchmarks.training.recipe import Recipe
 from benchmarks.training.targets import Target
-from theory.checks import Array
-from toys.mixture import check_seed
+from theory.checks import Array, check_seed
 
 RAMP = 0.05  # the average's half-life is at most this share of the examples seen
 INIT, SIGMAS, NOISE, LOG = range(100, 104)  # what a seed is for

@@ -2,7 +2,7 @@
 
 Every run trains the same small network for the same number of examples and is scored at twelve
 log-spaced points, so that the first number of examples at which a method reaches a score can be
-read off. `benchmarks/transfer_tables.py` makes the tables of the rows; this module runs.
+read off. `benchmarks/studies/infonoise_transfer.py` makes the tables of the rows; this module runs.
 
     python -m benchmarks.training.transfer OUT [--device cuda] [--jobs N]
 """
@@ -20,23 +20,25 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.frechet import Moments, frechet, moments
-from benchmarks.metrics import bin_counts, sample_distances
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import Store, write_csv
+from benchmarks.measure.divergences import bin_counts, sample_distances
+from benchmarks.measure.frechet import Moments, frechet, moments
 from benchmarks.networks.protocol import Denoiser
 from benchmarks.networks.sampling import sample
-from benchmarks.run import run_tasks
-from benchmarks.store import Store, versions, write_csv
+from benchmarks.studies.infonoise_emergence import EMERGENCE_ROWS
+from benchmarks.studies.infonoise_transfer import METHODS, SEEDS, TRANSFER_ROWS, is_discrete
 from benchmarks.training import sequences
 from benchmarks.training.evaluate import excess_loss
 from benchmarks.training.features import digit_features
 from benchmarks.training.recipe import PRESETS, Recipe
 from benchmarks.training.targets import Floats, Target, make_target
 from benchmarks.training.train import Trainer
-from benchmarks.transfer_tables import EMERGENCE_ROWS, METHODS, SEEDS, TRANSFER_ROWS, is_discrete
-from theory.allocation import InfoNoise
 from theory.checks import Array
-from theory.schedules import edm_sigmas
-from theory.solvers import make_table
+from theory.infonoise.allocation import InfoNoise
+from theory.schedules.standard import edm_sigmas
+from theory.solvers.registry import make_table
+from theory.versions import versions
 
 EVALUATIONS = 12
 FIRST = 1 / 40  # of the budget: the first evaluation

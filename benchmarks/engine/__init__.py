@@ -1,0 +1,1 @@
+"""Tasks, their rows, and the store and runner that keep them."""

@@ -1,0 +1,92 @@
+"""Results of finished tasks, one file each, so that an interruption loses nothing.
+
+A file's name is the hash of the task and of the sources that compute it: edited code never
+returns an old result. Files are written whole or not at all; a broken one counts as absent.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from theory.reading import write_json
+from theory.versions import versions
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPUTING = ("toys", "theory", "benchmarks")
+
+
+class Store:
+    """A folder of results.
+
+    Args:
+        folder: Made when the first result is put in.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, task: Mapping[str, Any]) -> Path:
+        """Where the result of a task stands or would stand."""
+        text = json.dumps([task, fingerprint()], sort_keys=True, allow_nan=False)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.json"
+
+    def get(self, task: Mapping[str, Any]) -> Any:
+        """The result of a task, or None if it is not there whole."""
+        try:
+            fields = json.loads(self.path(task).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return fields.get("result") if isinstance(fields, dict) else None
+
+    def put(self, task: Mapping[str, Any], result: Any) -> None:
+        """Keep a result; ValueError if the folder cannot be written."""
+        make_folder(self.folder)
+        write_json(self.path(task), {"task": dict(task), "result": result})
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder if need be; ValueError if it cannot be made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        reason = error.strerror
+        raise ValueError(f"{folder}: the folder must be writable, got {reason}") from None
+    return folder
+
+
+@cache
+def fingerprint() -> str:
+    """Hash of the computing sources and the versions of the libraries under them."""
+    digest = hashlib.sha256()
+    for folder in COMPUTING:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode())
+            digest.update(path.read_bytes())
+    digest.update(json.dumps(versions()).encode())
+    return digest.hexdigest()
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all; ValueError if the place cannot be written."""
+    write_text(table.to_csv(index=False), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text whole or not at all; ValueError if the place cannot be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path}: the file must be writable, got {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Sampler in, number out: divergences, orders, entropies, distances."""

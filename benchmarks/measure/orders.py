@@ -1,0 +1,177 @@
+"""Orders of convergence, fitted: `entropic order`.
+
+Strong, for solvers without noise: root mean square distance of the paths' ends from the reference
+flow's, the same starts. Weak, for solvers with noise, from the true law at sigma_max: relative
+error of the second moment, from the exact recursion for Gaussian data, from the exact law for
+other 1-D data. On the log-SNR grid, terminal "stop".
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory.checks import Array
+from theory.gaussian import table_variances
+from theory.levels import Span
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.options import Option
+from theory.solvers.reducing import ReducingIteration, Solver
+from theory.solvers.registry import make_table
+from toys import reference, sampling
+from toys.files import load_toy
+from toys.laws.law import FIRST_REACH, Law
+from toys.mixture import Mixture, normals
+
+STRONG_TOY, WEAK_TOY = "gaussians5", "gaussian"
+# On one-dimensional mixtures a share of evodiff's paths overflows beyond 20 steps: it divides by
+# a zeta that vanishes where two denoised values meet. In two dimensions they do not meet.
+OWN_TOY = {"evodiff": "circle8"}
+STARTS = 200
+FEWEST, MOST = 16, 2**17
+WINDOW = (1e-10, 1e-2)  # errors that count
+AGREE = 0.05  # two successive local slopes differ by less
+FLOOR = 0.25  # a lower slope is an error that has stopped falling
+LOW_SIGMA_MAX = 2.0  # from here a first-order start-up row shows
+
+# Options without which a solver's error stops falling, and no order can be fitted.
+CONSISTENT: dict[str, dict[str, Option]] = {
+    "edm_stochastic": {"s_noise": 1.0},  # any other noise has another limit than the data
+    "evodiff": {"special_last": False},  # the special last step shrinks the state for good
+}
+
+
+@dataclass(frozen=True)
+class OrderFit:
+    """A fitted order: slope of log error against log steps over two doublings that agree.
+
+    stderr is the larger of the fit's and the difference of the two slopes; a term of lower order
+    that is still too small to see in the window is beyond it.
+    """
+
+    order: float
+    stderr: float
+    n_steps: tuple[int, ...]
+    errors: tuple[float, ...]
+
+
+def order(
+    solver: str,
+    toy: str | None = None,
+    sigma_max: float = 80.0,
+    sigma_min: float = 0.002,
+    options: Mapping[str, Option] | None = None,
+) -> dict[str, Any]:
+    """The row of `entropic order`.
+
+    Args:
+        solver: Name.
+        toy: Name or mixture text; five Gaussians for ODE solvers, N(0, 1) for SDE solvers.
+        sigma_max: Highest level.
+        sigma_min: Lowest level.
+        options: Options of the solver; those of CONSISTENT unless given.
+
+    Raises:
+        ValueError: If no window of errors in [1e-10, 1e-2] has two successive local slopes
+            that differ by less than 0.05.
+    """
+    chosen: dict[str, Any] = CONSISTENT.get(solver, {}) | dict(options or {})
+    Span(FEWEST, sigma_max, sigma_min)
+    table = make_table(solver, [sigma_max, sigma_min], **chosen)
+    weak = has_noise(solver, chosen)
+    toy = toy or OWN_TOY.get(solver, WEAK_TOY if weak else STRONG_TOY)
+    found = fit(error_of(solver, toy, sigma_max, sigma_min, chosen))
+    low: dict[str, Any] | None = None
+    if sigma_max > LOW_SIGMA_MAX > sigma_min:
+        try:
+            capped = fit(error_of(solver, toy, LOW_SIGMA_MAX, sigma_min, chosen))
+            low = {"order": capped.order, "stderr": capped.stderr}
+        except ValueError as error:
+            low = {"order": None, "stderr": None, "reason": str(error)}
+    return {
+        "solver": solver,
+        "options": dict(chosen),
+        "toy": toy,
+        "kind": "weak" if weak else "strong",
+        "order": found.order,
+        "stderr": found.stderr,
+        "declared": table.order,
+        "n_steps": list(found.n_steps),
+        "errors": list(found.errors),
+        "sigma_max": sigma_max,
+        "sigma_min": sigma_min,
+        "from_sigma_max_2": low,
+    }
+
+
+def has_noise(solver: str, options: Mapping[str, Any]) -> bool:
+    """Whether the solver draws noise beyond its start."""
+    table = make_table(solver, log_snr_sigmas(8, 10.0, 0.1), **options)
+    return not isinstance(table, ReducingIteration) and bool(table.noise.any())
+
+
+def error_of(
+    solver: str, toy: str, sigma_max: float, sigma_min: float, options: Mapping[str, Any]
+) -> Callable[[int], float]:
+    """Error of the solver on the toy as a function of the number of steps."""
+    data = load_toy(toy)
+
+    def table_of(n: int, start_std: float | None = None) -> Solver:
+        return make_table(solver, log_snr_sigmas(n, sigma_max, sigma_min), start_std, **options)
+
+    if has_noise(solver, options):
+        return lambda n: _moment_error(data, table_of, n, sigma_max, sigma_min)
+    starts = sigma_max * normals(STARTS, data.dim, 0, 0, 0)
+    ends = reference.flow(data, starts, np.array([sigma_max, sigma_min]))[-1]
+    return lambda n: path_error(sampling.walk_states(data, table_of(n), starts, 0), ends)
+
+
+def path_error(states: Array, ends: Array) -> float:
+    """Root mean square distance of states (n, d) from those they ought to be."""
+    return float(np.sqrt(np.mean(np.sum((states - ends) ** 2, axis=1))))
+
+
+def _moment_error(
+    toy: Mixture, table_of: Callable[..., Solver], n: int, sigma_max: float, sigma_min: float
+) -> float:
+    """Relative error of the second moment, from the true law at sigma_max."""
+    if toy.size == 1 and not toy.means.any():
+        c = float(toy.stds[0, 0])
+        table = table_of(n, float(np.hypot(c, sigma_max)))
+        assert not isinstance(table, ReducingIteration)  # those have no noise
+        true = c**2 + sigma_min**2
+        return abs(float(table_variances(table, c)[-1]) / true - 1.0)
+    if toy.dim > 1:
+        raise ValueError(f"toy must have d = 1 for a solver with noise, got d = {toy.dim}")
+    law = Law(toy, table_of(n), "data", 1.5, FIRST_REACH)
+    true = toy.variance + float(toy.mean[0]) ** 2 + sigma_min**2
+    return abs(law.moments()[1] / true - 1.0)
+
+
+def fit(error: Callable[[int], float], fewest: int = FEWEST) -> OrderFit:
+    """Order from errors at doubling steps, as soon as two successive local slopes agree."""
+    steps: list[int] = []
+    errors: list[float] = []
+    n = fewest
+    while n <= MOST:
+        steps.append(n)
+        errors.append(error(n))
+        if errors[-1] < WINDOW[0] and len(errors) > 1:
+            break
+        last = np.array(errors[-3:])
+        if last.size == 3 and last.max() <= WINDOW[1]:
+            slopes = np.log2(last[:-1] / last[1:])
+            if abs(slopes[1] - slopes[0]) < AGREE:
+                x, y = np.log(steps[-3:]), np.log(last)
+                slope, offset = np.polyfit(x, y, 1)
+                spread = np.sum((y - slope * x - offset) ** 2) / np.sum((x - x.mean()) ** 2)
+                if slopes[1] < FLOOR:
+                    break
+                stderr = float(max(np.sqrt(spread), abs(slopes[1] - slopes[0])))
+                return OrderFit(float(-slope), stderr, tuple(steps[-3:]), tuple(last.tolist()))
+        n *= 2
+    shown = ", ".join(f"{e:.3g} at {n}" for n, e in zip(steps, errors, strict=True))
+    raise ValueError(
+        f"errors must fall at a steady rate within {WINDOW[0]:g} .. {WINDOW[1]:g}, got {shown}"
+    )

@@ -1,0 +1,1 @@
+"""EDM's and EDM2's networks, and their files read as data."""

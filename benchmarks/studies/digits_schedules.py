@@ -1,0 +1,75 @@
+"""Sampling schedules on networks that we trained, from committed rows; no torch is needed here."""
+
+import pandas as pd
+
+from benchmarks.engine.results import results_file
+from benchmarks.engine.store import Store
+from benchmarks.studies.infonoise_transfer import ABOUT
+
+SCHEDULE_ROWS = results_file("digits_schedules")
+IMAGE_ROWS = results_file("digits_images")
+SCHEDULES = ("edm", "log_snr", "rescaled", "spectral", "las", "infogrid")
+SOLVERS = ("ddim", "stochastic_ddim", "heun", "dpmpp_2m", "sde_dpmpp_2m", "re_multi")
+CALLS = (5, 10, 16, 32, 64)
+IMAGE_CALLS = (6, 16)
+TARGETS = ("digits", "mixture")
+SCORES = {"digits": "Frechet distance to the training images", "mixture": "Wasserstein-1 distance"}
+
+
+def read_scores() -> pd.DataFrame:
+    """A row a target, schedule, solver and number of calls; schedule "real" is the floor."""
+    return pd.read_csv(SCHEDULE_ROWS)
+
+
+def winners(rows: pd.DataFrame) -> pd.DataFrame:
+    """The best schedule of every target, solver and number of calls, and its lead."""
+    out = []
+    scored = rows[rows["schedule"] != "real"]
+    for (target, solver, calls), part in scored.groupby(["target", "solver", "calls"]):
+        ranked = part.sort_values("score")
+        edm = part.loc[part["schedule"] == "edm", "score"].iloc[0]
+        out.append(
+            {
+                "target": target,
+                "solver": solver,
+                "calls": calls,
+                "winner": ranked["schedule"].iloc[0],
+                "score": ranked["score"].iloc[0],
+                "runner_up": ranked["schedule"].iloc[1],
+                "edm_over_best": edm / ranked["score"].iloc[0],
+            }
+        )
+    return pd.DataFrame(out)
+
+
+def digits_schedules(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Paper A's image tables on networks we trained, see `schedules_table`."""
+    return schedules_table(read_scores(), pd.read_csv(IMAGE_ROWS))
+
+
+def schedules_table(scores: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Scores of schedules, who wins where, and images.
+
+    Args:
+        scores: A row a target, schedule, solver and number of calls; schedule "real" the floor.
+        images: A row a pixel.
+
+    Returns:
+        By kind: "score", "floor", "winner" (with EDM's and the runner-up's score over the best
+        one) and "pixel".
+    """
+    real = scores["schedule"] == "real"
+    cell = ["target", "solver", "calls"]
+    wins = winners(scores)
+    second = scores[[*cell, "schedule", "score"]].rename(
+        columns={"schedule": "runner_up", "score": "second"}
+    )
+    wins = wins.merge(second, on=[*cell, "runner_up"], how="left", validate="one_to_one")
+    wins = wins.assign(lead=wins["second"] / wins["score"]).rename(columns={"winner": "schedule"})
+    parts = (
+        scores[~real].assign(kind="score"),
+        scores[real].assign(kind="floor"),
+        wins.drop(columns="second").assign(kind="winner"),
+        images.drop(columns=ABOUT, errors="ignore").assign(kind="pixel"),
+    )
+    return pd.concat(parts, ignore_index=True)

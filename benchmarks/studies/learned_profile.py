@@ -1,0 +1,56 @@
+"""Learned against exact profiles, from committed rows."""
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.engine.results import results_file
+from benchmarks.engine.store import Store
+from benchmarks.studies.infonoise_transfer import versions_of
+from theory.profiles.profile import Profile
+from theory.schedules.registry import make_sigmas
+
+PROFILE_ROWS = results_file("learned_profile")
+STEPS = 16  # of the rescaled schedules from exact and learned profiles
+
+
+def learned_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Learned against exact profiles, see `profile_table`."""
+    return profile_table(pd.read_csv(PROFILE_ROWS))
+
+
+def profile_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Profiles, their ratios and the levels that follow from them.
+
+    Args:
+        rows: A row a target, kind of profile ("exact", "train", "held_out") and level.
+
+    Returns:
+        By kind. "profile": mmse and its standard error, `of` telling which profile, the rate
+        per unit of log sigma mmse / sigma^2 in nats, and the ratio to the profile that the target
+        is compared with (`base`: exact, or of the data seen) with a standard error, that of the
+        sampled values, taken as independent; "level": rescaled levels from each, terminal "zero".
+    """
+    parts = []
+    for target, mine in rows.groupby("target"):
+        base = "exact" if "exact" in set(mine["kind"]) else "train"
+        of = {str(name): part.sort_values("sigma") for name, part in mine.groupby("kind")}
+        below = of[base]
+        for name, part in of.items():
+            sigma, mmse = part["sigma"].to_numpy(), part["mmse"].to_numpy()
+            ratio = mmse / below["mmse"].to_numpy()
+            spread = np.hypot(
+                *(p["stderr"].to_numpy() / p["mmse"].to_numpy() for p in (part, below))
+            )
+            dim = int(part["dim"].iloc[0])
+            profile = Profile(dim, sigma, mmse)
+            ends = float(sigma[-1]), float(sigma[0])
+            sigmas = make_sigmas("rescaled", STEPS, *ends, "zero", profile, rule="trapezoid")
+            shared = {"target": target, "of": name, "base": base, "dim": dim}
+            shared |= {"samples": part["samples"].iloc[0], **versions_of(part)}
+            values = {"sigma": sigma, "mmse": mmse, "stderr": part["stderr"].to_numpy()}
+            values |= {"rate": mmse / sigma**2, "ratio": ratio}
+            values |= {"ratio_stderr": ratio * (0.0 if name == base else spread)}
+            parts.append(pd.DataFrame(values).assign(kind="profile", **shared))
+            levels = {"step": np.arange(sigmas.size), "sigma": sigmas}
+            parts.append(pd.DataFrame(levels).assign(kind="level", **shared))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,56 @@
+"""Paper B's pathwise KL against the exact KL of the terminal laws."""
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import Store
+from benchmarks.engine.toy_profiles import PROFILE_POINTS, ToyProfile, to_profile
+from benchmarks.measure.pathwise import Pathwise
+from benchmarks.studies.las_mixtures import QUICK_POINTS
+from theory.noise.processes import PROCESSES
+from theory.schedules.las import Objective, Saturating
+from theory.schedules.las_levels import natural_lambda
+from theory.schedules.registry import schedule
+
+EDM = PROCESSES["edm"]
+LINE_TOY = "gaussians15_overlap"
+LINE_STEPS = (2, 4, 8, 16, 32, 64)
+FOLLOWED = 10  # steps of the schedules that are followed level by level
+LAMBDA_STEPS = (5, 10, 20)
+LAMBDAS = np.geomspace(1e-5, 10.0, 25)
+LINE_SCHEDULES = ("las_0", "las", "edm", "log_snr", "entropic", "rescaled")
+
+
+def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Stochastic DDIM's pathwise KL against the exact KL of the terminal laws, start "data".
+
+    kind "steps": schedules over numbers of steps. kind "level": along FOLLOWED steps, the KL of
+    the laws at each level and the pathwise KL up to there. kind "lambda": LAS over lambda.
+    Schedule las_0 is LAS with lambda 0, the least pathwise KL; las that of `natural_lambda`.
+    """
+    quick = budget == "quick"
+    points = 3 * QUICK_POINTS if quick else PROFILE_POINTS
+    grid = ToyProfile(LINE_TOY, EDM.sigma_min, EDM.sigma_max, points)
+    profile = to_profile(run_tasks([grid], store, jobs, "profile")[0], {"toy": LINE_TOY})
+    tasks: list[Pathwise] = []
+    labels: list[dict[str, float | str]] = []
+
+    def add(kind: str, name: str, n: int, levels: int | None = None, at: float = np.nan) -> None:
+        natural = natural_lambda(profile, n)
+        lam = {"las": natural, "las_0": 0.0}.get(name, np.nan) if np.isnan(at) else at
+        goal = Objective(Saturating(0.0 if np.isnan(lam) else lam))
+        sigmas = schedule(name.removesuffix("_0"), n, "edm", profile, objective=goal)
+        tasks.append(Pathwise(LINE_TOY, name, tuple(sigmas[:levels].tolist())))
+        labels.append({"kind": kind, "of_steps": n, "lambda": lam, "natural_lambda": natural})
+
+    for name in LINE_SCHEDULES:
+        for n in LINE_STEPS[:3] if quick else LINE_STEPS:
+            add("steps", name, n)
+        for levels in range(2, FOLLOWED + 2, 3 if quick else 1):
+            add("level", name, FOLLOWED, levels)
+    for n in LAMBDA_STEPS:
+        for lam in LAMBDAS[::8] if quick else LAMBDAS:
+            add("lambda", "las", n, at=float(lam))
+    table = pd.DataFrame(run_tasks(tasks, store, jobs, "pathwise KL"))
+    return pd.concat([pd.DataFrame(labels), table], axis=1)

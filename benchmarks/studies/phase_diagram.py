@@ -1,0 +1,290 @@
+"""Which schedule wins on paper A's toys: over overlap, steps, process, terminal policy, smoothing.
+
+Targets: the zoo's 15 random means with one std, from 0 (points) to 0.5, total variance 1; solver
+stochastic DDIM; exact KL(data || sampler). The whole diagram takes a quarter of an hour: a study.
+The figure reads the rows it wrote (PHASE_ROWS), but for the budgets "quick" and "paper".
+
+A row without a value has a reason. Its error is 0 where the KL is infinite, and null where it is
+not known: because it was left out, or because the law did not settle.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.engine.experiments import Divergences
+from benchmarks.engine.results import results_file
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import Store, write_csv
+from benchmarks.engine.toy_profiles import PROFILE_POINTS, ToyProfile, to_profile
+from theory.noise.processes import PROCESSES
+from theory.profiles.profile import Profile
+from theory.schedules.registry import schedule
+from theory.versions import versions
+from toys import zoo
+
+PHASE_ROWS = results_file("phase_diagram")
+COMMAND = "entropic figures phase_diagram --recompute"
+RTOL = 1e-5
+SMOOTHING = 0.01  # paper A's kernel bandwidth
+STANDARD = {"edm": "edm_linear", "vp": "vp_linear"}  # uniform in the process's own time
+LABELS = ("standard", "entropic", "rescaled", "log_snr")
+PAPER_LABELS = LABELS[:3]  # those that paper A compares
+ENDS = (("stop", 0.002), ("stop", 0.05), ("zero", 0.002))  # terminal policy, lowest noise
+CELL = ["std", "process", "terminal", "sigma_min", "smoothing", "n_steps"]
+LEFT_OUT = (
+    "left out: points after terminal zero are compared by bins, and smoothing gives a density"
+)
+
+
+@dataclass(frozen=True)
+class PhaseBudget:
+    """How much of the diagram to compute.
+
+    Args:
+        stds: Stds of the components, rising; 0 for points.
+        steps: Numbers of steps; at 2, terminal "zero" leaves no level to choose.
+        points: Levels of the profiles.
+    """
+
+    stds: tuple[float, ...]
+    steps: tuple[int, ...]
+    points: int = PROFILE_POINTS
+
+
+STUDY = PhaseBudget(
+    (0.0, 0.005, 0.008, 0.0125, 0.02, 0.032, 0.05, 0.08, 0.125, 0.2, 0.32, 0.5),
+    (4, 8, 16, 32, 64),
+)
+QUICK = PhaseBudget((0.2, 0.5), (4,), points=40)
+
+
+@dataclass(frozen=True)
+class PhaseKL:
+    """Exact KL of one schedule in one setting.
+
+    Args:
+        std: Std of the 15 components.
+        process: "edm" or "vp".
+        terminal: "stop" or "zero".
+        sigma_min: Lowest noise above 0.
+        smoothing: Std of the Gaussian added to the sampler's output.
+        label: One of LABELS.
+        sigmas: The levels, falling.
+    """
+
+    std: float
+    process: str
+    terminal: str
+    sigma_min: float
+    smoothing: float
+    label: str
+    sigmas: tuple[float, ...]
+
+    def run(self) -> dict[str, Any]:
+        """One tidy row."""
+        task = Divergences(
+            target(self.std),
+            self.process,
+            method(self.label, self.process),
+            self.sigmas,
+            terminal=self.terminal,
+            rtol=RTOL,
+            smoothing=self.smoothing,
+        )
+        row: dict[str, Any] = {"std": self.std, "std_over_gap": std_over_gap(self.std)}
+        kept = ("process", "terminal", "sigma_max", "smoothing", "n_steps", "nfe", "schedule")
+        labels = task.labels()
+        row |= {name: labels[name] for name in (*kept, "solver", "seed")}
+        row |= {"sigma_min": self.sigma_min, "label": self.label, "stderr": 0.0}
+        unknown = {"kl_data_model": None, "error": None}
+        if self.std == 0 and self.terminal == "zero" and self.smoothing > 0:
+            return row | unknown | {"reason": LEFT_OUT} | versions() | {"command": COMMAND}
+        try:
+            found = task.run()
+        except ValueError as error:  # the law does not settle
+            found = unknown | {"reason": str(error)}
+        row |= {name: found[name] for name in ("kl_data_model", "error", "reason")}
+        return row | versions() | {"command": COMMAND}
+
+
+@cache
+def target(std: float) -> str:
+    """Text of the mixture file: the zoo's 15 means and this std, total variance 1."""
+    means = zoo.toy("points15").means[:, 0] * np.sqrt(1.0 - std**2)
+    mixture = {"kind": "mixture", "weights": [1.0] * means.size}
+    return json.dumps(mixture | {"means": means.tolist(), "stds": [std] * means.size})
+
+
+def std_over_gap(std: float) -> float:
+    """The std over the median gap of neighbouring means: the overlap, without unit."""
+    gaps = np.diff(np.sort(zoo.toy("points15").means[:, 0]))
+    return float(std / (np.median(gaps) * np.sqrt(1.0 - std**2)))
+
+
+def method(label: str, process: str) -> str:
+    """The name in theory.schedules.registry that a label has under a process."""
+    return STANDARD[process] if label == "standard" else label
+
+
+def phase_rows(size: PhaseBudget, store: Store, jobs: int | None) -> pd.DataFrame:
+    """KL of every schedule in every setting, a row each."""
+    grids = {
+        (std, process): ToyProfile(
+            target(std),
+            min(low for _, low in ENDS),
+            PROCESSES[process].sigma_max,
+            size.points,
+        )
+        for std in size.stds
+        for process in STANDARD
+    }
+    found = run_tasks(list(grids.values()), store, jobs, "profiles")
+    profiles = {key: to_profile(row, {}) for key, row in zip(grids, found, strict=True)}
+    tasks = [
+        PhaseKL(std, process, terminal, low, smoothing, label, sigmas)
+        for (std, process), profile in profiles.items()
+        for terminal, low in ENDS
+        for n in size.steps
+        for label in LABELS
+        for sigmas in [_levels(label, n, process, profile, terminal, low)]
+        for smoothing in (0.0, SMOOTHING)
+    ]
+    return pd.DataFrame(run_tasks(tasks, store, jobs, "phase diagram"))
+
+
+def _levels(
+    label: str, n: int, process: str, profile: Profile, terminal: str, low: float
+) -> tuple[float, ...]:
+    """The levels of a schedule, falling."""
+    name = method(label, process)
+    return tuple(schedule(name, n, process, profile, terminal, low).tolist())
+
+
+def compute_study(store: Store, jobs: int | None) -> None:
+    """Compute PHASE_ROWS again, for `entropic figures phase_diagram --recompute`."""
+    write_csv(phase_rows(STUDY, store, jobs), PHASE_ROWS)
+
+
+def read_rows() -> pd.DataFrame:
+    """The study's rows as they were written."""
+    read = pd.read_csv(PHASE_ROWS, dtype={"reason": object})
+    return read.assign(reason=read["reason"].where(read["reason"].notna(), None))
+
+
+def phase_diagram(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Paper A section 6.1 over its regimes: a row per schedule and setting, with its winner."""
+    if budget == "default":
+        table = read_rows()
+    else:
+        table = phase_rows(QUICK if budget == "quick" else STUDY, store, jobs)
+    found = winners(table).rename(columns={"reason": "winner_reason"})
+    found = found.drop(columns=["std_over_gap", "kl_data_model"])
+    return table.merge(found, on=CELL, how="left", validate="many_to_one")
+
+
+def winners(table: pd.DataFrame, labels: Sequence[str] = LABELS) -> pd.DataFrame:
+    """Per setting the schedule of least KL, and how far it leads.
+
+    Args:
+        table: Rows of `phase_rows`.
+        labels: The schedules that compete.
+
+    Returns:
+        CELL, std_over_gap, winner and its KL (null if the KL of all is infinite or one is not
+        known, with the reason), runner_up, lead (runner-up's KL over the winner's, infinite if
+        its KL is), and decided: whether the gap exceeds both stated errors.
+    """
+    rows = []
+    for cell, group in table[table["label"].isin(labels)].groupby(CELL, sort=True):
+        row: dict[str, Any] = dict(zip(CELL, cell, strict=True))
+        row |= {"std_over_gap": group["std_over_gap"].iloc[0]}
+        rows.append(row | _winner(group))
+    return pd.DataFrame(rows)
+
+
+def _winner(group: pd.DataFrame) -> dict[str, Any]:
+    """The winner among the schedules of one setting."""
+    kl, error = _known_kl(group), pd.to_numeric(group["error"])
+    place = kl.to_numpy().argsort(kind="stable")
+    none = {"winner": None, "kl_data_model": None, "runner_up": None, "lead": None}
+    if kl.isna().any() or np.isinf(kl.min()):
+        first = group["reason"][kl.isna() | np.isinf(kl)].iloc[0]
+        return none | {"decided": False, "reason": first}
+    best, second = kl.iloc[place[0]], kl.iloc[place[1]]
+    gap = second - best - error.iloc[place[0]] - error.iloc[place[1]]
+    return {
+        "winner": group["label"].iloc[place[0]],
+        "kl_data_model": best,
+        "runner_up": group["label"].iloc[place[1]],
+        "lead": second / best if best > 0 else np.inf,
+        "decided": bool(gap > 0),
+        "reason": None,
+    }
+
+
+def _known_kl(rows: pd.DataFrame) -> pd.Series:
+    """KL with infinity where it is infinite; NaN where it is not known."""
+    kl, error = pd.to_numeric(rows["kl_data_model"]), pd.to_numeric(rows["error"])
+    return kl.mask(kl.isna() & error.notna(), np.inf)
+
+
+LARGE_MARGIN = 2.0  # the runner-up's KL over the winner's
+NEGLIGIBLE, OVERLAPPING = 0.1, 0.5  # std over median gap: at most, at least
+
+
+def paper_claims(
+    table: pd.DataFrame, labels: Sequence[str] = PAPER_LABELS
+) -> dict[str, tuple[int, int]]:
+    """In how many settings of a table each statement of paper A, section 6.1, holds.
+
+    "In the discrete case, the entropic time outperforms other schedules by a large margin, while
+    the standard schedule gives the worst results"; with Gaussians much narrower than their
+    distances "the entropic schedule gives better results"; where the variances are not negligible
+    "the rescaled entropic schedule gives the best results, while the entropic schedule
+    underperforms". Where the paper says no number, ours are: a large margin is LARGE_MARGIN, an
+    overlap is negligible up to NEGLIGIBLE and not so from OVERLAPPING; between them no statement
+    is tried. Settings in which a KL is not known do not count.
+
+    Args:
+        table: Rows of `phase_rows`, any part of them.
+        labels: The schedules that compete; by default the paper's three.
+
+    Returns:
+        (agreeing, total) by statement; for smoothing (changed, total).
+    """
+    rows = table[table["label"].isin(labels)]
+    wide = rows.assign(kl=_known_kl(rows)).pivot(index=CELL, columns="label", values="kl").dropna()
+    best, worst = wide.idxmin(axis=1), wide.idxmax(axis=1)
+    std = wide.index.get_level_values("std").to_numpy()
+    overlap = np.array([std_over_gap(value) for value in std.tolist()])
+    points, negligible = std == 0, (std > 0) & (overlap <= NEGLIGIBLE)
+    overlapping = overlap >= OVERLAPPING
+    margin = wide.drop(columns="entropic").min(axis=1) >= LARGE_MARGIN * wide["entropic"]
+    cases = {
+        "points_entropic_best": (best == "entropic", points),
+        "points_entropic_best_by_large_margin": (margin, points),
+        "points_standard_worst": (worst == "standard", points),
+        "negligible_overlap_entropic_best": (best == "entropic", negligible),
+        "overlap_rescaled_best": (best == "rescaled", overlapping),
+        "overlap_entropic_behind_rescaled": (wide["entropic"] > wide["rescaled"], overlapping),
+        "overlap_entropic_worst": (worst == "entropic", overlapping),
+    }
+    counts = {
+        name: (int(held.to_numpy()[where].sum()), int(where.sum()))
+        for name, (held, where) in cases.items()
+    }
+    return counts | {"smoothing_changes_winner": _changes(best)}
+
+
+def _changes(best: pd.Series) -> tuple[int, int]:
+    """In how many of the settings that come with and without smoothing the winner differs."""
+    pairs = best.unstack("smoothing").dropna()
+    if pairs.shape[1] < 2:
+        return 0, 0
+    return int((pairs[0.0] != pairs[SMOOTHING]).sum()), len(pairs)

@@ -1,0 +1,149 @@
+"""Paper C's tables 2 and 3 on toys: its iterations and other solvers at equal calls.
+
+The exact KL of the entropy-reducing iterations takes seconds per value, twenty minutes in all, so
+its rows are kept: `compute_study` computes them, resuming after an interruption, and writes
+KL_ROWS. The figure reads them, except with the budget "paper".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.engine.results import results_file
+from benchmarks.engine.run import Task, run_tasks
+from benchmarks.engine.store import Store, write_csv
+from benchmarks.engine.toy_profiles import SAMPLED_POINTS, ToyProfile, to_profile
+from benchmarks.measure.solver_errors import ExactKL, PathErrors, Wasserstein
+from benchmarks.studies.solver_convergence import EDM, calls_of, levels_of
+from theory.profiles.profile import Profile
+from theory.solvers.options import equal_steps
+
+BASELINES = ("ddim", "dpmpp_2m", "unipc_2", "unipc_3", "heun", "deis_2", "deis_3")
+REDUCING = ("re_single", "re_multi", "re_multi_2025", "evodiff")
+LINE_TOYS = ("gaussians15_overlap", "gaussians15_narrow")
+PLANE_TOY = "circle8"
+PAPER_CALLS = (5, 6, 8, 10, 12, 15, 20)
+GRIDS = ("log_snr", "edm", "rescaled")
+KL_ROWS = results_file("re_vs_baselines_kl")
+GROUP = ["toy", "schedule", "metric", "calls"]
+NUMBERS: dict[str, Any] = {"value": float, "error": float, "stderr": float, "seed": "Int64"}
+
+
+@dataclass(frozen=True)
+class BaselinesBudget:
+    """How much of the comparison to run.
+
+    Args:
+        calls: Denoiser calls allowed.
+        grids: Schedules.
+        points: Quantiles of the start.
+        paths: Paths in the plane.
+        exact_kl: Whether to compute the exact KL; otherwise its rows are the study's.
+    """
+
+    calls: tuple[int, ...]
+    grids: tuple[str, ...]
+    points: int
+    paths: int
+    exact_kl: bool = False
+
+
+BASELINES_BUDGETS = {
+    "quick": BaselinesBudget((5, 10), ("log_snr", "edm"), 2**12, 100),
+    "default": BaselinesBudget(PAPER_CALLS, GRIDS, 2**15, 1000),
+    "paper": BaselinesBudget(PAPER_CALLS, GRIDS, 2**18, 20_000, exact_kl=True),
+}
+
+
+def re_vs_baselines(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Paper C's tables 2 and 3 on toys: its iterations and other solvers at equal calls.
+
+    Metrics "w1" and "kl_data_model" on the line, "path_rms" in the plane. A solver takes the most
+    steps within `calls`; nfe are the calls it makes. rank is 1 for the best of its group.
+    """
+    size = BASELINES_BUDGETS[budget]
+    profiles = _profiles(store, jobs, size.grids)
+    cases = _cases(size.calls, size.grids, profiles)
+    tasks: list[Task] = []
+    for toy, grid, _, sigmas, solver in cases:
+        if toy == PLANE_TOY:
+            tasks.append(PathErrors(toy, grid, sigmas, solver, paths=size.paths))
+        else:
+            tasks.append(Wasserstein(toy, grid, sigmas, solver, points=size.points))
+    table = _with_calls(run_tasks(tasks, store, jobs, "solvers"), cases)
+    if size.exact_kl:
+        kl = kl_rows(size.calls, size.grids, profiles, store, jobs)
+    else:
+        kl = read_kl_rows(KL_ROWS)
+        kl = kl[kl["calls"].isin(size.calls) & kl["schedule"].isin(size.grids)]
+    table = pd.concat([table, kl], ignore_index=True)
+    table["rank"] = table.groupby(GROUP)["value"].rank(method="min")
+    return table
+
+
+Case = tuple[str, str, int, tuple[float, ...], str]  # toy, grid, calls, levels, solver
+
+
+def _cases(calls: Sequence[int], grids: Sequence[str], profiles: dict[str, Profile]) -> list[Case]:
+    return [
+        (toy, grid, most, levels_of(grid, steps, profiles.get(toy)), solver)
+        for toy in (*LINE_TOYS, PLANE_TOY)
+        for grid in grids
+        for solver in (*BASELINES, *REDUCING)
+        for most in calls
+        if (steps := steps_within(solver, most))
+    ]
+
+
+def _with_calls(rows: list[dict[str, Any]], cases: Sequence[Case]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    table.insert(0, "calls", [case[2] for case in cases])
+    return table.astype(NUMBERS)
+
+
+def kl_rows(
+    calls: Sequence[int],
+    grids: Sequence[str],
+    profiles: dict[str, Profile],
+    store: Store,
+    jobs: int | None,
+) -> pd.DataFrame:
+    """The rows of metric "kl_data_model"."""
+    cases = [case for case in _cases(calls, grids, profiles) if case[0] != PLANE_TOY]
+    tasks = [ExactKL(toy, grid, sigmas, solver) for toy, grid, _, sigmas, solver in cases]
+    return _with_calls(run_tasks(tasks, store, jobs, "exact laws"), cases)
+
+
+def read_kl_rows(path: Path) -> pd.DataFrame:
+    """The study's rows as they were written."""
+    read = pd.read_csv(path)
+    for name, empty in (("options", ""), ("reason", None)):
+        column = read[name].astype(object)
+        read[name] = column.where(column.notna(), empty)
+    return read.astype(NUMBERS)
+
+
+def _profiles(store: Store, jobs: int | None, grids: Sequence[str]) -> dict[str, Profile]:
+    """Profiles of the toys by name, if a grid wants them."""
+    if "rescaled" not in grids:
+        return {}
+    tasks = [ToyProfile(toy, EDM.sigma_min, EDM.sigma_max) for toy in LINE_TOYS]
+    tasks.append(ToyProfile(PLANE_TOY, EDM.sigma_min, EDM.sigma_max, SAMPLED_POINTS))
+    rows = run_tasks(tasks, store, jobs, "profiles")
+    return {
+        task.toy: to_profile(row, {"toy": task.toy}) for task, row in zip(tasks, rows, strict=True)
+    }
+
+
+def steps_within(solver: str, calls: int) -> int:
+    """The most steps of a solver that make at most so many calls; 0 if none."""
+    return equal_steps(lambda n: calls_of(solver, (), n), calls)
+
+
+def compute_study(store: Store, jobs: int | None) -> None:
+    """Compute KL_ROWS again, for `entropic figures re_vs_baselines --recompute`."""
+    table = kl_rows(PAPER_CALLS, GRIDS, _profiles(store, jobs, GRIDS), store, jobs)
+    write_csv(table, KL_ROWS)

@@ -1,0 +1,60 @@
+"""The tables that the figures are drawn from; the figures themselves compute nothing.
+
+Every function takes the budget ("quick", "default" or "paper"), the store and the number of
+worker processes, and returns a tidy table.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.engine.store import Store, write_csv
+from benchmarks.studies.bound_tightness import bound_tightness
+from benchmarks.studies.claims_ledger import claims_ledger
+from benchmarks.studies.digits_schedules import digits_schedules
+from benchmarks.studies.entropic_time import entropic_time
+from benchmarks.studies.entropy_reduction import entropy_reduction
+from benchmarks.studies.infonoise_emergence import infonoise_emergence
+from benchmarks.studies.infonoise_transfer import infonoise_transfer
+from benchmarks.studies.information_window import information_window
+from benchmarks.studies.kl_vs_steps import kl_vs_steps
+from benchmarks.studies.las_mixtures import las_mixtures
+from benchmarks.studies.learned_profile import learned_profile
+from benchmarks.studies.low_noise_boundary import low_noise_boundary
+from benchmarks.studies.pathwise_vs_terminal import pathwise_vs_terminal
+from benchmarks.studies.phase_diagram import phase_diagram
+from benchmarks.studies.re_vs_baselines import re_vs_baselines
+from benchmarks.studies.schedules_compared import schedules_compared
+from benchmarks.studies.solver_convergence import solver_convergence
+from benchmarks.studies.spectral_profile import spectral_profile
+
+TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
+    "entropic_time": entropic_time,
+    "kl_vs_steps": kl_vs_steps,
+    "information_window": information_window,
+    "low_noise_boundary": low_noise_boundary,
+    "solver_convergence": solver_convergence,
+    "re_vs_baselines": re_vs_baselines,
+    "entropy_reduction": entropy_reduction,
+    "las_mixtures": las_mixtures,
+    "pathwise_vs_terminal": pathwise_vs_terminal,
+    "schedules_compared": schedules_compared,
+    "phase_diagram": phase_diagram,
+    "bound_tightness": bound_tightness,
+    "claims_ledger": claims_ledger,
+    "infonoise_transfer": infonoise_transfer,
+    "infonoise_emergence": infonoise_emergence,
+    "learned_profile": learned_profile,
+    "spectral_profile": spectral_profile,
+    "digits_schedules": digits_schedules,
+}
+
+
+def make_table(
+    name: str, budget: str, store: Store, jobs: int | None, folder: Path
+) -> pd.DataFrame:
+    """Compute the table of a figure and write it as folder/name.csv."""
+    table = TABLES[name](budget, store, jobs)
+    write_csv(table, folder / f"{name}.csv")
+    return table

@@ -1,0 +1,98 @@
+"""Error against denoiser calls of every solver on the log-SNR grid."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import pandas as pd
+
+from benchmarks.engine.run import Task, run_tasks
+from benchmarks.engine.store import Store
+from benchmarks.measure.solver_errors import MomentErrors, PathErrors
+from theory.noise.processes import PROCESSES
+from theory.profiles.profile import Profile
+from theory.schedules.registry import schedule
+from theory.solvers.registry import SOLVERS, make_table
+from toys import zoo
+
+Options = tuple[tuple[str, float | bool], ...]
+EDM = PROCESSES["edm"]
+CONVERGENCE_TOYS = ("gaussian", "two_points", "gaussians15_overlap", "circle8")
+FEWEST, MOST = 4, 520  # calls
+STOCHASTIC: tuple[tuple[str, Options], ...] = (
+    ("stochastic_ddim", ()),
+    ("sde_dpmpp_2m", ()),
+    ("edm_stochastic", (("s_noise", 1.0),)),
+    ("edm_stochastic", (("s_noise", 1.003),)),
+)
+SAME = {"euler_ancestral": "stochastic_ddim"}  # one solver under two names
+ACROSS_NOISE = ("sde_dpmpp_2m",)  # its history reaches across noise: no exact law
+DETERMINISTIC: tuple[tuple[str, Options], ...] = (
+    *((name, ()) for name in SOLVERS if name not in {*dict(STOCHASTIC), *SAME}),
+    ("dpmpp_3m", (("corrected", True),)),
+    ("evodiff", (("special_last", False),)),
+)
+
+
+@dataclass(frozen=True)
+class ConvergenceBudget:
+    """How much of the convergence figure to run.
+
+    Args:
+        steps: Numbers of steps.
+        starts: Paths of the solvers without noise.
+        paths: Monte Carlo paths of those with noise.
+        most_exact: Calls up to which exact laws are computed.
+    """
+
+    steps: tuple[int, ...]
+    starts: int
+    paths: int
+    most_exact: int
+
+
+POWERS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
+CONVERGENCE_BUDGETS = {
+    "quick": ConvergenceBudget((4, 16), 50, 2000, 32),
+    "default": ConvergenceBudget(POWERS, 200, 50_000, 256),
+    "paper": ConvergenceBudget(
+        tuple(sorted({*POWERS, *(3 * n for n in POWERS[:-1])})), 2000, 5_000_000, MOST
+    ),
+}
+
+
+def solver_convergence(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Error against calls of every solver on the log-SNR grid.
+
+    Metric "path_rms" for solvers without noise; "moment" for those with noise, from the exact law
+    (paths 0) and by Monte Carlo.
+    """
+    size = CONVERGENCE_BUDGETS[budget]
+    tasks: list[Task] = []
+    for toy in CONVERGENCE_TOYS:
+        for solver, options in (*DETERMINISTIC, *STOCHASTIC):
+            for n in size.steps:
+                calls = calls_of(solver, options, n)
+                if not FEWEST <= calls <= MOST:
+                    continue
+                shared = toy, "log_snr", levels_of("log_snr", n, None), solver, options
+                if (solver, options) in DETERMINISTIC:
+                    tasks.append(PathErrors(*shared, paths=size.starts))
+                    continue
+                gaussian = zoo.toy(toy).size == 1
+                lawful = zoo.toy(toy).dim == 1 and solver not in ACROSS_NOISE
+                if gaussian or (lawful and calls <= size.most_exact):
+                    tasks.append(MomentErrors(*shared))
+                if not gaussian:
+                    tasks.append(MomentErrors(*shared, paths=size.paths))
+    return pd.DataFrame(run_tasks(tasks, store, jobs, "convergence"))
+
+
+def levels_of(grid: str, steps: int, profile: Profile | None) -> tuple[float, ...]:
+    """Levels of a schedule of EDM's range."""
+    return tuple(schedule(grid, steps, "edm", profile).tolist())
+
+
+@cache
+def calls_of(solver: str, options: Options, steps: int) -> int:
+    """Denoiser calls of a solver in so many steps, on any grid."""
+    return make_table(solver, levels_of("log_snr", steps, None), **dict(options)).nfe

@@ -1,0 +1,13 @@
+"""The spectral profile of a network of the digits, from committed rows."""
+
+import pandas as pd
+
+from benchmarks.engine.results import results_file
+from benchmarks.engine.store import Store
+
+SPECTRUM_ROWS = results_file("spectral_profile")
+
+
+def spectral_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """Paper A v2 Fig. 2 on a network of the digits: its rows as they were written."""
+    return pd.read_csv(SPECTRUM_ROWS)

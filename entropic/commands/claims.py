@@ -1,0 +1,67 @@
+"""`entropic claims`: the ledger of the papers' statements, executed."""
+
+import json
+from pathlib import Path
+
+import click
+
+from entropic.commands.options import as_json
+
+
+@click.command("claims")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="ID",
+    help="One claim, such as A.13; repeat it for more than one.",
+)
+@click.option("--toy", help="Mixture file or name to evaluate on instead of the defaults.")
+@click.option(
+    "--cases",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Number of random cases per claim.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the first random case."
+)
+@click.option("--verify", is_flag=True, help="Repeat the saved counterexamples by two routes.")
+@click.option("--out", default="out", show_default=True, help="Folder for Markdown and CSV.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Number of worker processes (default: all cores)."
+)
+@as_json
+def command(
+    only: tuple[str, ...],
+    toy: str | None,
+    cases: int,
+    seed: int,
+    verify: bool,
+    out: str,
+    jobs: int | None,
+    json_: bool,
+) -> None:
+    """Execute the papers' statements: does each hold, and to how many digits?"""
+    from benchmarks.claims import report, run
+    from benchmarks.engine.store import Store, make_folder
+    from theory.checks import check_seed
+    from toys.files import toy_spec
+
+    check_seed(seed)
+    check_seed(seed + cases - 1)
+    spec = None if toy is None else toy_spec(toy)
+    folder = make_folder(Path(out))
+    rows, left_out = run.run_claims(only, Store(folder / "store"), cases, seed, spec, jobs, verify)
+    said = [*(f"--only {name}" for name in only), f"--cases {cases}", f"--seed {seed}"]
+    files = report.write(rows, folder, " ".join(["entropic claims", *said]))
+    lost = [row["id"] for row in rows if "NOT repeated" in row["evidence"]]
+    if lost:
+        raise ValueError(f"counterexamples must be repeated, got others for {', '.join(lost)}")
+    if json_:
+        click.echo(json.dumps(report.to_json(rows), allow_nan=False))
+        return
+    click.echo(report.text(rows))
+    click.echo(", ".join(map(str, files)))
+    if left_out:
+        click.echo(f"left out, being about other data: {', '.join(left_out)}", err=True)

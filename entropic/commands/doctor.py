@@ -1,0 +1,45 @@
+"""`entropic doctor`: the machine, the versions, and one verified number."""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from entropic.commands.options import as_json
+
+TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
+
+
+@click.command("doctor")
+@as_json
+def command(json_: bool) -> None:
+    """Print versions, cores, vector width, compile cache, and one verified number."""
+    row = doctor()
+    if json_:
+        click.echo(json.dumps(row))
+    else:
+        for key, value in row.items():
+            click.echo(f"{key:16s} {value}")
+    if not row["verified"]:
+        raise ValueError("the verified number must agree to 1e-14, got a difference; see above")
+
+
+def doctor() -> dict[str, Any]:
+    """What the command prints, by name."""
+    from toys import kernels, sampling, zoo
+    from toys.information import information
+
+    found = float(information.mmse(zoo.toy("two_points"), [1.0])[0])
+    cache = list((Path(kernels.__file__).parent / "__pycache__").glob("kernels.*.nbc"))
+    row: dict[str, Any] = {"python": sys.version.split()[0]}
+    row |= {n: version(n) for n in ("entropic", "numpy", "scipy", "numba", "matplotlib", "pandas")}
+    row["cores"] = sampling.available_threads()
+    row["simd_bits"] = kernels.simd_bits()
+    row["compile_cache"] = f"{len(cache)} compiled kernels on disk"
+    row["two_points_mmse"] = found
+    row["expected"] = TWO_POINT_MMSE
+    row["verified"] = abs(found - TWO_POINT_MMSE) < 1e-14
+    return row

@@ -1,0 +1,111 @@
+"""`entropic figures`: the figures, each with its data."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from entropic.commands.options import as_json
+
+# What --recompute runs for a figure: module and function, called with the store and --jobs.
+STUDIES = {
+    "re_vs_baselines": ("benchmarks.studies.re_vs_baselines", "compute_study"),
+    "las_mixtures": ("benchmarks.studies.las_mixtures", "compute_mixture_study"),
+    "phase_diagram": ("benchmarks.studies.phase_diagram", "compute_study"),
+    "bound_tightness": ("benchmarks.studies.bound_tightness", "compute_study"),
+    "claims_ledger": ("benchmarks.claims.report", "compute_full_run"),
+    **dict.fromkeys(
+        ("infonoise_transfer", "infonoise_emergence"),
+        ("benchmarks.training.transfer", "compute_study"),
+    ),
+    **dict.fromkeys(
+        ("learned_profile", "spectral_profile", "digits_schedules"),
+        ("benchmarks.training.schedules", "compute_study"),
+    ),
+}
+
+
+@click.command("figures")
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.option("--quick", is_flag=True, help="Draw a small version, for tests.")
+@click.option("--paper", is_flag=True, help="Use the paper's full 10^2 repetitions of 10^4 paths.")
+@click.option("--recompute", is_flag=True, help="Run again the studies whose rows are kept.")
+@click.option("--out", default="out", show_default=True, help="Folder for PNG, PDF and CSV.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Number of worker processes (default: all cores)."
+)
+@as_json
+def command(
+    names: tuple[str, ...],
+    quick: bool,
+    paper: bool,
+    recompute: bool,
+    out: str,
+    jobs: int | None,
+    json_: bool,
+) -> None:
+    """Draw figures (all, or those named), each with its data as CSV."""
+    from benchmarks.engine.store import Store, make_folder
+    from benchmarks.studies.registry import TABLES, make_table
+    from figures import registry
+    from theory.checks import one_of
+
+    if quick and paper:
+        raise ValueError("--quick must not stand with --paper, got both; give one")
+    for name in names:
+        one_of("NAME", name, TABLES)
+        if recompute and name not in STUDIES:
+            raise ValueError(f"--recompute must stand with {', '.join(STUDIES)}, got {name}")
+    budget = "quick" if quick else "paper" if paper else "default"
+    folder = make_folder(Path(out))
+    store = Store(folder / "store")
+    if recompute:
+        for name in names or STUDIES:
+            _study(name)(store, jobs)
+    made = []
+    for name in names or TABLES:
+        table = make_table(name, budget, store, jobs, folder)
+        files = registry.save(registry.draw(name, table), folder, name)
+        made.append({"name": name, "files": [str(folder / f"{name}.csv"), *map(str, files)]})
+        if not json_:
+            click.echo(f"{name}: {', '.join(made[-1]['files'])}")
+    if json_:
+        click.echo(json.dumps({"budget": budget, "figures": made}))
+
+
+def _study(name: str) -> Callable[..., Any]:
+    """The function that computes the kept rows of a figure again."""
+    from theory.extras import network_part
+
+    module, function = STUDIES[name]
+    found: Callable[..., Any] = getattr(network_part(module), function)
+    return found
+
+
+def figure(
+    name: str, budget: str = "default", store: str | Path = "out/store", jobs: int | None = None
+) -> Any:
+    """Draw one figure of the suite.
+
+    Args:
+        name: Name of the figure, such as "kl_vs_steps"; `entropic figures --help` lists them.
+        budget: "quick" for a small version, "default", or "paper" for the papers' full numbers.
+        store: Folder where finished results are kept, so that nothing is computed twice.
+        jobs: Number of worker processes; all cores by default.
+
+    Returns:
+        The figure, a `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The name or the budget is unknown, or the folder cannot be written.
+    """
+    from benchmarks.engine.store import Store
+    from benchmarks.studies.registry import TABLES
+    from figures import registry
+    from theory.checks import one_of
+
+    one_of("name", name, TABLES)
+    one_of("budget", budget, ("quick", "default", "paper"))
+    return registry.draw(name, TABLES[name](budget, Store(Path(store)), jobs))

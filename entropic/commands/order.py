@@ -1,0 +1,61 @@
+"""`entropic order`: a solver's order of convergence, fitted."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from entropic.commands.options import as_json, solver_option
+
+
+@click.command("order")
+@click.option("--solver", required=True, help="Name of a solver.")
+@click.option(
+    "--toy",
+    help="Name or mixture file. Default: five Gaussians, or N(0, 1) for solvers with noise.",
+)
+@click.option("--sigma-max", type=float, default=80.0, show_default=True, help="Highest level.")
+@click.option("--sigma-min", type=float, default=0.002, show_default=True, help="Lowest level.")
+@solver_option
+@as_json
+def command(json_: bool, **options: Any) -> None:
+    """Fit a solver's order of convergence: strong without noise, weak with it."""
+    row = order_row(**options)
+    click.echo(json.dumps(row, allow_nan=False) if json_ else order_text(row))
+
+
+def order_row(
+    solver: str, toy: str | None, sigma_max: float, sigma_min: float, option: Sequence[str]
+) -> dict[str, Any]:
+    """The fit that the options ask for."""
+    from benchmarks.engine.recommend import ends
+    from benchmarks.measure.orders import order
+    from theory.checks import one_of
+    from theory.solvers.options import parse_options
+    from theory.solvers.registry import SOLVERS
+    from toys.files import toy_spec
+
+    one_of("solver", solver, SOLVERS)
+    spec = None if toy is None else toy_spec(toy)
+    low, high = ends("edm", sigma_min, sigma_max)
+    row = order(solver, spec, high, low, parse_options(option))
+    return row | {"toy": toy or row["toy"]}
+
+
+def order_text(row: dict[str, Any]) -> str:
+    """The fit for people."""
+    options = "".join(f", {key} {value}" for key, value in row["options"].items())
+    lines = [
+        f"{row['solver']}{options}: {row['kind']} order {row['order']:.3f} "
+        f"+- {row['stderr']:.3f}, declared {row['declared']}",
+        f"  on {row['toy']}, log-SNR grid from {row['sigma_max']:g} to {row['sigma_min']:g}, at "
+        + ", ".join(
+            f"{n} steps {e:.3g}" for n, e in zip(row["n_steps"], row["errors"], strict=True)
+        ),
+    ]
+    low = row["from_sigma_max_2"]
+    if low is not None:
+        shown = low.get("reason") or f"order {low['order']:.3f} +- {low['stderr']:.3f}"
+        lines.append(f"  from sigma_max 2, where a first-order start-up row shows: {shown}")
+    return "\n".join(lines)

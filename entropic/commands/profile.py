@@ -1,0 +1,114 @@
+"""`entropic profile`: the mmse of a mixture, a loss log or a network over noise levels."""
+
+import json
+from typing import Any
+
+import click
+
+from entropic.commands.options import NETWORK_OPTIONS, as_json, losses_options, network_options
+
+
+@click.command("profile")
+@click.option("--toy", help="Name of a toy, or mixture file.")
+@losses_options
+@network_options
+@click.option(
+    "--process",
+    default="edm",
+    show_default=True,
+    help="Noise process, edm or vp: the range of levels, and the meaning of a column t.",
+)
+@click.option(
+    "--sigma", type=float, multiple=True, help="Noise level; repeat it for more than one."
+)
+@click.option("--out", help="Write a profile file.")
+@as_json
+def command(json_: bool, **options: Any) -> None:
+    """Print the mmse over noise levels and the entropies that it determines."""
+    row = profile_row(**options)
+    click.echo(json.dumps(row, allow_nan=False) if json_ else profile_text(row))
+
+
+def profile_row(
+    toy: str | None,
+    losses: str | None,
+    network: str | None,
+    process: str,
+    sigma: tuple[float, ...],
+    out: str | None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The row of the one source that the options name."""
+    from theory.extras import network_part
+    from theory.profiles.loss_files import one_source, refuse_logged
+
+    measured = {name: options.pop(name) for name in NETWORK_OPTIONS}
+    one_source(toy=toy, losses=losses, network=network)
+    if network is not None:
+        refuse_logged(options)
+        row: dict[str, Any] = network_part("benchmarks.networks.profiles").profile(
+            network, out=out, sigma=sigma, **measured
+        )
+        return row
+    for name, value in measured.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must come with --network, got {value} alone")
+    if losses is not None:
+        if sigma:
+            raise ValueError("--sigma must come with --toy, got it with --losses")
+        return _losses_row(losses, process, out, options)
+    assert toy is not None  # one_source
+    refuse_logged(options)
+    return _toy_row(toy, process, sigma, out)
+
+
+def _toy_row(toy: str, process: str, sigma: tuple[float, ...], out: str | None) -> dict[str, Any]:
+    from benchmarks.engine.toy_profiles import to_profile, toy_row
+    from theory.profiles.files import write_profile
+
+    if sigma and out is not None and len(set(sigma)) < 4:
+        raise ValueError(f"--sigma must name at least 4 levels with --out, got {len(set(sigma))}")
+    row = toy_row(toy, process, sigma)
+    if out is not None:
+        write_profile(out, to_profile(row, {"toy": toy}))
+    return row
+
+
+def _losses_row(
+    losses: str, process: str, out: str | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    from theory.noise.processes import named_process
+    from theory.profiles.files import write_profile
+    from theory.profiles.loss_files import loss_profile
+
+    named_process(process)
+    found = loss_profile(losses, process, **options)
+    if out is not None:
+        write_profile(out, found)
+    return {
+        "dim": found.dim,
+        "sigma": found.sigma.tolist(),
+        "mmse": found.mmse.tolist(),
+        "stderr": None if found.stderr is None else found.stderr.tolist(),
+        "entropy_rate": found.entropy_rate().tolist(),
+        "conditional_entropy": None,
+        "mutual_information": None,
+        "entropy_from_sigma_min": found.entropy_from_sigma_min().tolist(),
+        "rescaled_entropy": found.rescaled_entropy().tolist(),
+        "entropy_error": found.entropy_error(),
+        "rescaled_error": found.rescaled_error(),
+    }
+
+
+def profile_text(row: dict[str, Any]) -> str:
+    """The profile as a table for people."""
+    names = ["sigma", "mmse", "entropy_rate", "conditional_entropy", "mutual_information"]
+    names += ["entropy_from_sigma_min", "rescaled_entropy"]
+    names = [n for n in names if row.get(n) is not None]
+    lines = ["  ".join(f"{n:>22s}" for n in names)]
+    lines += [
+        "  ".join(f"{v:22.12g}" for v in values)
+        for values in zip(*(row[n] for n in names), strict=True)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""`entropic schedule`: noise levels for a sampler."""
+
+import json
+from typing import Any
+
+import click
+
+from entropic.commands.options import as_json, ends, las_options, losses_options
+
+
+@click.command("schedule")
+@click.option("--toy", help="Name of a toy, or mixture file.")
+@click.option("--profile", help="Profile file.")
+@losses_options
+@click.option("--method", required=True, help="Name of the schedule.")
+@click.option("--steps", type=int, required=True, help="Number of steps.")
+@ends
+@click.option(
+    "--terminal",
+    default="stop",
+    show_default=True,
+    help="stop: end at sigma-min. zero: one more step, down to 0.",
+)
+@click.option("--c", type=float, help="Data scale of arctan, or pivot of infogrid.")
+@las_options
+@click.option(
+    "--rule",
+    help="Quadrature: spline, trapezoid (default for files with standard errors) or left.",
+)
+@click.option("--amplitude", help="spectral: mean (default) or rms modulus of a frequency.")
+@click.option(
+    "--isotonic", is_flag=True, help="las with --losses: pool risks that fall with sigma."
+)
+@click.option(
+    "--bins", type=int, help="las with --losses: number of bins for logs of more levels (64)."
+)
+@click.option(
+    "--replicates", type=int, help="Replicates of the bootstrap band (default 200; 0 for none)."
+)
+@click.option("--seed", type=int, help="Seed of the bootstrap, in [0, 2^32) (default 0).")
+@click.option(
+    "--format", "format_", default="json", show_default=True, help="Output: json or lines."
+)
+@click.option("--out", help="Write a schedule file.")
+@as_json
+def command(
+    method: str, steps: int, format_: str, json_: bool, out: str | None, **options: Any
+) -> None:
+    """Print noise levels for a sampler, from a toy, a profile file or a loss log."""
+    from benchmarks.engine.recommend import recommend
+    from theory.checks import one_of
+
+    one_of("format", format_, ("json", "lines"))
+    found = recommend(method, steps, **options)
+    if out is not None:
+        found.write(out)
+    fields = found.to_dict()
+    if json_ or format_ == "json":
+        click.echo(json.dumps(fields, allow_nan=False))
+        return
+    click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
+    if method == "las":
+        click.echo(las_text(fields), err=True)
+    elif fields["source"].get("band"):
+        click.echo(band_text(fields), err=True)
+    if "left_bias" in fields["source"]:
+        bias = 100.0 * fields["source"]["left_bias"]
+        click.echo(f"left sum: up to {bias:.2g} % from the trapezoid's levels", err=True)
+
+
+def band_text(fields: dict[str, Any]) -> str:
+    """A band in words, with the sigma where it is widest."""
+    import numpy as np
+
+    found = fields["source"]["band"]
+    if found["low"] is None:
+        return f"no band: {found['reason']}"
+    low, high = np.array(found["low"]), np.array(found["high"])
+    good = low > 0
+    wide = np.where(good, high / np.where(good, low, 1.0), 1.0)
+    i = int(np.argmax(wide))
+    return (
+        f"band: the middle {found['share']:.0%} of {found['replicates']} bootstrap replicates; "
+        f"widest at sigma {fields['sigmas'][i]:.4g}: {low[i]:.4g}..{high[i]:.4g}"
+    )
+
+
+def las_text(fields: dict[str, Any]) -> str:
+    """What a loss-adaptive schedule rests on, in words, one fact per line."""
+    source = fields["source"]
+    las, lines = source["las"], []
+    shown = ", ".join(f"{key} {value:.4g}" for key, value in las.items() if key != "axis")
+    lines.append(f"las: {las['axis']} axis, {shown}")
+    rests = source.get("rests_on")
+    if rests is not None:
+        where = f"{rests['levels']} levels" + (
+            f" in {rests['bins']} bins" if rests["bins"] is not None else ""
+        )
+        lines.append(
+            f"rests on {where}, {rests['samples']} samples, fewest {rests['fewest_samples']}; "
+            f"the risk falls with sigma at {rests['rising_risks']}"
+            + (" (pooled)" if rests["isotonic"] else " (--isotonic pools them)")
+        )
+    if source.get("band") is not None:
+        lines.append(band_text(fields))
+    return "\n".join(lines)

@@ -1,0 +1,43 @@
+"""`entropic toys`: the named toys."""
+
+import json
+from typing import Any
+
+import click
+
+from entropic.commands.options import as_json
+
+
+@click.command("toys")
+@as_json
+def command(json_: bool) -> None:
+    """List the named toys."""
+    rows = toy_rows()
+    if json_:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['name']:20s} d = {row['dim']}  K = {row['components']:2d}  "
+            f"variance {row['variance']:8.4f}  {row['description']}"
+        )
+
+
+def toy_rows() -> list[dict[str, Any]]:
+    """One row per toy of the zoo."""
+    from toys import zoo
+
+    rows = []
+    for name, (description, _) in zoo.ZOO.items():
+        toy = zoo.toy(name)
+        rows.append(
+            {
+                "name": name,
+                "description": description,
+                "dim": toy.dim,
+                "components": toy.size,
+                "variance": toy.variance,
+                "points": toy.is_points,
+            }
+        )
+    return rows

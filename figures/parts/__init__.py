@@ -1,0 +1,1 @@
+"""What several figures share: styles, looks and panels."""

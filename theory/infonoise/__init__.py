@@ -1,0 +1,1 @@
+"""Online allocation of training noise (paper D)."""

@@ -1,0 +1,302 @@
+"""InfoNoise: training noise allocated by the entropy rate that the losses of training measure.
+
+Raya et al. (2026), section 5. The rate of the conditional entropy is r = mmse / sigma^3 per unit of
+sigma, r sigma per unit of log sigma; g is the gate of `theory.profiles.pivots`. Noise levels are
+drawn from pi, proportional to r g / w, so that the emphasis pi w of the loss weight w follows r g.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from theory.checks import Array, above_zero, one_of, positive, require, vector, whole, within
+from theory.infonoise.loss_bins import LossAverages, LossBins, float_array
+from theory.infonoise.warm_up import Prior, WarmUp
+from theory.levels import Span
+from theory.profiles.pivots import (
+    GATE_POWER,
+    ONSET,
+    PIVOTS,
+    Allocation,
+    Pivot,
+    allocate,
+    gate,
+    onset_pivot,
+    slope_pivot,
+)
+from theory.profiles.profile import LARGEST, Profile
+
+__all__ = [
+    "GATE_POWER",
+    "ONSET",
+    "PIVOTS",
+    "Allocation",
+    "InfoNoise",
+    "Pivot",
+    "allocate",
+    "edm_weight",
+    "gate",
+    "onset_pivot",
+    "slope_pivot",
+]
+
+REDUCTIONS = ("sum", "mean")
+
+
+class InfoNoise:
+    """An online sampler of training noise levels.
+
+    Per step: train on `sample(n, rng)` and hand the losses to `record`, which counts the step.
+    Bins even in log sigma keep the last losses of each. Once `warmup` steps are over, every
+    `refresh` steps: m = (1 - ema) m + ema * (mean loss of the bin), the first time just that
+    mean; r = m / sigma^3 at the bins' middles; pivot, gate; bin k then holds a mass proportional
+    to sigma_k r_k g_k / w_k, spread evenly in log sigma. If a refresh is due while a bin holds
+    fewer than `least` losses, it is skipped, at most `patience` times in all; from then on such
+    bins take r sigma by interpolation in log sigma, beyond the outermost filled bin its value. A
+    profile that is 0 throughout leaves the density as it was.
+
+    Several ranks: construct with `ranks`, let each record its own samples, and hand the states
+    of all to `merge` on every rank whenever `is_due`; only `merge` refreshes then.
+
+    Args:
+        dim: Number of coordinates d of x0.
+        sigma_min: Lowest noise level, in data units.
+        sigma_max: Highest noise level.
+        bins: Their number K.
+        capacity: Losses that a bin keeps, first in, first out.
+        ema: Weight of the *new* value, in (0, 1].
+        refresh: Steps from one refresh to the next.
+        least: Losses that a bin needs, at most `capacity`.
+        warmup: Steps before the first refresh.
+        gate_power: Exponent n of the gate.
+        onset: Threshold p of the onset rule, in (0, 1].
+        pivot: "onset" (data with a density), "slope" (discrete data), or the pivot itself. Where
+            the rate is above the onset still in the highest bin, the pivot is that bin's level.
+        floor: Least mass of pi in any bin, below 1 / K; the bins above share the rest by r g / w.
+        smoothing: Passes of `theory.profiles.pivots.smoothed` over r sigma, before pivot and gate.
+        patience: Refreshes skipped before sparse bins are interpolated.
+        weight: Loss weight w, a function of sigma; 1 if None.
+        reduction: Whether losses are the "sum" or the "mean" over coordinates.
+        prior: Of the warm-up, see `theory.infonoise.warm_up.WarmUp`.
+        ranks: How many processes record.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        bins: int = 64,
+        capacity: int = 256,
+        ema: float = 0.9,
+        refresh: int = 100,
+        least: int = 50,
+        warmup: int = 5000,
+        gate_power: float = GATE_POWER,
+        onset: float = ONSET,
+        pivot: str | float = "onset",
+        floor: float = 1e-4,
+        smoothing: int = 0,
+        patience: int = 10,
+        weight: Callable[[Array], Array] | None = None,
+        reduction: str = "sum",
+        prior: Prior = "log_uniform",
+        ranks: int = 1,
+    ) -> None:
+        self._bins = LossBins(sigma_min, sigma_max, bins, capacity)
+        self._warm_up = WarmUp(self._bins, prior)
+        cadence = {"refresh": refresh, "least": least, "warmup": warmup, "patience": patience}
+        self._averages = LossAverages(self._bins, ema=ema, **cadence)
+        if not 0 < onset <= 1:
+            raise ValueError(f"onset must be in (0, 1], got {onset:g}")
+        rule = one_of("pivot", pivot, PIVOTS) if isinstance(pivot, str) else pivot
+        self._options: dict[str, Any] = {
+            "pivot": rule if isinstance(rule, str) else positive("pivot", rule),
+            "onset": float(onset),
+            "power": positive("gate_power", gate_power),
+            "smoothing": whole("smoothing", smoothing, 0),
+            "floor": float(within("floor", floor, 0.0, 1.0 / self._bins.counts.size)),
+        }
+        self._dim, self._ranks = whole("dim", dim, 1), whole("ranks", ranks, 1)
+        self._scale = {"sum": 1, "mean": self._dim}[one_of("reduction", reduction, REDUCTIONS)]
+        self._constants: dict[str, int | float | str] = {
+            **{"kind": "infonoise", "dim": self._dim, "reduction": reduction, "ranks": self._ranks},
+            **{"sigma_min": self._bins.low, "sigma_max": self._bins.high, "bins": int(bins)},
+            **{"capacity": self._bins.capacity, "ema": float(ema), **cadence, **self._options},
+            "prior": self._warm_up.name,
+        }
+        self._weight = weight
+        self._weights = self.weight(self._bins.levels)
+        self._found: Allocation | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps recorded."""
+        return self._averages.steps
+
+    @property
+    def refreshes(self) -> int:
+        """How often the density has been made anew; 0 while the prior holds."""
+        return self._averages.renewals
+
+    @property
+    def pivot(self) -> float:
+        """The gate's pivot at the last refresh, in data units; nan before the first."""
+        return self._found.pivot.c if self._found else np.nan
+
+    @property
+    def rule(self) -> str:
+        """The rule that gave it, see `theory.profiles.pivots.Pivot`; "none" before the first."""
+        return self._found.pivot.rule if self._found else "none"
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a refresh waits for `merge`; never with one rank, which does not wait."""
+        return self._averages.is_due
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Noise levels to train on, shape (n,), independent draws from `density`."""
+        whole("n", n, 1)
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
+        if self._found is None:
+            return self._warm_up.sample(n, rng)
+        x = np.interp(rng.random(n), self._cdf, self._bins.edges)
+        return np.asarray(np.clip(np.exp(x), self._bins.low, self._bins.high))
+
+    def record(self, sigma: ArrayLike, loss: ArrayLike) -> None:
+        """Count a step, keep its losses, and refresh if that is due (with one rank).
+
+        Args:
+            sigma: Noise levels of the samples, shape (n,); refused, with the whole batch, if
+                further out of the range than rounding to float32 takes them.
+            loss: Squared error |D - x0|^2 of each sample, shape (n,), finite, >= 0: *not*
+                weighted, summed over coordinates or averaged as `reduction` says.
+        """
+        levels, losses = self._bins.inside("sigma", sigma), vector("loss", loss)
+        if losses.shape != levels.shape:
+            raise ValueError(f"loss must have shape {levels.shape}, got {losses.shape}")
+        require(losses >= 0, "loss", losses, "be at least 0")
+        losses = losses * self._scale
+        require(losses <= LARGEST, "loss", losses, f"be at most {LARGEST:g}")
+        self._averages.record(levels, losses)
+        if self._ranks == 1:
+            self._refresh_if_due()
+
+    def weight(self, sigma: ArrayLike) -> Array:
+        """The loss weight w, shape of sigma."""
+        levels = above_zero("sigma", sigma)
+        if self._weight is None:
+            return np.ones_like(levels)
+        found = above_zero("weight", self._weight(levels))
+        if found.shape != levels.shape:
+            raise ValueError(f"weight must have sigma's shape {levels.shape}, got {found.shape}")
+        return found
+
+    def density(self, sigma: ArrayLike) -> Array:
+        """The density pi per unit of sigma that `sample` draws from, shape of sigma; 0 outside."""
+        levels = above_zero("sigma", sigma)
+        inside = (levels >= self._bins.low) & (levels <= self._bins.high)
+        near = np.clip(levels, self._bins.low, self._bins.high)
+        if self._found is None:
+            return np.where(inside, self._warm_up.density(near), 0.0)
+        share = self._found.mass[self._bins.index(near)]
+        return np.where(inside, share / (self._bins.width * near), 0.0)
+
+    def sigmas(self, n_steps: int, terminal: str = "stop") -> Array:
+        """InfoGrid, eq. (19): falling levels, shape (n_steps + 1,), even in the integral of s r g.
+
+        From sigma_max to sigma_min, see `theory.levels.Span`. The integral is that of the bins,
+        each even in log s; neither the weight nor the floor of the training density enters.
+        """
+        span = Span(n_steps, self._bins.high, self._bins.low, terminal)
+        total = np.append(0.0, np.cumsum(self._need_refresh().gated * self._bins.levels))
+        aims = (1.0 - span.fractions) * total[-1]
+        return span.finish(np.exp(np.interp(aims, total, self._bins.edges)))
+
+    def profile(self) -> Profile:
+        """The losses' moving averages m at the bins' middles: an estimate of mmse from above."""
+        self._need_refresh()
+        source = {"kind": "infonoise", "steps": self.steps, "refreshes": self.refreshes}
+        return Profile(self._dim, self._bins.levels, self._averages.mean, source=source)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that further behaviour depends on, bit for bit: numbers, strings, copied arrays.
+
+        Of the functions given only their traces, the weight at the bins' middles and "callable".
+        """
+        traces = {"weights": self._weights.copy()}
+        return {**self._constants, **traces, **self._averages.state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state of an object with the same constants and the same weight.
+
+        Raises:
+            ValueError: A key, constant or shape differs; nothing has been taken over then.
+        """
+        self._check(state)
+        self._averages.load(state)
+        self._allocate()
+
+    def merge(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the own state by what all ranks recorded; then refresh if that is due.
+
+        Every bin: what all shared after the last merge, then the new losses of rank 0, 1, ...,
+        the last `capacity` of them. A pure function of the states, so ranks that merge the same
+        list go on with bit-identical densities. A step counts once, whatever the ranks.
+
+        Args:
+            states: The `state_dict` of every rank, in rank order, the own one among them, all
+                after the same step.
+        """
+        if len(states) != self._ranks:
+            raise ValueError(f"states must be {self._ranks}, one a rank, got {len(states)}")
+        for state in states:
+            self._check(state)
+        self._averages.merge(states)
+        self._allocate()
+        self._refresh_if_due()
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Keys, constants and weights of a state must be the own ones."""
+        own = self.state_dict()
+        for name in sorted(own.keys() ^ state.keys()):
+            raise ValueError(f"state must hold {'' if name in own else 'no '}{name!r}")
+        for name, value in self._constants.items():
+            given = np.asarray(state[name]).tolist()  # a number read from a file may be an array
+            if given != value:
+                raise ValueError(f"state must have {name} {value!r}, got {given!r}")
+        weights = float_array("weights", state["weights"], self._weights)
+        good = np.isclose(weights, self._weights, rtol=1e-6, atol=0.0)
+        require(good, "weights", weights, "be those of the weight given")
+
+    def _refresh_if_due(self) -> None:
+        if self._averages.is_due and self._averages.renew():
+            self._allocate()
+
+    def _allocate(self) -> None:
+        """What follows from the averages: the density, or none as long as there are none."""
+        mean, self._found = self._averages.mean, None
+        if not np.isnan(mean).any():
+            self._found = allocate(self._bins.levels, mean, self._weights, **self._options)
+            total = np.append(0.0, np.cumsum(self._found.mass))
+            self._cdf = total / total[-1]
+
+    def _need_refresh(self) -> Allocation:
+        if self._found is None:
+            raise ValueError(f"refreshes must be at least 1, got 0 after {self.steps} steps")
+        return self._found
+
+
+def edm_weight(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
+    """EDM's loss weight (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, eq. (52), shape of sigma.
+
+    Args:
+        sigma: Noise levels, positive, in data units.
+        sigma_data: Standard deviation of the data, in data units.
+    """
+    levels, spread = above_zero("sigma", sigma), positive("sigma_data", sigma_data)
+    return np.asarray(levels**-2.0 + spread**-2.0)

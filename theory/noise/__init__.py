@@ -1,0 +1,1 @@
+"""Coordinates of the noise level, and processes."""

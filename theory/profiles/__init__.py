@@ -1,0 +1,1 @@
+"""Profiles: the mmse over noise levels, from mixtures, losses and networks."""

@@ -1,0 +1,69 @@
+"""Loss logs as the command line gives them: a CSV, and what its losses are."""
+
+import os
+from typing import Any
+
+from theory.checks import one_of
+from theory.noise.processes import VP
+from theory.profiles.files import LossRows, read_losses_csv
+from theory.profiles.loss_log import MOST_LEVELS, LossLog
+from theory.profiles.profile import Profile
+from theory.profiles.risks import PARAMETRISATIONS, from_losses, x0_risks
+from theory.reading import StrPath, naming
+
+
+def loss_profile(path: StrPath, process: str, **logged: Any) -> Profile:
+    """The profile of a CSV of losses, a level for each that is in it."""
+    rows, options = _logged(path, process, **logged)
+    more = _source(path, options)
+    return from_losses(rows.sigma, rows.loss, samples=rows.samples, source=more, **options)
+
+
+def loss_log(path: StrPath, process: str, bins: int | None, **logged: Any) -> LossLog:
+    """The CSV of losses as rows, to be averaged in bins where it has many levels."""
+    rows, options = _logged(path, process, **logged)
+    sigma, risk = x0_risks(rows.sigma, rows.loss, **options)
+    more = _source(path, options)
+    with naming(path):
+        if sigma.size < 4:
+            raise ValueError(f"losses must hold at least 4 distinct levels, got {sigma.size} rows")
+        bins = MOST_LEVELS if bins is None else bins
+        return LossLog(sigma, risk, rows.samples, options["dim"], bins, more)
+
+
+def _logged(path: StrPath, process: str, **logged: Any) -> tuple[LossRows, dict[str, Any]]:
+    """Rows of a CSV of losses, and what they mean."""
+    parametrisation = logged["parametrisation"]
+    if parametrisation is None:
+        raise ValueError(
+            f"--parametrisation must come with --losses, got none; give one of "
+            f"{', '.join(PARAMETRISATIONS)}"
+        )
+    one_of("parametrisation", parametrisation, PARAMETRISATIONS)
+    return read_losses_csv(path, VP() if process == "vp" else None), {
+        "parametrisation": parametrisation,
+        "dim": 1 if logged["dim"] is None else logged["dim"],
+        "sigma_data": 0.5 if logged["sigma_data"] is None else logged["sigma_data"],
+        "reduction": logged["reduction"] or "sum",
+    }
+
+
+def _source(path: StrPath, options: dict[str, Any]) -> dict[str, Any]:
+    return {"losses": os.fspath(path), "parametrisation": options["parametrisation"]}
+
+
+def one_source(**given: object) -> None:
+    """Exactly one of some options must be given."""
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        options = ", ".join(f"--{name}" for name in given)
+        got = " and ".join(named) or "none"
+        raise ValueError(f"exactly one of {options} must be given, got {got}")
+
+
+def refuse_logged(logged: dict[str, Any]) -> None:
+    """Options of a loss log mean nothing without one."""
+    for name, value in logged.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must come with --losses, got {value} alone")

@@ -1,0 +1,1 @@
+"""Solvers as tables, one row per denoiser call."""

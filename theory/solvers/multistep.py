@@ -1,0 +1,282 @@
+"""Multistep solver tables: DPM-Solver++, UniPC, DEIS and Adams-Bashforth.
+
+A step goes from a to b < a, h = log(a / b), and the outputs D of the calls before are used
+again. On [a, b] let sigma = a e^{-theta h}; theta = 0 is the call at a, theta = 1 the end, calls
+before have theta < 0. With D a polynomial in theta through the last calls the step is exact:
+
+    x' = (b / a) x + h int_0^1 e^{-(1 - theta) h} D(theta) dtheta,
+
+which is DPM-Solver++ and UniPC at order 3 and above; at order 2 those take a cheaper weight of
+the same order. DEIS and Adams-Bashforth put the polynomial through eps = (x - D) / sigma instead.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import hyp1f1
+
+from theory.checks import Array, one_of, whole
+from theory.noise.processes import PROCESSES
+from theory.solvers.table import SolverTable, steps
+
+FEW_STEPS = 15  # below this many steps the last ones are of lower order, as in common code
+QUADRATURE = np.polynomial.legendre.leggauss(40)
+
+
+def _orders(n_steps: int, order: int, lower_order_final: bool) -> np.ndarray:
+    """Calls that each step may use: up a ramp at the start and, for few steps, down at the end."""
+    step = np.arange(n_steps)
+    most = np.minimum(order, step + 1)
+    return np.minimum(most, n_steps - step) if lower_order_final and n_steps < FEW_STEPS else most
+
+
+def _log_steps(a: Array, b: Array) -> Array:
+    """The h = log(a / b) of every step, infinite for one that reaches 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(a) - np.log(b))
+
+
+def _nodes(h: Array, count: int) -> Array:
+    """Places theta of the last `count` calls, the newest (theta = 0) first, shape (n_steps, count).
+
+    What lies before the start, or beyond an infinite step, is meaningless and is never used.
+    """
+    out = np.zeros((h.size, count))
+    for j in range(1, count):
+        out[:, j] = out[:, j - 1]
+        out[j:, j] -= h[: h.size - j] / h[j:]
+    return out
+
+
+def _moment(h: Array, k: int) -> Array:
+    """int_0^1 e^{-(1 - theta) h} theta^k dtheta = M(1, k + 2, -h) / (k + 1)."""
+    return np.asarray(hyp1f1(1.0, k + 2.0, -h) / (k + 1.0))
+
+
+def _exact_weights(h: Array, theta: Array) -> Array:
+    """Integrals h int e^{-(1 - theta) h} L_j dtheta of the nodes' (n, p) Lagrange polynomials."""
+    powers = np.arange(theta.shape[1])
+    moments = h[:, None] * np.stack([_moment(h, int(k)) for k in powers], axis=1)
+    vander = theta[:, None, :] ** powers[:, None]
+    return np.asarray(np.linalg.solve(vander, moments[:, :, None])[:, :, 0])
+
+
+def _last_row_denoises(b: Array, keep: Array, weights: Array) -> None:
+    """The row that reaches 0 returns D."""
+    if b[-1] == 0.0:
+        keep[-1], weights[-1] = 0.0, 0.0
+        weights[-1, 0] = 1.0
+
+
+def _second_order(gap: Array, h: Array, orders: np.ndarray) -> Array:
+    """Weights of D and D_prev of steps whose last term is `gap` (D - D_prev) / (2 r), shape (n, 2).
+
+    gap is the weight of D in a first-order step, r = h_prev / h.
+    """
+    out = np.stack([gap, np.zeros_like(gap)], axis=1)
+    at = np.flatnonzero((orders >= 2) & np.isfinite(h))
+    k = gap[at] * h[at] / (2.0 * h[at - 1])
+    out[at] += np.stack([k, -k], axis=1)
+    return out
+
+
+def dpmpp_2m_table(
+    sigmas: ArrayLike, start_std: float | None = None, lower_order_final: bool = True
+) -> SolverTable:
+    """DPM-Solver++(2M) (Lu et al. 2022b, algorithm 2; order 2).
+
+    x' = (b / a) x + (1 - b / a) [D + (D - D_prev) / (2 r)], r = h_prev / h; the first step is DDIM.
+
+    Args:
+        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Of the start noise; sigmas[0] by default.
+        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+    """
+    a, b, std = steps(sigmas, start_std)
+    h, orders = _log_steps(a, b), _orders(a.size, 2, lower_order_final)
+    weights, keep = _second_order((a - b) / a, h, orders), (b / a)[:, None]
+    return SolverTable(
+        a, keep, weights, np.zeros_like(a), std, float(b[-1]), order=2, n_steps=a.size
+    )
+
+
+def sde_dpmpp_2m_table(
+    sigmas: ArrayLike,
+    start_std: float | None = None,
+    variant: str = "midpoint",
+    lower_order_final: bool = True,
+) -> SolverTable:
+    """SDE-DPM-Solver++(2M) (Lu et al. 2022b, appendix; order 2 in law).
+
+    With q = b^2 / a^2: x' = q x + (1 - q) [D + (D - D_prev) / (2 r)] + b sqrt(1 - q) z. The Heun
+    variant has 1 - (1 - q) / (2 h) for (1 - q) / 2 on the difference. Its history reaches across
+    noise, so it has no exact law but for Gaussian data.
+
+    Args:
+        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Of the start noise; sigmas[0] by default.
+        variant: "midpoint" or "heun".
+        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+    """
+    a, b, std = steps(sigmas, start_std)
+    h, orders = _log_steps(a, b), _orders(a.size, 2, lower_order_final)
+    ratio = b / a
+    gap = ((a - b) / a) * (1.0 + ratio)  # 1 - q
+    weights = _second_order(gap, h, orders)
+    if one_of("variant", variant, ("midpoint", "heun")) == "heun":
+        used = weights[:, 1] != 0.0  # 1 - (1 - q) / (2 h) = 2 h int e^{-2 (1 - theta) h} theta
+        weights[used, 1] *= 4.0 * h[used] * _moment(2.0 * h[used], 1) / gap[used]
+        weights[used, 0] = gap[used] - weights[used, 1]
+    noise = b * np.sqrt(gap)
+    return SolverTable(
+        a, ratio[:, None] ** 2, weights, noise, std, float(b[-1]), order=2, n_steps=a.size
+    )
+
+
+def dpmpp_3m_table(
+    sigmas: ArrayLike,
+    start_std: float | None = None,
+    corrected: bool = False,
+    lower_order_final: bool = True,
+) -> SolverTable:
+    """DPM-Solver++(3M), as in its authors' code (order 2), or corrected (order 3).
+
+    With r0, r1 the ratios of the two log steps before to h, divided differences
+    D01 = (D - D_1) / r0, D12 = (D_1 - D_2) / r1, C = (D01 - D12) / (r0 + r1):
+    x' = (b / a) x + p1 D + p2 (D01 + r0 C) + p3 C, p1 = 1 - e^{-h}, p2 = 1 - p1 / h and
+    p3 = 1 / 2 - p2 / h. The second derivative is 2 C, and `corrected` puts it there; it is then
+    the exact step through three calls. The first steps are DDIM and 2M.
+
+    Args:
+        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Of the start noise; sigmas[0] by default.
+        corrected: Whether the factor 2 is there.
+        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+    """
+    a, b, std = steps(sigmas, start_std)
+    h, orders = _log_steps(a, b), _orders(a.size, 3, lower_order_final)
+    weights = np.zeros((a.size, 3))
+    weights[:, :2] = _second_order((a - b) / a, h, orders)
+    at = np.flatnonzero((orders == 3) & np.isfinite(h))
+    r0, r1 = h[at - 1] / h[at], h[at - 2] / h[at]
+    p2 = h[at] * _moment(h[at], 1)
+    p3 = 0.5 * h[at] * _moment(h[at], 2)  # = 1/2 - p2/h
+    first = np.stack([1.0 / r0, -1.0 / r0, np.zeros_like(r0)], axis=1)
+    second = np.stack([np.zeros_like(r0), 1.0 / r1, -1.0 / r1], axis=1)
+    curve = (first - second) / (r0 + r1)[:, None]
+    weights[at] = p2[:, None] * (first + r0[:, None] * curve)
+    weights[at] += (2.0 if corrected else 1.0) * p3[:, None] * curve
+    weights[at, 0] += ((a - b) / a)[at]
+    keep, order = (b / a)[:, None], 3 if corrected else 2
+    return SolverTable(
+        a, keep, weights, np.zeros_like(a), std, float(b[-1]), order=order, n_steps=a.size
+    )
+
+
+def unipc_table(
+    order: int,
+    sigmas: ArrayLike,
+    start_std: float | None = None,
+    variant: str = "bh2",
+    lower_order_final: bool = True,
+) -> SolverTable:
+    """UniPC-p (Zhao et al. 2023, algorithms 5 and 6, data prediction; order p + 1).
+
+    The predictor UniP-p goes through the last p calls. The denoiser is called there, at b, and
+    the corrector UniC-p goes through p + 1, the new one among them; the output stays that of the
+    predicted point. So x_r is the predicted state, X_r = x_r + (corrector - predictor) the
+    state, and a row holds the correction of the step before and the prediction of its own.
+    The last state is not corrected: no call is left.
+
+    With two points, the last step's or the predictor's at p = 2, the weight of the difference
+    is B(h) / 2, as in the authors' code; every larger number of points is exact.
+
+    Args:
+        order: p, 1 to 3.
+        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Of the start noise; sigmas[0] by default.
+        variant: "bh2", B(h) = 1 - e^{-h}, or "bh1", B(h) = h.
+        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+    """
+    p = whole("order", order, 1, 3)
+    a, b, std = steps(sigmas, start_std)
+    h, orders = _log_steps(a, b), _orders(a.size, p, lower_order_final)
+    gap = (a - b) / a
+    scale = {"bh2": gap, "bh1": h}[one_of("variant", variant, ("bh2", "bh1"))]
+    before = _nodes(h, p)
+    weights = np.zeros((a.size, p + 1))  # of the predictor, on D, D_1, ...
+    correction = np.zeros((a.size, p + 1))  # corrector less predictor, on D_new, D, D_1, ...
+    weights[:, 0] = gap
+    for q in range(1, p + 1):
+        at = np.flatnonzero((orders == q) & np.isfinite(h))
+        nodes = before[at, :q]
+        points = np.concatenate([np.ones((at.size, 1)), nodes], axis=1)
+        if q == 2:
+            k = 0.5 * scale[at] / nodes[:, 1]  # theta_1 < 0
+            weights[at, 0], weights[at, 1] = gap[at] - k, k
+        elif q == 3:
+            weights[at, :q] = _exact_weights(h[at], nodes)
+        if q == 1:
+            correction[at, 0], correction[at, 1] = 0.5 * scale[at], -0.5 * scale[at]
+        else:
+            correction[at, : q + 1] = _exact_weights(h[at], points)
+            correction[at, 1 : q + 1] -= weights[at, :q]
+    keep = (b / a)[:, None]
+    weights[1:] += keep[1:] * correction[:-1]
+    _last_row_denoises(b, keep, weights)
+    return SolverTable(
+        a, keep, weights, np.zeros_like(a), std, float(b[-1]), order=p + 1, n_steps=a.size
+    )
+
+
+def deis_table(
+    points: int,
+    sigmas: ArrayLike,
+    start_std: float | None = None,
+    time: str | None = None,
+    lower_order_final: bool = True,
+) -> SolverTable:
+    """DEIS with p points (Zhang and Chen 2023; order p): eps extrapolated by a polynomial.
+
+    x' = x + sum_j C_j eps_j, C_j = int_a^b L_j(t(sigma)) dsigma over the Lagrange polynomials of
+    the last p calls. t is log sigma (the authors' rho-AB in log rho), or a process's time (their
+    t-AB): in EDM's, sigma, two points are the Adams-Bashforth rule
+    x' = x + (b - a) [eps + (b - a) / (2 (a - a_prev)) (eps - eps_prev)].
+
+    Args:
+        points: p, 1 to 3.
+        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Of the start noise; sigmas[0] by default.
+        time: Name of the process whose time is the variable; log sigma by default.
+        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+    """
+    p = whole("points", points, 1, 3)
+    a, b, std = steps(sigmas, start_std)
+    named = time if time is None else one_of("time", time, PROCESSES)
+    axis = np.log if named is None else PROCESSES[named].coordinate.time
+    h, orders = _log_steps(a, b), _orders(a.size, p, lower_order_final)
+    t = np.asarray(axis(a))
+    on_eps = np.zeros((a.size, p))
+    on_eps[:, 0] = b - a
+    for q in range(2, p + 1):
+        at = np.flatnonzero((orders == q) & np.isfinite(h))
+        on_eps[at, :q] = 0.0
+        nodes = np.stack([t[at - j] for j in range(q)], axis=1)
+        for u, w in zip(*QUADRATURE, strict=True):
+            sigma = a[at] * np.exp(-0.5 * (1.0 + u) * h[at])
+            here = np.asarray(axis(sigma))
+            for j in range(q):
+                others = [i for i in range(q) if i != j]
+                basis = np.prod(
+                    [(here - nodes[:, i]) / (nodes[:, j] - nodes[:, i]) for i in others], axis=0
+                )
+                on_eps[at, j] -= 0.5 * w * h[at] * sigma * basis
+    levels = np.ones((a.size, p))  # of the calls; what lies before the start has weight 0
+    for j in range(p):
+        levels[j:, j] = a[: max(a.size - j, 0)]
+    weights = -on_eps / levels
+    keep = -weights.copy()
+    keep[:, 0] = np.where(orders == 1, b / a, 1.0 + keep[:, 0])
+    _last_row_denoises(b, keep, weights)
+    return SolverTable(
+        a, keep, weights, np.zeros_like(a), std, float(b[-1]), order=p, n_steps=a.size
+    )

@@ -1,0 +1,90 @@
+"""Every solver: one function `<method>_table(sigmas, start_std=None, ...)`, one line in `SOLVERS`.
+
+A step goes from a to b < a; D is the denoiser's output, eps = (x - D) / sigma, and h = log(a / b).
+A solver that is linear in its states and outputs is a `SolverTable` (theory/solvers/table.py);
+multistep ones are in theory/solvers/multistep.py. The multi-step entropy-reducing iterations weigh
+by the state, and are a `ReducingIteration` (theory/solvers/reducing.py).
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from theory.checks import one_of
+from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.differences import fd_2_table, re_single_table
+from theory.solvers.multistep import (
+    deis_table,
+    dpmpp_2m_table,
+    dpmpp_3m_table,
+    sde_dpmpp_2m_table,
+    unipc_table,
+)
+from theory.solvers.reducing import (
+    Solver,
+    evodiff_iteration,
+    re_multi_2025_iteration,
+    re_multi_iteration,
+)
+from theory.solvers.two_calls import dpm_solver_2_table, edm_stochastic_table, heun_table
+
+SOLVERS: dict[str, Callable[..., Solver]] = {
+    "ddim": ddim_table,
+    "stochastic_ddim": stochastic_ddim_table,
+    "euler_ancestral": stochastic_ddim_table,
+    "heun": heun_table,
+    "edm_stochastic": edm_stochastic_table,
+    "dpm_solver_2": dpm_solver_2_table,
+    "dpmpp_2m": dpmpp_2m_table,
+    "sde_dpmpp_2m": sde_dpmpp_2m_table,
+    "dpmpp_3m": dpmpp_3m_table,
+    "unipc_1": partial(unipc_table, 1),
+    "unipc_2": partial(unipc_table, 2),
+    "unipc_3": partial(unipc_table, 3),
+    "deis_1": partial(deis_table, 1),
+    "deis_2": partial(deis_table, 2),
+    "deis_3": partial(deis_table, 3),
+    "ab_2": partial(deis_table, 2, time="edm"),
+    "fd_2": fd_2_table,
+    "re_single": re_single_table,
+    "re_multi": re_multi_iteration,
+    "re_multi_2025": re_multi_2025_iteration,
+    "evodiff": evodiff_iteration,
+}
+
+
+def solver_options(name: str) -> dict[str, Any]:
+    """Options of the solver of that name and their defaults."""
+    solver = SOLVERS[one_of("solver", name, SOLVERS)]
+    bound = solver.keywords if isinstance(solver, partial) else {}
+    skipped = {"sigmas", "start_std", *bound}
+    parameters = inspect.signature(solver).parameters
+    return {key: p.default for key, p in parameters.items() if key not in skipped}
+
+
+def make_table(
+    name: str, sigmas: ArrayLike, start_std: float | None = None, /, **options: Any
+) -> Solver:
+    """The solver of that name in `SOLVERS`, at these levels.
+
+    Args:
+        name: Unknown names raise ValueError with a suggestion.
+        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Of the start noise; sigmas[0] by default.
+        **options: Those that the solver takes, see `solver_options`; None is the default.
+    """
+    known = solver_options(name)
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in given.items():
+        if key not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no options"
+            raise ValueError(
+                f"{key} must be left out for solver {name!r}, which {takes}, got {value}"
+            )
+        if isinstance(known[key], bool) != isinstance(value, bool):
+            rule = "true or false" if isinstance(known[key], bool) else "a number or a word"
+            raise ValueError(f"{key} must be {rule}, got {value}")
+    return SOLVERS[name](sigmas, start_std, **given)

@@ -1,0 +1,81 @@
+"""What a solver table is: one row per denoiser call, walked alike by every sampler and exact law.
+
+x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z_r, with
+D_r = denoise(x_r, sigma[r]), x = x0 + sigma eps, and x_0 = start_std z. x_r is the point where
+the denoiser is called; sigma[r] need not be on the schedule (an inner stage, a churned level).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from theory.checks import Array, floats, monotone, number, positive, require, vector, whole
+
+
+@dataclass(frozen=True, eq=False)
+class SolverTable:
+    """A linear sampler, row by row; see the module for the meaning of a row.
+
+    keep and weights may have different numbers of columns; column h reaches h rows back, and
+    what would reach back beyond the start must be 0. sigma need not fall: stages and churn.
+
+    Args:
+        sigma: Noise level of each call, shape (rows,), positive, in data units.
+        keep: Shape (rows, H_x), weights of the states.
+        weights: Shape (rows, H_D), weights of the denoiser's outputs.
+        noise: Shape (rows,), >= 0, in data units.
+        start_std: Standard deviation of the start x_0, positive, in data units.
+        end: Last level of the schedule, at least 0: the sampler's law is compared with the data's
+            at that level.
+        order: Declared order of convergence, >= 1.
+        n_steps: Steps of the schedule, in 1..rows.
+
+    Raises:
+        ValueError: One line naming the argument, the rule, the value and the place.
+    """
+
+    sigma: Array
+    keep: Array
+    weights: Array
+    noise: Array
+    start_std: float
+    end: float
+    order: int
+    n_steps: int
+
+    def __post_init__(self) -> None:
+        sigma, noise = vector("sigma", self.sigma), vector("noise", self.noise)
+        rows = sigma.size
+        arrays = {"sigma": sigma, "noise": noise}
+        for name in ("keep", "weights"):
+            arrays[name] = table = floats(name, getattr(self, name))
+            if table.ndim != 2 or table.shape[0] != rows or table.shape[1] < 1:
+                raise ValueError(f"{name} must have shape ({rows}, H), got {table.shape}")
+            reach = np.arange(table.shape[1]) <= np.arange(rows)[:, None]
+            require(reach | (table == 0), name, table, "be 0 where it reaches before the start")
+        if noise.shape != sigma.shape:
+            raise ValueError(f"noise must have shape {sigma.shape}, got {noise.shape}")
+        require(sigma > 0, "sigma", sigma, "be positive")
+        require(noise >= 0, "noise", noise, "be at least 0")
+        for name, values in arrays.items():
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "start_std", positive("start_std", self.start_std))
+        object.__setattr__(self, "end", number("end", self.end, 0.0))
+        object.__setattr__(self, "order", whole("order", self.order, 1))
+        object.__setattr__(self, "n_steps", whole("n_steps", self.n_steps, 1, rows))
+
+    @property
+    def nfe(self) -> int:
+        """Number of denoiser calls, which is the number of rows."""
+        return int(self.sigma.size)
+
+
+def steps(sigmas: ArrayLike, start_std: float | None) -> tuple[Array, Array, float]:
+    """Levels at the start and the end of each step, shape (n_steps,), and the start's std."""
+    levels = vector("sigmas", sigmas, 2)
+    monotone("sigmas", levels, falling=True, advice="a schedule runs from high to low noise")
+    good = (levels > 0) | ((levels == 0) & (np.arange(levels.size) == levels.size - 1))
+    require(good, "sigmas", levels, "be positive, but for a last 0")
+    return levels[:-1], levels[1:], float(levels[0]) if start_std is None else start_std

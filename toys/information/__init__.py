@@ -1,0 +1,1 @@
+"""Exact information of mixtures in the Gaussian channel."""

@@ -1,0 +1,143 @@
+"""Adaptive Gauss-Legendre quadrature of non-negative integrands given by their logarithms.
+
+Points are (anchor, offset) pairs: offset from one of a list of centres. A difference of two
+nearby positions is then exact to rounding of the offset, however narrow the features are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from theory.checks import Array
+
+Ints = NDArray[np.int64]
+LogIntegrand = Callable[[Ints, Array], Array]  # (anchor (P,), offset (P, n)) -> (Q, P, n)
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+MAX_DEPTH = 80
+
+
+def log_integrals(
+    log_f: LogIntegrand, anchor: Ints, left: Array, right: Array, rtol: float
+) -> tuple[Array, Array]:
+    """Logs of the integrals of Q non-negative functions, and their relative errors, (Q,) each.
+
+    Panels [left, right] (P,), offsets from the centre of their anchor, are bisected until halving
+    them moves every integral by less than rtol / 50 of its total; the estimate kept is the one
+    after halving. A function that is 0 everywhere has log integral -inf.
+
+    Raises:
+        ValueError: If MAX_DEPTH bisections do not reach rtol.
+    """
+    whole = _panel_logs(log_f, anchor, left, right)
+    done = np.full((len(whole), 1), -np.inf)
+    error = np.zeros(len(whole))
+    for _ in range(MAX_DEPTH):
+        middle = 0.5 * (left + right)
+        anchor2 = np.concatenate([anchor, anchor])
+        left2, right2 = np.concatenate([left, middle]), np.concatenate([middle, right])
+        halves = _panel_logs(log_f, anchor2, left2, right2)
+        p = anchor.size
+        refined = np.logaddexp(halves[:, :p], halves[:, p:])
+        total = logsumexp(np.concatenate([done, refined], axis=1), axis=1, keepdims=True)
+        scale = np.where(np.isfinite(total), total, 0.0)
+        # The first estimate of a narrow peak may be any number of times too large.
+        moved = np.abs(np.exp(refined - scale) - np.exp(np.minimum(whole - scale, 600.0)))
+        open_ = np.any(moved > rtol / 50, axis=0)
+        done = logsumexp(np.concatenate([done, refined[:, ~open_]], axis=1), axis=1, keepdims=True)
+        error += moved[:, ~open_].sum(axis=1)
+        if not open_.any():
+            return done[:, 0], error
+        both = np.concatenate([open_, open_])
+        anchor, left, right, whole = anchor2[both], left2[both], right2[both], halves[:, both]
+    raise ValueError(
+        f"rtol must be within reach of {MAX_DEPTH} bisections, got {rtol:g} "
+        f"with {anchor.size} panels unresolved"
+    )
+
+
+def _panel_logs(log_f: LogIntegrand, anchor: Ints, left: Array, right: Array) -> Array:
+    """Log integral of every function over every panel, shape (Q, P)."""
+    half = 0.5 * (right - left)
+    offset = 0.5 * (left + right)[:, None] + half[:, None] * NODES
+    logs = log_f(anchor, offset)
+    peak = logs.max(axis=2, keepdims=True)
+    peak = np.where(np.isfinite(peak), peak, 0.0)
+    sums = np.exp(logs - peak) @ WEIGHTS
+    with np.errstate(divide="ignore"):
+        return np.asarray(peak[:, :, 0] + np.log(sums * half))
+
+
+def integrals(
+    f: Callable[[Array], Array], cuts: Array, rtol: float, atol: float
+) -> tuple[Array, Array]:
+    """Integrals of Q functions over [cuts[0], cuts[-1]] and their error estimates, (Q,) each.
+
+    The arguments and errors of `resolve`.
+    """
+    _, half, values, error = resolve(f, cuts, rtol, atol)
+    return (values @ WEIGHTS) @ half, error
+
+
+def resolve(
+    f: Callable[[Array], Array], cuts: Array, rtol: float, atol: float
+) -> tuple[Array, Array, Array, Array]:
+    """Panels, in order, on which Q functions are integrated by 16 Gauss-Legendre nodes each.
+
+    Panels between the cuts are bisected until halving them moves every integral by less than
+    a fiftieth of rtol * |integral| + atol. Panels narrower than rounding are taken as they are:
+    what is left of an integrable singularity there is below the tolerance.
+
+    Args:
+        f: Maps points (n,) to values (Q, n), of any sign.
+        cuts: First panels, rising, shape (m,).
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+
+    Returns:
+        Nodes (P, 16), half widths (P,), values (Q, P, 16), and error estimates (Q,).
+
+    Raises:
+        ValueError: If MAX_DEPTH bisections do not reach the tolerance.
+    """
+    left, right = cuts[:-1], cuts[1:]
+    x, half, values = _evaluate(f, left, right)
+    kept = []
+    done, error = np.zeros(len(values)), np.zeros(len(values))
+    for _ in range(MAX_DEPTH):
+        whole = values @ WEIGHTS * half
+        middle = 0.5 * (left + right)
+        p = left.size
+        left2, right2 = np.concatenate([left, middle]), np.concatenate([middle, right])
+        x, half, values = _evaluate(f, left2, right2)
+        halves = values @ WEIGHTS * half
+        refined = halves[:, :p] + halves[:, p:]
+        moved = np.abs(refined - whole)
+        total = np.abs(done + refined.sum(axis=1))
+        open_ = np.any(moved > (rtol * total[:, None] + atol) / 50, axis=0)
+        open_ &= (middle > left) & (middle < right)
+        both = np.concatenate([open_, open_])
+        done = done + refined[:, ~open_].sum(axis=1)
+        error += moved[:, ~open_].sum(axis=1)
+        kept.append((x[~both], half[~both], values[:, ~both]))
+        if not open_.any():
+            x, half = np.concatenate([k[0] for k in kept]), np.concatenate([k[1] for k in kept])
+            order = np.argsort(x[:, 0])
+            values = np.concatenate([k[2] for k in kept], axis=1)
+            return x[order], half[order], values[:, order], error
+        left, right = left2[both], right2[both]
+        half, values = half[both], values[:, both]
+    raise ValueError(
+        f"rtol must be within reach of {MAX_DEPTH} bisections, got {rtol:g} "
+        f"with {left.size} panels unresolved"
+    )
+
+
+def _evaluate(f: Callable[[Array], Array], left: Array, right: Array) -> tuple[Array, Array, Array]:
+    """Nodes (P, 16), half widths (P,) and values (Q, P, 16) of panels."""
+    half = 0.5 * (right - left)
+    x = 0.5 * (left + right)[:, None] + half[:, None] * NODES
+    values = f(x.ravel())
+    return x, half, np.asarray(values.reshape(len(values), *x.shape))

@@ -1,0 +1,1 @@
+"""Exact laws of one-dimensional samplers."""

@@ -1,0 +1,214 @@
+"""Maps of the line cut into branches that can be inverted: turning points, kinks and jumps."""
+
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from theory.checks import Array
+from toys.information.quadrature import Ints
+from toys.kernels import Words
+
+MAX_POINTS = 20_000_000  # states a map may be resolved by
+MAX_PIECES = 1000
+RESOLVED = 0.05  # of the length over which the denoiser's output varies
+FAR = 1e-4
+FINEST = 1e-15  # of the interval: how closely kinks and jumps are bracketed
+HOLE = 1e-12  # of an interval: what may lack a preimage by rounding
+
+
+class Map(Protocol):
+    """A map F of the line that is smooth but where its regime changes."""
+
+    noise: float
+
+    @property
+    def scales(self) -> Array:
+        """Length over which the next call's output varies, for every state but the last."""
+
+    @property
+    def hull(self) -> tuple[float, float]:
+        """Centre and half width of what the data fill."""
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """F(x) and F'(x) for x of any shape."""
+
+    def trace(self, x: Array) -> tuple[Array, Array, Words]:
+        """All states after starts x (n,), F(x) the last, and their slopes, (R, n); regimes (n,)."""
+
+
+def _outside_breaks(x: Array, code: Words, close: float) -> NDArray[np.bool_]:
+    """Which points to keep: not those between two changes of regime less than `close` apart.
+
+    Where an output of the denoiser equals another, rounding makes regimes a few floats wide.
+    """
+    left = np.flatnonzero(code[:-1] != code[1:])
+    keep = np.ones(x.size, dtype=bool)
+    for first, second in pairwise(left.tolist()):
+        if x[second] - x[first + 1] <= close:
+            keep[first + 1 : second + 1] = False
+    return keep
+
+
+class Branches:
+    """F on an interval, cut into monotone pieces that can be inverted.
+
+    Cut at turning points, and at kinks and jumps, which lie where the regime changes and are
+    bracketed to FINEST of the interval: nothing is known of F in between but that it is short.
+    """
+
+    def __init__(self, flow: Map, start: Array, tol: float):
+        """Resolve the map from the rising points start on.
+
+        All the states on the way are resolved, each until a cubic through it is good to a small
+        part of what the denoiser can tell apart there: the outputs are monotone in the states, so
+        a step of F between two points shows in one of them.
+
+        Args:
+            flow: The map.
+            start: First points, rising; their ends bound the interval.
+            tol: Largest error of the cubic of F at the middle of two points.
+        """
+        self.flow = flow
+        x = np.asarray(start, dtype=np.float64)
+        finest = FINEST * (x[-1] - x[0])
+        tols = np.append(RESOLVED * flow.scales, tol)[:, None]
+        centre, reach = flow.hull
+        f, df, code = flow.trace(x)
+        fresh = np.ones(x.size - 1, dtype=bool)
+        while fresh.any():
+            at = np.flatnonzero(fresh)
+            width = x[at + 1] - x[at]
+            fa, fb, da, db = f[:, at], f[:, at + 1], df[:, at], df[:, at + 1]
+            middle = 0.5 * (x[at] + x[at + 1])
+            fm, dm, cm = flow.trace(middle)
+            # Far outside the data the outputs are linear in the states.
+            outside = np.maximum(np.abs(fm - centre) - reach, 0.0)
+            allowed = tols + FAR * outside
+            good = np.abs(0.5 * (fa + fb) + width * (da - db) / 8 - fm) <= allowed
+            # A turning point hidden between three points of one sign is seen by the slopes.
+            flat = 1.5 * (fb - fa) / width - 0.25 * (da + db)
+            good &= np.abs(flat - dm) * width <= 4 * allowed
+            split = ~good.all(axis=0) | (code[at] != cm) | (cm != code[at + 1])
+            split &= (middle > x[at]) & (middle < x[at + 1]) & (width > finest)
+            grow = at[split] + 1
+            x = np.insert(x, grow, middle[split])
+            f, df = (np.insert(v, grow, m[:, split], axis=1) for v, m in ((f, fm), (df, dm)))
+            code = np.insert(code, grow, cm[split])
+            fresh = np.zeros(x.size - 1, dtype=bool)
+            moved = grow + np.arange(grow.size)
+            fresh[moved - 1] = True
+            fresh[moved] = True
+            if f.size > MAX_POINTS:
+                raise ValueError(
+                    f"table must give a map resolvable by {MAX_POINTS} numbers, got more; "
+                    "its steps are too steep for an exact law, use Monte Carlo (paths)"
+                )
+        kept = _outside_breaks(x, code, 64.0 * finest)
+        x, last, rise, code = x[kept], f[-1, kept], df[-1, kept], code[kept]
+        breaks = code[:-1] != code[1:]
+        x_turn = self._turning_points(x, rise, ~breaks)
+        f_turn, df_turn = flow(x_turn)
+        where = np.searchsorted(x, x_turn)
+        self.x, self.f = np.insert(x, where, x_turn), np.insert(last, where, f_turn)
+        self.df = np.insert(rise, where, df_turn)
+        left, right = x[:-1][breaks], x[1:][breaks]
+        self._cut(*(np.searchsorted(self.x, v) for v in (x_turn, left, right)))
+
+    def _cut(self, turning: Ints, left: Ints, right: Ints) -> None:
+        """Find the pieces, given the indices of the turning points and of the ends of breaks."""
+        rise = np.abs(self.f[right] - self.f[left])
+        steep = np.maximum(np.abs(self.df[left]), np.abs(self.df[right]))
+        near = 8.0 * steep * (self.x[right] - self.x[left]) + 1e-13 * np.abs(self.f[left])
+        near += 16.0 * np.maximum(self._noise(left, -1.0), self._noise(right, 1.0))
+        jump = rise > near
+        self.jumps = 0.5 * (self.x[left[jump]] + self.x[right[jump]])
+        corner = left[~jump & (self.df[left] * self.df[right] < 0)]
+        shared = np.concatenate([turning, corner])  # one piece ends here and the next begins
+        starts = np.sort(np.concatenate([[0], shared, right[jump]])).tolist()
+        stops = np.sort(np.concatenate([shared, left[jump], [self.x.size - 1]])).tolist()
+        self.pieces = [(a, b) for a, b in zip(starts, stops, strict=True) if a < b]
+        self.edges = self.f[np.concatenate([turning, left, right[jump]])]
+        if len(self.pieces) > MAX_PIECES:
+            raise ValueError(
+                f"table must give a map of at most {MAX_PIECES} branches for an exact law, "
+                f"got {len(self.pieces)}; use Monte Carlo (paths)"
+            )
+
+    def _noise(self, at: Ints, side: float) -> Array:
+        """Rounding of F at points (n,): how far it is from the tangents at places beside it.
+
+        Next to a break a quotient of two small differences may carry only half the digits.
+        """
+        if not at.size:
+            return np.empty(0)
+        steps = side * 64.0 * FINEST * (self.x[-1] - self.x[0]) * np.arange(1.0, 9.0)
+        places = self.x[at][:, None] + steps
+        value, slope = self.flow(places)
+        return np.asarray(np.abs(value - slope * steps - self.f[at][:, None]).max(axis=1))
+
+    def holes(self, low: float, high: float) -> bool:
+        """Whether a stretch of [low, high] has no preimage at all."""
+        ends = np.array([[self.f[a], self.f[b]] for a, b in self.pieces])
+        least = HOLE * (high - low)
+        reached = low
+        for bottom, top in sorted(zip(ends.min(axis=1), ends.max(axis=1), strict=True)):
+            if bottom > reached + least:
+                break
+            reached = max(reached, top)
+        return bool(reached < high - least)
+
+    def _turning_points(self, x: Array, df: Array, smooth: NDArray[np.bool_]) -> Array:
+        """Roots of F' between neighbours of opposite slope, bisected to rounding."""
+        change = np.flatnonzero(smooth & (np.sign(df[:-1]) * np.sign(df[1:]) < 0))
+        a, b = x[change].copy(), x[change + 1].copy()
+        rising = df[change] < 0
+        for _ in range(60):
+            if not a.size:
+                break
+            middle = 0.5 * (a + b)
+            upper = (self.flow(middle)[1] > 0) == rising
+            b = np.where(upper, middle, b)
+            a = np.where(upper, a, middle)
+        return np.asarray(0.5 * (a + b))
+
+    def preimages(self, y: Array) -> tuple[Ints, Array, Array]:
+        """All solutions of F(x) = y: index into y, x and F'(x), flat arrays of one length."""
+        owners, lows, highs, rise = [], [], [], []
+        for a, b in self.pieces:
+            f = self.f[a : b + 1]
+            up = bool(f[-1] >= f[0])
+            grid = np.maximum.accumulate(f) if up else np.maximum.accumulate(f[::-1])
+            inside = np.flatnonzero((y >= grid[0]) & (y <= grid[-1]))
+            at = np.clip(np.searchsorted(grid, y[inside]), 1, grid.size - 1)
+            at = a + (at if up else grid.size - at)
+            owners.append(inside)
+            lows.append(self.x[at - 1])
+            highs.append(self.x[at])
+            rise.append(np.full(inside.size, up))
+        owner, low, high = np.concatenate(owners), np.concatenate(lows), np.concatenate(highs)
+        up_all = np.concatenate(rise)
+        target = y[owner]
+        x = 0.5 * (low + high)
+        slope = np.empty_like(x)
+        active = np.arange(x.size)
+        for step in range(200):
+            if not active.size:
+                break
+            f, df = self.flow(x[active])
+            slope[active] = df
+            gap = f - target[active]
+            above = (gap > 0) == up_all[active]
+            high[active] = np.where(above, x[active], high[active])
+            low[active] = np.where(above, low[active], x[active])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                newton = x[active] - gap / df
+            trusted = (newton > low[active]) & (newton < high[active]) & (step % 4 != 3)
+            new = np.where(trusted, newton, 0.5 * (low[active] + high[active]))
+            # Done when a step is within rounding of x, or F is within rounding of y.
+            close = np.abs(new - x[active]) <= 4e-16 * np.abs(x[active])
+            close |= np.abs(gap) <= 2e-16 * np.abs(target[active])
+            x[active] = np.where(close, x[active], new)
+            active = active[~close]
+        return owner, x, slope
