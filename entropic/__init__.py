@@ -1,3 +1,158 @@
-"""The door."""
+"""Information-theoretic time schedules of diffusion models, computed exactly.
 
-__version__ = "0.1.0"
+    import entropic
+
+    mixture = entropic.toy("gaussians15_overlap")
+    profile = entropic.profile(mixture)
+    sigmas = entropic.schedule("rescaled", 8, profile=profile)
+    table = entropic.solver("stochastic_ddim", sigmas)
+    entropic.kl(mixture, table)
+
+The names in `__all__` are the public interface; everything else may change. They are loaded when
+they are first used, so that `import entropic` takes no time. Noise levels are sigma in
+x = x0 + sigma eps, entropies and divergences are in nats, and arrays are float64. Wherever a
+function of arrays is given a plain number it answers with a plain number. Every error in the
+arguments is a ValueError of one line that names the argument, the rule and the value.
+"""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.claims.run import claims
+    from benchmarks.engine.recommend import Recommendation, recommend
+    from benchmarks.engine.toy_profiles import profile
+    from benchmarks.measure.exact import KL, kl
+    from benchmarks.measure.orders import order
+    from benchmarks.networks.profiles import profile_of_network
+    from entropic import testing
+    from entropic.commands.figures import figure
+    from theory.infonoise.allocation import InfoNoise
+    from theory.profiles.files import read_profile
+    from theory.profiles.profile import Profile
+    from theory.profiles.risks import profile_from_losses as profile_from_losses
+    from theory.schedules.registry import schedule, schedules
+    from theory.solvers.reducing import ReducingIteration
+    from theory.solvers.registry import make_table as solver
+    from theory.solvers.registry import solvers
+    from theory.solvers.table import SolverTable
+    from toys.laws.exact import ExactLaw, exact_law
+    from toys.mixture import Mixture
+    from toys.sampling import sample
+    from toys.zoo import toy, toys
+
+    __version__: str
+
+# Public name to the module that defines it and its name there.
+_PLACES = {
+    "ExactLaw": ("toys.laws.exact", "ExactLaw"),
+    "InfoNoise": ("theory.infonoise.allocation", "InfoNoise"),
+    "KL": ("benchmarks.measure.exact", "KL"),
+    "Mixture": ("toys.mixture", "Mixture"),
+    "Profile": ("theory.profiles.profile", "Profile"),
+    "Recommendation": ("benchmarks.engine.recommend", "Recommendation"),
+    "ReducingIteration": ("theory.solvers.reducing", "ReducingIteration"),
+    "SolverTable": ("theory.solvers.table", "SolverTable"),
+    "claims": ("benchmarks.claims.run", "claims"),
+    "exact_law": ("toys.laws.exact", "exact_law"),
+    "figure": ("entropic.commands.figures", "figure"),
+    "kl": ("benchmarks.measure.exact", "kl"),
+    "order": ("benchmarks.measure.orders", "order"),
+    "profile": ("benchmarks.engine.toy_profiles", "profile"),
+    "profile_from_losses": ("theory.profiles.risks", "profile_from_losses"),
+    "profile_of_network": ("benchmarks.networks.profiles", "profile_of_network"),
+    "read_profile": ("theory.profiles.files", "read_profile"),
+    "recommend": ("benchmarks.engine.recommend", "recommend"),
+    "sample": ("toys.sampling", "sample"),
+    "schedule": ("theory.schedules.registry", "schedule"),
+    "schedules": ("theory.schedules.registry", "schedules"),
+    "solver": ("theory.solvers.registry", "make_table"),
+    "solvers": ("theory.solvers.registry", "solvers"),
+    "testing": ("entropic.testing", ""),
+    "toy": ("toys.zoo", "toy"),
+    "toys": ("toys.zoo", "toys"),
+}
+__all__ = [
+    "KL",
+    "ExactLaw",
+    "InfoNoise",
+    "Mixture",
+    "Profile",
+    "Recommendation",
+    "ReducingIteration",
+    "SolverTable",
+    "__version__",
+    "claims",
+    "exact_law",
+    "figure",
+    "kl",
+    "order",
+    "profile",
+    "profile_from_losses",
+    "profile_of_network",
+    "read_profile",
+    "recommend",
+    "sample",
+    "schedule",
+    "schedules",
+    "solver",
+    "solvers",
+    "testing",
+    "toy",
+    "toys",
+]
+# Top-level packages of the suite that must be the ones beside this one.
+_ROOMS = ("toys", "theory", "benchmarks", "figures")
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, loaded when it is first used."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("entropic")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'entropic' has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    if name == "profile_of_network":
+        from theory.extras import network_part
+
+        found = network_part(module)
+    else:
+        found = import_module(module)
+    value = getattr(found, attribute) if attribute else found
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+def _check_rooms() -> None:
+    """Refuse to work where something else on `sys.path` hides a package of the suite."""
+    home = Path(__file__).resolve().parents[1]
+    for room in _ROOMS:
+        loaded = sys.modules.get(room)
+        spec = loaded.__spec__ if loaded is not None else find_spec(room)
+        found = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if found == home / room / "__init__.py":
+            continue
+        line = f"{found or 'a folder without __init__.py'} hides the package {room} of entropic"
+        line += "; rename it, or start Python in another folder"
+        if _is_command():
+            print(f"entropic: {line}", file=sys.stderr)
+            raise SystemExit(2)
+        raise ImportError(line)
+
+
+def _is_command() -> bool:
+    """Whether this process is `entropic` or `python -m entropic`."""
+    named = Path(sys.argv[0]).stem if sys.argv else ""
+    return named == "entropic" or (named == "-m" and "entropic" in sys.orig_argv)
+
+
+_check_rooms()

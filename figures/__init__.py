@@ -1,1 +1,1 @@
-"""One module a figure: tables in, figures out, nothing computed."""
+"""One module per figure: a table in, a figure out, no results computed."""

@@ -1,4 +1,4 @@
-"""Paper B's bounds on the slope of the mmse against the slope itself, and how they grow."""
+"""Paper B's bounds on the slope of the mmse compared with the slope, and how both grow."""
 
 import numpy as np
 import pandas as pd
@@ -59,12 +59,12 @@ WORST = {
     "square": "{k} points on the line",
     "shannon": "{k} points on the line",
 }
-SEEN = 1e-7  # of the steepest slope, where the axes of the curves begin
-SURE = 0.2  # relative standard error up to which a sampled slope is drawn
+SEEN = 1e-7  # share of the steepest slope below which slopes do not widen the axes
+SURE = 0.2  # largest relative standard error at which a sampled slope is drawn
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Slopes and bounds over SNR, their growth with entropy, and E_disc against its bounds."""
+    """Slopes and bounds against SNR, their growth with entropy, and E_disc against its bounds."""
     curves = table[table["kind"] == "curve"]
     names = known(TARGETS, curves["target"])
     figure = new_figure(12.6, 9.4)
@@ -102,7 +102,7 @@ def _title(name: str, rows: pd.DataFrame) -> str:
 
 
 def _over_snr(ax: Axes, rows: pd.DataFrame, name: str) -> None:
-    """The slope and every bound, over SNR."""
+    """The slope and every bound against SNR."""
     rows = rows.sort_values("sigma", ascending=False)
     snr, slope = rows["sigma"] ** -2.0, rows["slope"]
     panel(ax, _title(name, rows), "SNR = 1 / σ²", "slope (data units to the 4th)")
@@ -136,7 +136,7 @@ def _family(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _growth(ax: Axes, table: pd.DataFrame) -> None:
-    """Steepest slope over sigma^4 against h, and what the bounds allow there."""
+    """Steepest slope divided by sigma^4 against h, with the curves of the bounds."""
     panel(ax, "steepest slope, and how it grows", "Rényi entropy h (nats)", "slope / σ⁴")
     ax.set_xscale("log")
     decades(ax)
@@ -161,7 +161,7 @@ def _growth(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _shannon(ax: Axes, table: pd.DataFrame) -> None:
-    """Whether Shannon's entropy alone would do: slope / (H^2 + H + 1) over the number of points."""
+    """Test of Shannon's H in place of h: slope / (H^2 + H + 1) against the number of points."""
     panel(ax, "Shannon's H in place of h", "number of far points K", "slope / σ⁴ (H² + H + 1)")
     ax.set_xscale("log")
     for name in ("simplex", "half", "rare"):
@@ -188,7 +188,7 @@ def _disc(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _words(table: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
-    """What was computed, from the table, and what it says."""
+    """The caption: the settings and the results, read from the table."""
     drawn = table[table["draws"] > 0]
     sampled = len(curves[curves["stderr"] > 0]["target"].unique())
     fewest, most_draws = int(drawn["draws"].min()), int(drawn["draws"].max())

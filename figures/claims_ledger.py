@@ -1,4 +1,4 @@
-"""The ledger on one page: every claim, its verdict, and the number behind it."""
+"""The ledger of claims on one page: every claim, its verdict and the measured number."""
 
 import numpy as np
 import pandas as pd
@@ -35,13 +35,13 @@ PAPERS = {
     "D": "Paper D: InfoNoise",
 }
 DIGITS = 16.0
-LEAST_BAR = 0.5  # digits below which a bar is no more than its end; the number stands there
-ROW = 0.148  # height of a claim, inches
+LEAST_BAR = 0.5  # digits; a shorter bar is too small to see, so the number is printed
+ROW = 0.148  # height of one claim's line, inches
 ID_SIZE = 6.0
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A column a paper, a line a claim, in the order of `place`; bars are digits of identities."""
+    """One column per paper, one line per claim, sorted by `place`; bars: digits of identities."""
     known(list(VERDICTS), table["verdict"])
     known(KINDS, table["kind"])
     papers = known(list(PAPERS), table["paper"])
@@ -86,7 +86,7 @@ def _mark(look: Look) -> Line2D:
 
 
 def _column(ax: Axes, title: str, rows: pd.DataFrame, most: int) -> None:
-    """One paper's claims, in their order from the top."""
+    """One paper's claims, in order from the top."""
     panel(ax, f"{title} ({len(rows)})", "digits (identities)", "")
     ax.grid(visible=False)
     place = rows["place"].to_numpy(float)
@@ -119,5 +119,5 @@ def _column(ax: Axes, title: str, rows: pd.DataFrame, most: int) -> None:
 
 
 def _amount(value: float) -> str:
-    """Two figures, with a true minus sign."""
+    """The value with two significant figures and a true minus sign."""
     return f"{value:.2g}".replace("-", "−")

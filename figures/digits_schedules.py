@@ -1,4 +1,4 @@
-"""Schedules and solvers on networks we trained: scores over calls, winners, and images."""
+"""Schedules and solvers on networks trained here: scores against calls, winners, and images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,13 +38,13 @@ SOLVERS = {
     "re_multi": "RE multi-step",
 }
 SCORES = {"digits": "Fréchet distance", "mixture": "W₁ to the law (data units)"}
-FIRST_ORDER = ("ddim", "stochastic_ddim")  # those of paper A's tables
-WIDE = 40.0  # from this ratio on an axis has fewer numbers
+FIRST_ORDER = ("ddim", "stochastic_ddim")  # the first-order solvers of paper A's tables
+WIDE = 40.0  # a larger ratio of its ends gives an axis fewer tick labels
 NUMBERS = ("calls", "nfe", "score", "edm_over_best", "lead", "image", "pixel", "value")
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row of panels a target, one a solver; below, images and the winners of all cells."""
+    """One row of panels per target, one panel per solver; below them, images and all winners."""
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
     scores = table[table["kind"] == "score"]
     targets = known(list(SCORES), scores["target"])
@@ -75,7 +75,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _scores(ax: Axes, rows: pd.DataFrame, floor: pd.DataFrame) -> None:
-    """Scores over calls, a ring around the best, the floor."""
+    """Scores against calls, with a ring around the best and a line at the floor."""
     scores = rows[rows["kind"] == "score"].sort_values("nfe")
     count_axis(ax, sorted(set(scores["calls"].astype(int))))
     plain_ticks(ax, "y")
@@ -99,7 +99,7 @@ def _scores(ax: Axes, rows: pd.DataFrame, floor: pd.DataFrame) -> None:
 
 
 def _span(rows: pd.DataFrame) -> tuple[float, float]:
-    """Of all scores of a target, with air."""
+    """Limits of the axis for all of a target's scores, with a margin."""
     values = rows.loc[rows["kind"].isin(["score", "floor"]), "score"]
     return 0.85 * float(values.min()), 1.2 * float(values.max())
 
@@ -108,9 +108,9 @@ def _below(
     figure: Figure, spec: SubplotSpec, table: pd.DataFrame, targets: Sequence[str],
     solvers: Sequence[str],
 ) -> list[Axes]:  # fmt: skip
-    """Images on the left, a block a number of calls; winners on the right, a table a target."""
+    """Left: images, one block per number of calls. Right: winners, one table per target."""
     pixels = table[table["kind"] == "pixel"]
-    calls = sorted(set(pixels["nfe"]))[:-1]  # the most calls make the reference
+    calls = sorted(set(pixels["nfe"]))[:-1]  # the run with the most calls is the reference
     halves = spec.subgridspec(1, 2, width_ratios=[1.3, 1.0])
     left = halves[0].subgridspec(1, len(calls)).subplots(squeeze=False)[0]
     right = halves[1].subgridspec(len(targets), 1).subplots(squeeze=False)[:, 0]
@@ -126,7 +126,7 @@ def _below(
 
 
 def _meanings() -> list[Artist]:
-    """Legend entries of what is no schedule."""
+    """Legend entries of everything but the schedules."""
     ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": INK, "linestyle": ""}
     square: dict[str, Any] = {"marker": "s", "markersize": 7.0, "linestyle": "", "color": INK}
     return [
@@ -138,7 +138,7 @@ def _meanings() -> list[Artist]:
 
 
 def _settings(table: pd.DataFrame, targets: Sequence[str]) -> list[str]:
-    """What was sampled, and what came out, from the table."""
+    """The caption: the settings and the results, read from the table."""
     scores = table[table["kind"] == "score"]
     first = scores.iloc[0]
     floors = table[table["kind"] == "floor"].set_index("target")["score"]
@@ -162,7 +162,7 @@ def _settings(table: pd.DataFrame, targets: Sequence[str]) -> list[str]:
 
 
 def _outcome(rows: pd.DataFrame, target: str) -> str:
-    """Wins, and the statements of paper A counted."""
+    """One target's wins, and how often paper A's statements hold."""
     wins = rows.loc[rows["kind"] == "winner", "schedule"]
     names = known(list(NETWORK_SCHEDULES), wins)
     counts = ", ".join(f"{NETWORK_SCHEDULES[n].label} {int((wins == n).sum())}" for n in names)

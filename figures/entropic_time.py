@@ -22,7 +22,7 @@ from figures.parts.style import (
 )
 
 CLOCKS = {"time": "standard VP time", "entropic_time": "entropic time"}
-# Ticks of the other clock, on top of a panel.
+# Ticks of the other time, along the top of a panel.
 OTHER = {
     "time": ("entropic_time", (0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999)),
     "entropic_time": ("time", (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 1.0)),
@@ -55,7 +55,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _paths(ax: Axes, paths: pd.DataFrame, clock: str) -> None:
-    """One thin line a path, coloured by the side on which it ends."""
+    """One thin line per path, coloured by the side on which it ends."""
     ax.axhline(0.0, color=GREY, linewidth=0.6)
     for _, line in paths.groupby("path"):
         colour = BLUE if line["value"].iloc[0] > 0 else VERMILLION
@@ -74,7 +74,7 @@ def _paths(ax: Axes, paths: pd.DataFrame, clock: str) -> None:
 
 
 def _other_clock(ax: Axes, entropy: pd.DataFrame, clock: str) -> None:
-    """Ticks of the other clock along the top: the table's rows nearest to round values."""
+    """Ticks of the other time along the top, at the table's rows nearest to round values."""
     other, values = OTHER[clock]
     places: dict[float, str] = {}
     for value in values:
@@ -88,7 +88,7 @@ def _other_clock(ax: Axes, entropy: pd.DataFrame, clock: str) -> None:
 
 
 def _entropy(ax: Axes, entropy: pd.DataFrame, clock: str) -> None:
-    """The exact curve under its ceiling ln 2."""
+    """The exact curve and its upper limit ln 2."""
     ax.axhline(math.log(2.0), color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), gid="ln 2")
     ax.text(0.02, math.log(2.0) + 0.01, "ln 2", fontsize=SMALL, color=GREY, va="bottom")
     ax.plot(entropy[clock], entropy["value"], color=BLACK, linewidth=1.6, gid="entropy")
@@ -96,7 +96,7 @@ def _entropy(ax: Axes, entropy: pd.DataFrame, clock: str) -> None:
 
 
 def _settings(table: pd.DataFrame) -> str:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     row = table.iloc[0]
     n_paths = table.loc[table["kind"] == "path", "path"].nunique()
     return (

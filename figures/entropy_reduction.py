@@ -46,7 +46,7 @@ CHANGE = "change of conditional entropy (nats)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Variances against the assumption, changes against the predictions, and the exact flow."""
+    """Variances against the assumption, changes against the predictions and the exact flow."""
     table = table.sort_values(["kind", "toy", "step", "sigma"])
     figure = new_figure(11.5, 8.6)
     axes = figure.subplots(2, 3, sharex=True)
@@ -84,24 +84,24 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _of(steps: pd.DataFrame, step: str, column: str) -> pd.Series:
-    """A column of one kind of step by sigma, as numbers."""
+    """One column of one kind of step as numbers, indexed by sigma."""
     rows = steps[steps["step"] == step].set_index("sigma")[column]
     return pd.to_numeric(rows).sort_index()
 
 
 def _fd(steps: pd.DataFrame, column: str) -> pd.Series:
-    """FD, whose changes are against DDIM already."""
+    """A column of FD, whose changes are already relative to DDIM."""
     return _of(steps, "fd_2 noise", column)
 
 
 def _re_over_fd(steps: pd.DataFrame, column: str) -> pd.Series:
-    """RE less FD; the paper predicts RE against FD's first term at once (4.3)."""
+    """RE minus FD; the paper's prediction (4.3) compares RE with FD's first term directly."""
     re = _of(steps, "re_single noise", column)
     return re if column == "predicted" else re - _of(steps, "fd_2 noise", column)
 
 
 def _data_over_noise(steps: pd.DataFrame, column: str) -> pd.Series | None:
-    """RE in data form less RE in noise form; the paper predicts a sign only."""
+    """RE in data form minus RE in noise form; the paper predicts only the sign."""
     if column == "predicted":
         return None
     return _of(steps, "re_single data", column) - _of(steps, "re_single noise", column)
@@ -168,7 +168,7 @@ def _changes(
 
 
 def _from_flow(ax: Axes, steps: pd.DataFrame) -> None:
-    """Conditional entropy after each kind of step less that after the exact flow, one toy."""
+    """Conditional entropy after each kind of step minus that after the exact flow, for one toy."""
     panel(
         ax, f"(f) against the exact flow: {TOYS[SUBJECT]}", y="E H(x′ | x₀) less the flow’s (nats)"
     )
@@ -190,7 +190,7 @@ def _from_flow(ax: Axes, steps: pd.DataFrame) -> None:
 
 
 def _caption(table: pd.DataFrame) -> list[str]:
-    """What was computed and what it says, from the table."""
+    """The caption: the settings and the results, read from the table."""
     steps = table[table["kind"] == "step"]
     n_steps = int(table["n_steps"].iloc[0])
     fd = steps[steps["step"] == "fd_2 noise"]

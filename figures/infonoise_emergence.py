@@ -41,14 +41,14 @@ RULE_NAMES = {
     "knee": "knee",
     "top": "highest level",
 }
-PRINTED = 0.01  # paper D: consecutive samplers differ by less, soon after the first rebuilds
+PRINTED = 0.01  # paper D: soon after the first rebuilds, consecutive samplers differ by less
 ZONE = "#ececec"
-AIR = 1.5  # above and below pivots and distances
+AIR = 1.5  # margin factor above and below pivots and distances
 NUMBERS = ("kex", "sigma", "density", "emphasis", "gated_rate", "pivot", "refreshes", "distance")
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A column a target: densities, emphases, pivots, distances."""
+    """One column per target: densities, emphases, pivots, distances."""
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
     targets = known(list(TARGETS), table["target"])
     known(["none", *RULES], table["rule"].dropna())
@@ -78,7 +78,7 @@ def draw(table: pd.DataFrame) -> Figure:
             _examples(ax, evaluations)
         for ax in (density, pivot):
             ax.tick_params(labelbottom=False)
-    for row in (axes[0], axes[2], axes[3]):  # emphases differ by the weight: each its own scale
+    for row in (axes[0], axes[2], axes[3]):  # emphases depend on the weight: own scales
         _share(row)
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
@@ -88,12 +88,12 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _shades(count: int) -> list[str]:
-    """So many shades, the last the darkest."""
+    """`count` shades, of which the last is the darkest."""
     return [SHADES[round(i)] for i in np.linspace(0, len(SHADES) - 1, count)]
 
 
 def _densities(ax: Axes, levels: pd.DataFrame, colours: Mapping[float, str]) -> None:
-    """The density at every evaluation after the first refresh, and the warm-up's once."""
+    """The density at every evaluation after the first refresh, and that of the warm-up once."""
     warm = _last(levels, learned=False)
     ax.plot(warm["sigma"], warm["density"], gid="density warm-up", **WARM_UP)
     learned = levels[levels["refreshes"] > 0]
@@ -104,14 +104,14 @@ def _densities(ax: Axes, levels: pd.DataFrame, colours: Mapping[float, str]) -> 
 
 
 def _last(levels: pd.DataFrame, learned: bool) -> pd.DataFrame:
-    """The levels of the last evaluation of the warm-up or of what came after."""
+    """The levels of the last evaluation, after the warm-up if `learned`, otherwise within it."""
     mine = levels[(levels["refreshes"] > 0) == learned]
     last: pd.DataFrame = mine[mine["kex"] == mine["kex"].max()]
     return last
 
 
 def _emphases(ax: Axes, levels: pd.DataFrame) -> None:
-    """Density times weight, of the warm-up and at the end, and the gated rate it aims at."""
+    """Density times weight in the warm-up and at the end, and the gated rate, its target."""
     decades(ax)
     warm, final = _last(levels, learned=False), _last(levels, learned=True)
     ax.plot(warm["sigma"], warm["emphasis"], gid="emphasis warm-up", **WARM_UP)
@@ -137,7 +137,7 @@ def _pivots(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _distances(ax: Axes, rows: pd.DataFrame) -> None:
-    """How far the distribution moved since the evaluation before; nothing while it is the prior."""
+    """Change of the distribution since the last evaluation; nothing before the first refresh."""
     decades(ax)
     moved = _moved(rows)
     values = [PRINTED, *moved["distance"]]
@@ -150,7 +150,7 @@ def _distances(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _moved(rows: pd.DataFrame) -> pd.DataFrame:
-    """Evaluations before which the density may have moved."""
+    """Evaluations after the first refresh that have a distance to the one before."""
     return rows[(rows["refreshes"] > 0) & rows["distance"].notna()]
 
 
@@ -178,7 +178,7 @@ def _share(row: Sequence[Axes]) -> None:
 
 
 def _legend(table: pd.DataFrame, colours: Mapping[float, str]) -> list[list[Artist]]:
-    """Shares of the budget; rules of the pivot and what else is drawn."""
+    """Legend entries: shares of the budget in one row, pivot rules and other marks in the next."""
 
     def line(label: str, **look: Any) -> Line2D:
         return Line2D([], [], label=label, **look)
@@ -202,11 +202,11 @@ def _legend(table: pd.DataFrame, colours: Mapping[float, str]) -> list[list[Arti
 
 
 def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
-    """What was recorded and what it shows, from the table."""
+    """The caption: the settings and the results, read from the table."""
     rows = table[table["kind"] == "evaluation"].sort_values(["target", "kex"])
     rows = rows.assign(gap=rows.groupby("target")["refreshes"].diff())
     later = _moved(rows)
-    later = later[later.groupby("target").cumcount() > 0]  # the first is from the warm-up
+    later = later[later.groupby("target").cumcount() > 0]  # the first is to the warm-up
     sigma = np.array(sorted(set(table["sigma"].dropna())))
     step = float(np.log(sigma[1] / sigma[0]))
     least = table.loc[table["refreshes"] > 0, "density"].min() * step
@@ -243,5 +243,5 @@ def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
 
 
 def _span(values: pd.Series) -> str:
-    """From the least to the greatest."""
+    """The range of the values as text, from the least to the greatest."""
     return " to ".join(dict.fromkeys(number(v) for v in (values.min(), values.max())))

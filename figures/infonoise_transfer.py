@@ -1,4 +1,4 @@
-"""Paper D Fig. 4 and Table 1(a): who reaches the best fixed baseline's score, and how soon."""
+"""Paper D Fig. 4 and Table 1(a): which methods reach the best fixed baseline's score, and when."""
 
 from typing import Any
 
@@ -38,13 +38,13 @@ SCORES = {
     "binary-digits": "Fréchet distance",
     "dna": "total variation of 4-letter words",
 }
-NEVER, TRIANGLES, END = 1.12, 1.2, 2.9  # the zone beyond the budget, in budgets
+NEVER, TRIANGLES, END = 1.12, 1.2, 2.9  # the zone beyond the budget, in multiples of it
 ZONE = "#ececec"
 NUMBERS = ("kex", "score", "low", "high", "floor", "speedup", "seeds")
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Scores over examples with compute-to-target below, and the speed-ups."""
+    """Scores against examples with compute-to-target below, and the speed-ups."""
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
     targets = known(list(TARGETS), table["target"])
     methods = known(list(TRAINING), table["method"].dropna())
@@ -66,7 +66,7 @@ def draw(table: pd.DataFrame) -> Figure:
         _computes(strip, mine)
         _examples(strip, mine)
         firsts.append(score)
-    # In a grid of its own, as the others are: only then are the columns as wide.
+    # Like the other panels, this one needs a grid of its own to keep the columns equally wide.
     last = figure.add_subplot(spec[divmod(len(targets), 3)].subgridspec(1, 1)[0])
     panel(
         last, "speed-up of InfoNoise at Q*", x="examples of the best fixed baseline / InfoNoise's"
@@ -93,7 +93,7 @@ def _scores(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _computes(ax: Axes, rows: pd.DataFrame) -> None:
-    """A row a method: a dot a run at its compute-to-target, a triangle beyond if it has none."""
+    """One row per method, one mark per run: a dot at its compute-to-target, else a triangle."""
     runs, medians = rows[rows["kind"] == "run"], rows[rows["kind"] == "method"]
     names = known(list(TRAINING), runs["method"])
     budget, most = float(rows["budget_kex"].iloc[0]), int(medians["seeds"].max())
@@ -153,7 +153,7 @@ def _meanings() -> list[Artist]:
 
 
 def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
-    """What was computed, how to read it, and what came out, counted from the table."""
+    """The caption: settings, how to read the figure, and results, read from the table."""
     found = table[table["kind"] == "target"].set_index("target").loc[targets]
     curves = table[table["kind"] == "curve"]
     points = sorted(set(curves.groupby(["target", "method"])["kex"].nunique()))
@@ -182,7 +182,7 @@ def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
 
 
 def _outcome(found: pd.DataFrame, curves: pd.DataFrame) -> str:
-    """What came out: owners of Q*, speed-ups and final ranks."""
+    """The results: the methods that set Q*, the speed-ups and the final ranks."""
     owners = ", ".join(
         f"{TRAINING[row['target_of']].label} ({TARGETS[str(name)]}, {number(row['score'])})"
         for name, row in found.iterrows()
@@ -196,7 +196,7 @@ def _outcome(found: pd.DataFrame, curves: pd.DataFrame) -> str:
 
 
 def _each(values: pd.Series, form: str) -> str:
-    """A value a target, said once where all agree."""
+    """One value per target as text, given once where all agree."""
     texts = [form.format(value) for value in values]
     groups: dict[str, list[str]] = {}
     for target, text in zip(values.index, texts, strict=True):

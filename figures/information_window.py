@@ -1,4 +1,4 @@
-"""Paper D Figs. 1 and 10: where two points become one, and where the information is."""
+"""Paper D Figs. 1 and 10: where two modes merge, and which noise levels carry information."""
 
 import math
 
@@ -24,7 +24,7 @@ from figures.parts.style import (
     panel,
 )
 
-CRITICAL = 1.0  # sigma_c = a, the points at -a and a; here a = 1
+CRITICAL = 1.0  # sigma_c = a for points at -a and a; here a = 1
 PEAKS = {"rate": 0.6438, "rate_log_sigma": 0.8142}  # of the closed forms for a = 1, to 4 digits
 RATES = {
     "rate": Look("$dH/d\\sigma$ (nats per data unit)", BLUE, "o", "-"),
@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame) -> Figure:
 def _map(
     ax: Axes, field: pd.DataFrame, curve: pd.DataFrame, column: str, colours: str, norm: Normalize
 ) -> None:
-    """One heat map, its colour bar below it, the fixed points of the denoiser on top."""
+    """One heat map with its colour bar below and the denoiser's fixed points drawn over it."""
     title, unit, ticks = {
         "density": (
             "(a) marginal density $p_\\sigma(x)$",
@@ -126,7 +126,7 @@ def _fixed_points(ax: Axes, curve: pd.DataFrame) -> None:
 
 
 def _entropy(ax: Axes, curve: pd.DataFrame) -> None:
-    """H[x0 | x] against sigma, with its ceiling."""
+    """H[x0 | x] against sigma, with its upper limit ln 2."""
     panel(ax, "(d) conditional entropy $H[x_0\\,|\\,x_\\sigma]$", x=NOISE_LABEL, y="nats")
     ax.axhline(math.log(2.0), color=GREY, linewidth=0.9, linestyle=(0, (1, 1)))
     ax.text(0.11, math.log(2.0) + 0.01, "ln 2", fontsize=SMALL, color=GREY, va="bottom")
@@ -135,7 +135,7 @@ def _entropy(ax: Axes, curve: pd.DataFrame) -> None:
 
 
 def _rates(ax: Axes, curve: pd.DataFrame) -> None:
-    """Both rates; dots at the table's largest values, labels from the closed forms."""
+    """Both rates, with marks at the table's largest values and labels from the closed forms."""
     panel(ax, "(e) entropy rates", x=NOISE_LABEL, y="nats per data unit, nats")
     for column, look in RATES.items():
         ax.plot(
@@ -181,7 +181,7 @@ def _curvature(ax: Axes, curve: pd.DataFrame) -> None:
 
 
 def _settings(field: pd.DataFrame, curve: pd.DataFrame) -> str:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     return (
         f"Target: {TOYS[field['toy'].iloc[0]]}, equal weights (a = 1); x = x₀ + σ ε. Everything is "
         "exact: no process, solver, steps, terminal policy or samples. "

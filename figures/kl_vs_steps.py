@@ -39,8 +39,8 @@ PAPER = (
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row of panels per process, a column per target; lines exact, marks Monte Carlo."""
-    # A column of nulls only arrives as objects.
+    """One row of panels per process, one column per target; lines are exact, marks Monte Carlo."""
+    # A column that holds only nulls is read as objects.
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
     toys = known(list(TOYS), table["toy"])
     processes = known(list(PROCESSES), table["process"])
@@ -68,7 +68,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _range(table: pd.DataFrame) -> tuple[float, float, float]:
-    """Lowest and highest value with some air, and the top of the band for infinite ones."""
+    """Lowest and highest value with a margin, and the top of the band for infinite ones."""
     values = pd.concat([table["kl_data_model"], table["kl_finite_mean"]])
     values = values[values > 0]
     low, high = (values.min() / 1.6, values.max() * 1.8) if len(values) else (0.1, 10.0)
@@ -156,7 +156,7 @@ def _infinities(ax: Axes, infinite: pd.DataFrame, aside: float) -> None:
 
 
 def _scales(ax: Axes, table: pd.DataFrame, low: float, high: float, top: float) -> None:
-    """Logarithmic axes, shared by all panels; the band is called infinity."""
+    """Logarithmic axes, shared by all panels; the band is labelled infinity."""
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     steps = sorted(set(table["n_steps"]))
@@ -174,7 +174,7 @@ def _scales(ax: Axes, table: pd.DataFrame, low: float, high: float, top: float) 
 
 
 def _meanings(table: pd.DataFrame) -> list[Line2D]:
-    """Legend entries: what lines and marks mean, those that occur."""
+    """Legend entries of the lines and marks that occur."""
 
     def entry(text: str, marker: str, face: str = GREY, line: str = "") -> Line2D:
         return Line2D(
@@ -201,7 +201,7 @@ def _meanings(table: pd.DataFrame) -> list[Line2D]:
 
 
 def _settings(table: pd.DataFrame) -> list[str]:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     processes = []
     for process in known(list(PROCESSES), table["process"]):
         rows = table[table["process"] == process]

@@ -32,7 +32,7 @@ from figures.parts.style import (
 )
 
 SCHEDULES = ("vp_linear", "edm", "log_snr", "entropic", "rescaled", "las")
-LOWERED = 15  # steps from which on 2M's last step is of second order, as in common code
+LOWERED = 15  # from this many steps on, 2M's last step is of second order, as in common code
 BELOW = "#ececec"
 VALUES = ("nll", "kl_data_model")
 NUMBERS = (*VALUES, "kl_model_data", "within_std", "x", "y")
@@ -75,7 +75,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _likelihoods(ax: Axes, rows: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """Our lines and the printed marks; grey where it is below that of the data's own law."""
+    """Our values as lines, the printed ones as marks; grey below the data law's own NLL."""
     _call_axis(ax, rows)
     plain_ticks(ax, "y")
     for name, mine in rows.groupby("schedule"):
@@ -98,7 +98,7 @@ def _likelihoods(ax: Axes, rows: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 def _divergences(ax: Axes, rows: pd.DataFrame) -> None:
-    """KL(data || sampler) with marks, KL(sampler || data) thin and without."""
+    """KL(data || sampler) with marks, KL(sampler || data) as thin lines without them."""
     _call_axis(ax, rows)
     decades(ax)
     for name, mine in rows.groupby("schedule"):
@@ -118,7 +118,7 @@ def _call_axis(ax: Axes, rows: pd.DataFrame) -> None:
 def _samples(
     figure: Figure, spec: SubplotSpec, points: pd.DataFrame, toys: list[str], names: list[str]
 ) -> list[Axes]:
-    """Square panels of points, the data and each schedule; the first of every row."""
+    """Square panels of points for the data and each schedule; returns the first of every row."""
     columns = ["data", *known(names, points["schedule"][points["kind"] == "sample"])]
     axes = spec.subgridspec(len(toys), len(columns)).subplots(squeeze=False)
     for row, toy in zip(axes, toys, strict=True):
@@ -146,7 +146,7 @@ def _samples(
 
 
 def _widths(ax: Axes, cases: Cases) -> None:
-    """Likelihood against the width of modes, all rows; and what it were if nothing else counted."""
+    """NLL against the width of the modes for all rows, and the curve if only the width mattered."""
     panel(ax, "NLL is the width of the modes", "std within modes / data's", "NLL (nats)")
     rows = pd.concat(cases)
     for (name, solver), mine in rows.groupby(["schedule", "solver"]):
@@ -173,7 +173,7 @@ def _widths(ax: Axes, cases: Cases) -> None:
 
 
 def _meanings() -> list[Artist]:
-    """Legend entries: what lines and marks mean."""
+    """Legend entries of lines, areas and marks."""
 
     def entry(text: str, marker: str, line: str, width: float = 1.0, size: float = 4.0) -> Line2D:
         look = {"marker": marker, "linestyle": line, "linewidth": width, "markersize": size}
@@ -192,7 +192,7 @@ def _meanings() -> list[Artist]:
 
 
 def _settings(study: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-    """What was computed, from the table, and what of it is inferred."""
+    """The caption: the settings, those that are inferred, and the results, read from the table."""
     first = study.iloc[0]
     calls = ", ".join(str(int(n)) for n in sorted(set(study["nfe"])))
     ends = f"{number(study['sigma_max'].max())} to {number(study['sigma_min'].min())}"

@@ -1,4 +1,4 @@
-"""Paper A's inequality (16) on networks we trained: learned against exact profiles."""
+"""Paper A's inequality (16) on networks trained here: learned against exact profiles."""
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ NUMBERS = ("sigma", "mmse", "stderr", "rate", "ratio", "ratio_stderr", "step", "
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row a target: profiles, their ratio, rates, and the levels that follow."""
+    """One row per target: profiles, their ratio, rates, and the resulting noise levels."""
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
     targets = known(ORDER, table["target"])
     names = known(list(LOOKS), table["of"])
@@ -92,7 +92,7 @@ def _steps(rows: pd.DataFrame) -> int:
 
 
 def _levels(ax: Axes, rows: pd.DataFrame) -> None:
-    """A strip a profile with a tick at every positive level."""
+    """One strip per profile, with a tick at every positive level."""
     names = known(list(LOOKS), rows["of"])
     for i, name in enumerate(names):
         sigma = rows.loc[(rows["of"] == name) & (rows["sigma"] > 0), "sigma"]
@@ -105,7 +105,7 @@ def _levels(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
-    """What was measured, and what it shows, from the table."""
+    """The caption: the settings and the results, read from the table."""
     profiles = table[table["kind"] == "profile"]
     learned = profiles[profiles["of"] != "exact"]
     sizes = " or ".join(f"{n:g}" for n in sorted(set(learned["samples"])))

@@ -30,15 +30,15 @@ from figures.parts.style import (
 )
 
 RATE_LABEL = "$dH/d\\sigma$ (nats per data unit)"
-FLOOR, CEILING = 1e-6, 1e5  # of the rate axes
-SLOPES = (-4.0, 8.0)  # of the slope axis
+FLOOR, CEILING = 1e-6, 1e5  # limits of the rate axes
+SLOPES = (-4.0, 8.0)  # limits of the slope axis
 LOOKS = {
     "gaussian": Look(TOYS["gaussian"], BLUE, "", "-", 2.6),
     "gaussians15_overlap": Look(TOYS["gaussians15_overlap"], BLACK, "", (0, (3, 3)), 1.1),
     "two_points": Look(f"{TOYS['two_points']}, exact", VERMILLION, "", "-"),
     "points15": Look(f"{TOYS['points15']}, exact", ORANGE, "", (0, (6, 1.5, 1, 1.5))),
 }
-FIRST = ("gaussian", "two_points", "points15")  # in the legend, above their relatives
+FIRST = ("gaussian", "two_points", "points15")  # targets in the legend's first row
 IMPERFECT: dict[str, LineStyleType] = {"two_points": (0, (2, 1)), "points15": (0, (1, 1))}
 GATED = ("gaussian", "two_points")
 
@@ -72,7 +72,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _look(toy: str, error: float) -> Look:
-    """That of the exact posterior, or another dash for the imperfect denoiser."""
+    """The look of the exact posterior, or with another dash that of the imperfect denoiser."""
     if error == 0:
         return LOOKS[toy]
     name = f"{TOYS[toy]}, denoiser off by {error:g}"
@@ -80,7 +80,7 @@ def _look(toy: str, error: float) -> Look:
 
 
 def _asymptotes(continuous: Axes, discrete: Axes, slopes: Axes, table: pd.DataFrame) -> None:
-    """Dotted grey: eq. (48), the imperfect denoiser's power law, and both slopes."""
+    """Dotted grey lines: eq. (48), the imperfect denoiser's power law, and both slopes."""
     sigma = table["sigma"].drop_duplicates().sort_values()
     style: dict[str, Any] = {
         "color": GREY,
@@ -99,7 +99,7 @@ def _asymptotes(continuous: Axes, discrete: Axes, slopes: Axes, table: pd.DataFr
 
 
 def _curve(ax: Axes, rows: pd.DataFrame, column: str, look: Look) -> None:
-    """One line; rates that underflow to 0 have no place on a logarithmic axis."""
+    """One line, without the rates that underflow to 0, since the axis is logarithmic."""
     ax.plot(
         rows["sigma"],
         rows[column].where(rows["rate"] > 0),
@@ -111,7 +111,7 @@ def _curve(ax: Axes, rows: pd.DataFrame, column: str, look: Look) -> None:
 
 
 def _gate(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """Raw and gated rate and the pivot between them."""
+    """Raw rate, gated rate and the pivot."""
     _curve(ax, rows, "rate", replace(look, width=0.8))
     _curve(ax, rows, "gated_rate", replace(look, width=2.2))
     pivot = rows["pivot"].iloc[0]
@@ -128,7 +128,7 @@ def _gate(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
 
 
 def _scales(axes: "list[list[Axes]]", table: pd.DataFrame) -> None:
-    """Logarithmic axes, but for the slopes."""
+    """Logarithmic axes, except for the slopes."""
     (continuous, discrete), (slopes, gate) = axes
     for ax in (continuous, discrete, gate):
         ax.set_yscale("log")
@@ -145,7 +145,7 @@ def _scales(axes: "list[list[Axes]]", table: pd.DataFrame) -> None:
 
 
 def _settings(table: pd.DataFrame) -> list[str]:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     exact = table[(table["data"] == "discrete") & (table["denoiser_error"] == 0)]
     pivots = exact.drop_duplicates("toy").sort_values("toy")
     found = "; ".join(

@@ -1,4 +1,4 @@
-"""Paper B's bound against what it bounds: pathwise KL and KL of the terminal laws, both exact."""
+"""Paper B's bound, the pathwise KL, against the KL of the terminal laws; both are exact."""
 
 import numpy as np
 import pandas as pd
@@ -35,13 +35,13 @@ SCHEDULES = ("edm", "log_snr", "entropic", "rescaled", "las_0", "las")
 FOLLOWED = ("las_0", "log_snr", "rescaled", "las")
 BOUND, EXACT = "pathwise_kl", "kl_data_model"
 BOUND_LABEL, EXACT_LABEL = "pathwise KL (nats)", "KL(data ‖ sampler) (nats)"
-GREENS = ("#7ccfb4", GREEN, "#00402e")  # of LAS with few, more and many steps
+GREENS = ("#7ccfb4", GREEN, "#00402e")  # colours of LAS with few, more and many steps
 SLACK = "#e6e6e6"
-LEAST = 1e-4  # nats, where the axes of the levels begin
+LEAST = 1e-4  # nats, the least lower end of the KL axes over levels
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Over steps, along the levels of some schedules, and over lambda."""
+    """Bound and exact KL over steps, along the levels of some schedules, and over lambda."""
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in (BOUND, EXACT, "lambda")})
     names = known(SCHEDULES, table["schedule"])
     steps, levels, lambdas = (table[table["kind"] == k] for k in ("steps", "level", "lambda"))
@@ -65,7 +65,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _over_steps(axes: list[Axes], rows: pd.DataFrame) -> None:
-    """The bound, the exact KL on the same scale, and how many times the bound is too large."""
+    """The bound, the exact KL on the same scale, and the ratio of the two."""
     counts = sorted(set(rows["n_steps"]))
     panel(axes[0], "the bound: KL of the paths", "steps N (= denoiser calls)", BOUND_LABEL)
     panel(axes[1], "exact KL of the last laws", "steps N (= denoiser calls)", EXACT_LABEL)
@@ -85,7 +85,7 @@ def _over_steps(axes: list[Axes], rows: pd.DataFrame) -> None:
 
 
 def _along(ax: Axes, rows: pd.DataFrame, name: str) -> None:
-    """Both up to each level of one schedule, and the slack between them."""
+    """Bound and exact KL up to each level of one schedule, with the gap between them shaded."""
     look, sigma = ALL_SCHEDULES[name], rows["sigma_min"]
     panel(ax, look.label, "level σ (data units)", "up to the level (nats)")
     ax.set_xscale("log")
@@ -109,7 +109,7 @@ def _along(ax: Axes, rows: pd.DataFrame, name: str) -> None:
 
 
 def _over_lambda(axes: list[Axes], rows: pd.DataFrame) -> None:
-    """Exact KL and bound over lambda; the KL over its least, on the scale of the rule."""
+    """Exact KL and bound against lambda, and KL / least KL against lambda / the rule's lambda."""
     panel(axes[0], "LAS: exact KL over λ", "λ (squared data units)", EXACT_LABEL)
     panel(axes[1], "LAS: pathwise KL over λ", "λ (squared data units)", BOUND_LABEL)
     panel(axes[2], "exact KL on the scale of our rule", "λ / (2 s² / N)", "KL / least KL")
@@ -128,7 +128,7 @@ def _over_lambda(axes: list[Axes], rows: pd.DataFrame) -> None:
         ):
             ax.plot(x, y, color=look.colour, linestyle=look.line, linewidth=1.5, gid=f"{name} {n}")
             for at, face, what in ((rule, "white", "rule"), (best["lambda"], look.colour, "best")):
-                # On the line as drawn: between two lambdas of the table a straight piece.
+                # On the line as drawn, which is straight between two lambdas of the table.
                 height = np.exp(np.interp(np.log(at), np.log(lam), np.log(y)))
                 ax.plot(
                     [at * scale],
@@ -155,7 +155,7 @@ def _step_looks(counts: list[int]) -> list[Look]:
 
 
 def _meanings() -> list[Artist]:
-    """Legend entries: what lines, areas and marks mean."""
+    """Legend entries of lines, areas and marks."""
 
     def entry(text: str, marker: str, line: LineStyleType, face: str = GREY) -> Line2D:
         handle = Line2D([], [], color=GREY, marker=marker, linestyle=line, label=text)
@@ -172,7 +172,7 @@ def _meanings() -> list[Artist]:
 
 
 def _settings(table: pd.DataFrame, steps: pd.DataFrame, lambdas: pd.DataFrame) -> list[str]:
-    """What was computed, from the table, and what it says."""
+    """The caption: the settings and the results, read from the table."""
     first = table.iloc[0]
     counts = ", ".join(str(n) for n in sorted(set(steps["n_steps"])))
     followed = ", ".join(str(n) for n in sorted(set(table["of_steps"][table["kind"] == "level"])))
@@ -205,7 +205,7 @@ def _settings(table: pd.DataFrame, steps: pd.DataFrame, lambdas: pd.DataFrame) -
 
 
 def _rule(lambdas: pd.DataFrame) -> str:
-    """How far the rule for lambda is from the best."""
+    """By how much the KL at the rule's lambda exceeds the least KL, as text."""
     excess, scale = [], 0.0
     for n in sorted(set(lambdas["of_steps"])):
         rows = lambdas[lambdas["of_steps"] == n].sort_values("lambda")

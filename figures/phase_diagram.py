@@ -1,4 +1,4 @@
-"""Paper A section 6.1 as a phase diagram: the schedule of least KL over overlap and steps."""
+"""Paper A section 6.1 as a phase diagram: the schedule of least KL by overlap and steps."""
 
 import itertools
 from collections.abc import Sequence
@@ -31,15 +31,15 @@ from figures.parts.style import (
 PAIR = ["std", "process", "terminal", "sigma_min", "n_steps"]
 CELL = [*PAIR, "smoothing"]
 TERMINALS = ("stop", "zero")
-CLEAR, CLOSE = 2.0, 1.1  # runner-up's KL over the winner's: solid cells from, thin frames below
-INSETS = {"clear": 0.0, "modest": 0.6, "close": 0.82}  # white share of a cell's sides
+CLEAR, CLOSE = 2.0, 1.1  # KL of runner-up over winner: solid from CLEAR, thin frame below CLOSE
+INSETS = {"clear": 0.0, "modest": 0.6, "close": 0.82}  # white inset's sides over the cell's
 GAP = 0.35  # between points and the least std, in widths of a cell
 HATCH = "//////"
 NUMBERS = ("kl_data_model", "error", "lead", "smoothing")
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A column of panels per terminal policy, a row per process and smoothing."""
+    """One column of panels per terminal policy, one row per process and smoothing."""
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
     processes = known(list(PROCESSES), table["process"])
     known(TERMINALS, table["terminal"])
@@ -64,7 +64,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _places(stds: Sequence[float]) -> dict[float, tuple[float, float]]:
-    """Left and right edge of the column of each std: log-spaced, points apart on the left."""
+    """Left and right edge of each std's column: log-spaced, with points set apart on the left."""
     positive = np.array([std for std in stds if std > 0])
     if positive.size < 2:
         return {std: (1.0 + i, 2.0 + i) for i, std in enumerate(stds)}
@@ -79,7 +79,7 @@ def _places(stds: Sequence[float]) -> dict[float, tuple[float, float]]:
 
 
 def _cells(ax: Axes, rows: pd.DataFrame, places: dict[float, tuple[float, float]]) -> None:
-    """A cell in the winner's colour for every setting, framed where its lead is small."""
+    """One cell per setting in the winner's colour, framed where the lead is small."""
     wanted = ["std", "n_steps", "winner", "lead", "decided"]
     for std, n, winner, lead, decided in rows[wanted].itertuples(index=False, name=None):
         span, half = places[std], 2.0**0.5
@@ -164,7 +164,7 @@ def _axes(axes: Any, table: pd.DataFrame) -> None:
 
 
 def _legend(table: pd.DataFrame, cells: pd.DataFrame) -> list[list[Any]]:
-    """The schedules that compete, and what frames and hatches mean, those that occur."""
+    """Legend entries of the competing schedules, and of the frames and hatches that occur."""
     labels = known(list(SCHEDULES), table["label"])
     won = cells[cells["winner"].notna()]
     classes = {_class(lead, sure) for lead, sure in zip(won["lead"], won["decided"], strict=True)}
@@ -212,7 +212,7 @@ def _swatch(look: Look) -> Line2D:
 
 
 def _settings(table: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     stds = sorted(set(table["std"]))
     spans = [std for std in stds if std > 0]
     ends = [
@@ -245,7 +245,7 @@ def _settings(table: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
 
 
 def _counts(cells: pd.DataFrame, labels: Sequence[str]) -> str:
-    """How often each schedule wins, what is not decided, and what has no winner."""
+    """How often each schedule wins, and how many settings are undecided or have no winner."""
     won = cells[cells["winner"].notna()]
     times = ", ".join(
         f"{SCHEDULES[label].label} {int((won['winner'] == label).sum())}" for label in labels

@@ -43,12 +43,12 @@ COLUMNS = (
     ("gaussians15_narrow", "kl_data_model"),
     ("circle8", "path_rms"),
 )
-ORDERED = (COLUMNS[0], COLUMNS[2], COLUMNS[4])  # a value for every solver
+ORDERED = (COLUMNS[0], COLUMNS[2], COLUMNS[4])  # columns in which every solver has a value
 SHARED = ("dpmpp_2m", "unipc_2", "heun", "re_multi", "evodiff")  # the papers compare these too
 BAND = 0.14  # share of a panel's height, at its top, for values that are infinite or unknown
-OFF_SCALE = "heun"  # far worse than the others at few calls: its line leaves the axis
-Lines = list[tuple[str, pd.DataFrame]]  # of an order: label, and rows of solver, calls and value
-INFINITE = "no mass"  # of the reason why a divergence is infinite; otherwise it is unknown
+OFF_SCALE = "heun"  # so much worse at few calls that its line leaves the axis
+Lines = list[tuple[str, pd.DataFrame]]  # lines of an order: label; rows of solver, calls, value
+INFINITE = "no mass"  # in the reason of every infinite divergence; any other is unknown
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -160,7 +160,7 @@ def _values(ax: Axes, rows: pd.DataFrame, column: pd.DataFrame, calls: list[int]
 
 
 def _missing(ax: Axes, rows: pd.DataFrame, calls: list[int]) -> None:
-    """Side by side in the band: a triangle for infinite, a cross for a law that does not settle."""
+    """Marks side by side in the band: a triangle if infinite, a cross if the law is not settled."""
     aside = (calls[-1] / calls[0]) ** 0.028
     for n in sorted(set(rows["calls"])):
         here = rows[rows["calls"] == n].set_index("solver")
@@ -188,7 +188,7 @@ def _call_axis(ax: Axes, calls: list[int]) -> None:
 
 
 def _edges(calls: list[int]) -> list[float]:
-    """Between the calls, in the middle on a logarithmic axis."""
+    """The cells' edges: midpoints between the calls on a logarithmic axis."""
     inner = [math.sqrt(a * b) for a, b in pairwise(calls)]
     first = inner[0] if inner else calls[0] * 1.2
     last = inner[-1] if inner else calls[0] / 1.2
@@ -196,7 +196,7 @@ def _edges(calls: list[int]) -> list[float]:
 
 
 def _winners(ax: Axes, rows: pd.DataFrame, calls: list[int]) -> None:
-    """A cell for every number of calls, in the colour of the solver of rank 1."""
+    """One cell per number of calls, in the colour of the solver of rank 1."""
     _call_axis(ax, calls)
     ax.set_ylim(0.0, 1.0)
     ax.set_yticks([])
@@ -210,7 +210,7 @@ def _winners(ax: Axes, rows: pd.DataFrame, calls: list[int]) -> None:
 
 
 def _own_lines(table: pd.DataFrame, grids: list[str]) -> Lines:
-    """Rows of the shared solvers, a line for each target and grid."""
+    """Rows of the shared solvers, one line for each target and grid."""
     rows = table[table["solver"].isin(SHARED)]
     lines: Lines = []
     for toy, metric in ORDERED:
@@ -221,14 +221,14 @@ def _own_lines(table: pd.DataFrame, grids: list[str]) -> Lines:
 
 
 def _printed_lines(calls: list[int]) -> Lines:
-    """The printed rows at these calls, a line for each of the papers' tables."""
+    """The printed rows at these calls, one line for each of the papers' tables."""
     rows = published()
     rows = rows[rows["calls"].isin(calls)]
     return [(str(name), mine) for name, mine in rows.groupby("line", sort=False)]
 
 
 def _settings(table: pd.DataFrame) -> list[str]:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     first = table.iloc[0]
     plane = table[table["metric"] == "path_rms"]
     kl, w1 = (table[table["metric"] == name] for name in ("kl_data_model", "w1"))

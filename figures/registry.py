@@ -29,12 +29,12 @@ FIGURES = {
     "digits_schedules": "figures.digits_schedules",
 }
 DPI = 200
-# Without dates the same figure is the same bytes.
+# Without dates, the same figure gives the same bytes.
 METADATA: dict[str, dict[str, str | None]] = {"png": {}, "pdf": {"CreationDate": None}}
 
 
 def draw(name: str, table: pd.DataFrame) -> Figure:
-    """The figure of that name from its table.
+    """Draw the figure of that name from its table.
 
     Raises:
         ValueError: No figure has that name.
@@ -47,7 +47,7 @@ def draw(name: str, table: pd.DataFrame) -> Figure:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write NAME.png and NAME.pdf, each whole or not at all; their paths.
+    """Write NAME.png and NAME.pdf, each completely or not at all, and return their paths.
 
     Raises:
         ValueError: The folder cannot be written.
@@ -58,7 +58,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with matplotlib.rc_context({"pdf.fonttype": 42}):  # text stays text
+            with matplotlib.rc_context({"pdf.fonttype": 42}):  # keeps text as text
                 for part, (kind, metadata) in zip(parts, METADATA.items(), strict=True):
                     figure.savefig(part, format=kind, dpi=DPI, metadata=metadata)
             for part, path in zip(parts, paths, strict=True):

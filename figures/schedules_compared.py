@@ -1,4 +1,4 @@
-"""Where every schedule puts its levels, and the risk curve that it may look at."""
+"""Where every schedule places its levels, and the risk curve on which some of them depend."""
 
 import numpy as np
 import pandas as pd
@@ -38,13 +38,13 @@ SCHEDULES = (
     "las",
 )
 LOG_SNR = "log SNR = −2 ln σ (nats)"
-AIR = 0.25  # nats, at both ends of the log SNRs
+AIR = 0.25  # nats of margin at both ends of the log-SNR axis
 AREA = "#dcdcdc"
-SHADE = 3.0  # the darkest grey is that of so many times the greatest risk
+SHADE = 3.0  # the darkest grey stands for this many times the greatest risk
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Levels over steps, sizes of steps, and levels over log SNR below the noise risk."""
+    """Levels against steps, sizes of steps, and levels on the log-SNR axis below the noise risk."""
     numbers = {name: pd.to_numeric(table[name]) for name in ("sigma", "noise_risk", "step")}
     table = table.assign(**numbers, log_snr=-2.0 * np.log(numbers["sigma"]))
     levels = table[table["kind"] == "level"].sort_values("step")
@@ -73,7 +73,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _risk(ax: Axes, risk: pd.DataFrame) -> None:
-    """The noise-prediction risk over log SNR, sigma above it."""
+    """The noise-prediction risk against log SNR, with sigma along the top."""
     panel(ax, "noise-prediction risk of the exact denoiser", "", "mmse / σ²")
     ax.plot(risk["log_snr"], risk["noise_risk"], color=INK, linewidth=1.5, gid="risk")
     ax.fill_between(risk["log_snr"], risk["noise_risk"], color=AREA, linewidth=0.0)
@@ -88,7 +88,7 @@ def _risk(ax: Axes, risk: pd.DataFrame) -> None:
 
 
 def _strips(ax: Axes, levels: pd.DataFrame, risk: pd.DataFrame, names: list[str]) -> None:
-    """A strip per schedule with a tick at every level, the darker the greater the risk."""
+    """One strip per schedule with a tick at every level; darker grey means greater risk."""
     panel(ax, "levels: a strip per schedule, dark where the risk is high", LOG_SNR)
     x = risk["log_snr"].to_numpy()
     middles = 0.5 * (x[1:] + x[:-1])
@@ -109,7 +109,7 @@ def _strips(ax: Axes, levels: pd.DataFrame, risk: pd.DataFrame, names: list[str]
 
 
 def _settings(table: pd.DataFrame, levels: pd.DataFrame) -> str:
-    """What was computed, from the table, and what the schedules look at."""
+    """The caption: the settings, read from the table, and what each schedule depends on."""
     first, ends = table.iloc[0], (levels["sigma"].max(), levels["sigma"].min())
     return (
         f"{int(levels['step'].max())} steps of every schedule on one target: {TOYS[first['toy']]} "

@@ -1,4 +1,4 @@
-"""Error of every solver against its denoiser calls: a row a target, a column a family."""
+"""Error of every solver against its denoiser calls: one row per target, one column per family."""
 
 import math
 from typing import Any
@@ -50,17 +50,17 @@ FAMILIES = {
 }
 WEAK = "(e) with noise: weak error"
 TARGETS = ("gaussian", "two_points", "gaussians15_overlap", "circle8")
-CONTEXT = "#dddddd"  # of the other columns' solvers
+CONTEXT = "#dddddd"  # colour of the other columns' solvers
 BAND = 0.1  # share of a panel's height, at its top, for solvers that lose paths
-CALLS = (3.2, 680.0)  # of the axis
+CALLS = (3.2, 680.0)  # limits of the axis of calls
 TICKS = (4, 16, 64, 256)
-SURE = 2.0  # standard errors: a Monte Carlo error below is not told from 0
-FAN = 4.0  # how far the slopes reach, in calls
+SURE = 2.0  # standard errors; a smaller Monte Carlo error is not distinguished from 0
+FAN = 4.0  # ratio of calls that a guide line spans
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Panels of strong errors share their row's axis; weak errors have their own, on the right."""
-    # A column of nulls only arrives as objects.
+    # A column that holds only nulls is read as objects.
     table = table.assign(
         name=names(table),
         value=pd.to_numeric(table["value"]),
@@ -110,7 +110,7 @@ def _legend(ax: Axes, family: str, members: tuple[str, ...]) -> None:
 
 
 def _scales(ax: Axes, values: pd.Series, lost: bool = False) -> tuple[float, float]:
-    """Logarithmic axes around the positive values; the band above them, if any path is lost."""
+    """Logarithmic axes around the positive values, with a band above them if any path is lost."""
     values = values[values > 0]
     low, high = (values.min() / 3.0, values.max() * 3.0) if len(values) else (1e-3, 1.0)
     top = high * (high / low) ** (BAND / (1.0 - BAND)) if lost else high
@@ -133,7 +133,7 @@ def _scales(ax: Axes, values: pd.Series, lost: bool = False) -> tuple[float, flo
 
 
 def _strong(ax: Axes, rows: pd.DataFrame, members: tuple[str, ...]) -> None:
-    """The lines of a family over those of the others; a cross in the band where paths are lost."""
+    """A family's lines over those of the others, with a cross in the band where paths are lost."""
     low, high = _scales(ax, rows["value"], bool(rows["value"].isna().any()))
     for name in SOLVERS:
         mine, look = rows[rows["name"] == name].sort_values("nfe"), SOLVERS[name]
@@ -156,7 +156,7 @@ def _strong(ax: Axes, rows: pd.DataFrame, members: tuple[str, ...]) -> None:
         if len(lost):
             ax.plot(
                 lost["nfe"],
-                # The released and the plain EVODiff are lost at neighbouring calls.
+                # Offset: the released and the plain EVODiff lose paths at neighbouring calls.
                 [1.0 - (0.3 if look.line == "-" else 0.7) * BAND] * len(lost),
                 "x",
                 transform=ax.get_xaxis_transform(),
@@ -184,7 +184,7 @@ def _slopes(ax: Axes, x: float, y: float, orders: tuple[int, ...]) -> None:
 
 
 def _weak(ax: Axes, rows: pd.DataFrame) -> None:
-    """Exact lines and Monte Carlo marks with bars; hollow where the error is within the noise."""
+    """Exact lines and Monte Carlo marks with error bars; hollow where the error is within noise."""
     ax.yaxis.tick_right()
     ax.yaxis.set_label_position("right")
     ax.set_ylabel("relative error of E |x|²", fontsize=TEXT)
@@ -223,7 +223,7 @@ def _weak(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _settings(table: pd.DataFrame) -> list[str]:
-    """What was computed, from the table."""
+    """The caption: the settings, read from the table."""
     strong, weak = table[table["metric"] == "path_rms"], table[table["metric"] == "moment"]
     first = table.iloc[0]
     setting = (

@@ -82,7 +82,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _differences(ax: Axes, table: pd.DataFrame) -> None:
-    """How far both spectral readings are from the rescaled entropy, which they cover."""
+    """Inset: both spectral readings minus the rescaled entropy, which they hide in the panel."""
     inner = ax.inset_axes((0.7, 0.12, 0.28, 0.26))
     panel(inner)
     inner.set_title("spectral less rescaled", fontsize=SMALL, loc="left")
@@ -97,13 +97,13 @@ def _differences(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _time_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Shares by level, a column a time change."""
+    """Shares by level, one column per time change."""
     kinds = table[table["kind"].isin([kind for kind in LOOKS if kind != "edm"])]
     return kinds.pivot(index="sigma", columns="kind", values="share")
 
 
 def _ring_looks(cycles: list[float]) -> list[Look]:
-    """From dark to light over the frequencies, every second one dashed."""
+    """Looks from dark to light over the frequencies, every second one dashed."""
     shades = np.linspace(0, len(RINGS) - 1, len(cycles)).round().astype(int)
     unit = [f"{c:g} cycle{'' if c == 1 else 's'}" for c in cycles]
     return [
@@ -117,7 +117,7 @@ def _line(ax: Axes, x: pd.Series, y: pd.Series, look: Look, gid: str) -> None:
 
 
 def _amplitudes(ax: Axes, table: pd.DataFrame) -> None:
-    """Both readings over the frequency."""
+    """Both readings of the amplitude against the frequency."""
     plain_ticks(ax, "y")
     for kind, (marker, like) in AMPLITUDES.items():
         mine, look = table[table["kind"] == kind].sort_values("cycles"), LOOKS[like]
@@ -126,7 +126,7 @@ def _amplitudes(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _settings(table: pd.DataFrame, rings: pd.DataFrame) -> list[str]:
-    """What was measured and how far the time changes are apart, from the table."""
+    """The caption: the settings and the results, read from the table."""
     wide = _time_changes(table)
     apart = {name: (wide[name] - wide["rescaled"]).abs() for name in wide.columns}
     edm = _of(table, "edm")
@@ -165,5 +165,5 @@ def _worse(rings: pd.DataFrame) -> int:
 
 
 def _half(rows: pd.DataFrame) -> float:
-    """Where the share passes one half."""
+    """The noise level at which the share passes one half."""
     return float(np.exp(np.interp(0.5, rows["share"], np.log(rows["sigma"]))))

@@ -1,4 +1,4 @@
-"""A network of true size in the official format, loaded under the limit on memory."""
+"""A network of the published size in the official format, loaded under the memory limit."""
 
 import resource
 import sys
@@ -13,7 +13,7 @@ from benchmarks.networks.published.edm2 import build
 
 
 def measure() -> str:
-    """Write EDM2-XS of float16, load it with twice its size and 200 MiB; what it took."""
+    """Write EDM2-XS in float16, load it within twice its size plus 200 MiB, and report the peak."""
     for name in ("dnnlib", "dnnlib.util", "torch_utils", "torch_utils.persistence"):
         sys.modules[name] = types.ModuleType(name)
     official.EasyDict.__module__, official.EasyDict.__qualname__ = "dnnlib.util", "EasyDict"

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Mixture = tuple[Array, Array, Array]
 
 REACH = 9.0  # standard deviations kept on either side: a tail of 2e-19
-SEEN = 2 * REACH  # components further apart than so many stds never compete where there is mass
+SEEN = 2 * REACH  # components further apart than this many stds never compete where there is mass
 NODES = 8  # Gauss-Legendre nodes in every stretch of log snr of length 1 at most
 DIGITS = 14.0  # of the first spatial grid, if `strip` is right; the second has twice as many
 DOUBLINGS = 3
@@ -82,8 +82,8 @@ def strip(tau: float, mixture: Mixture, seen: float) -> float:
     """Half-width of the strip about the real line where the denoiser at tau is analytic.
 
     Components of variance v, `gap` apart, give a sigmoid of slope gap / v, whose poles lie
-    pi v / gap off the line. The steepest pair counts, if its sigmoid can be seen at all. Only a
-    first guess for the spacing of a trapezoidal rule: doubling decides.
+    pi v / gap off the line. The steepest pair counts, if its sigmoid can be seen at all. This is
+    only a first guess for the spacing of a trapezoidal rule, which `path_mismatch` refines.
     """
     _, means, stds = mixture
     v = float(stds.min()) ** 2 + tau
@@ -104,7 +104,7 @@ def mean_square(
     Forward Markov: X_tau has the truth's density at tau, X_{tau_k} = X_tau + N(0, tau_k - tau).
     The trapezoidal rule with spacing h in both errs by exp(-2 pi width / h) for an integrand
     that is analytic to `width` off the line, and by exp(-2 pi^2 std^2 / h^2) for a Gaussian.
-    Both points are nodes of one grid, so that each denoiser is called once a node.
+    Both points are nodes of one grid, so that each denoiser is called once per node.
     """
     _, means, stds = truth
     v = stds**2 + tau
@@ -142,7 +142,7 @@ def path_mismatch(
 
     Args:
         truth: Law of the data.
-        model: Law whose denoiser is bent into mhat.
+        model: Law whose denoiser, scaled and tilted, is mhat.
         scale: Factor of that denoiser.
         tilt: Factor of the noisy state itself.
         sigmas: Grid, shape (n_steps + 1,), falling.

@@ -35,7 +35,7 @@ class Walk:
     Attributes:
         denoise: (x (n, d), sigma) -> (n, d).
         x: State at the first call, shape (n, d).
-        z: Normals, shape (calls, n, d), one row a call; None for a deterministic sampler.
+        z: Normals, shape (calls, n, d), one row per call; None for a deterministic sampler.
         points: The calls so far, (x, sigma, denoised); their number is the NFE.
         drawn: Rows of z used so far.
         weights: EVODiff and RE only: a dict of arrays (n, channels) for every step that has
@@ -60,7 +60,7 @@ class Walk:
         return self.call(y * sqrt(1 + sigma**2), sigma)
 
     def normal(self) -> Array:
-        """The normals that belong to the latest call, shape (n, d); once a call."""
+        """The normals of the latest call, shape (n, d); to be asked for once per call."""
         row = len(self.points) - 1
         if self.z is None or row in self.drawn:
             raise RuntimeError(f"a row must give its normals once, got {self.drawn} and {row}")
@@ -449,7 +449,7 @@ def ab_2(walk: Walk, sigmas: Array, lower_order_final: bool = True) -> Array:
 
 
 # --------------------------------------------------------------------------------------------------
-# EVODiff and RE, multistep: weights from inner products, one a sample and channel
+# EVODiff and RE, multistep: weights from inner products, one per sample and channel
 # --------------------------------------------------------------------------------------------------
 
 
@@ -472,7 +472,7 @@ def record(walk: Walk, **weights: Array) -> None:
 def evodiff(
     walk: Walk, sigmas: Array, mu: float = 0.5, channels: int = 1, special_last: bool = True
 ) -> Array:
-    """EVODiff (NeurIPS 2025) as its released code walks it; PAPERS.md 4.2, items 1 to 4."""
+    """EVODiff (NeurIPS 2025) as released; items 1 to 4 of docs/papers/c.md, EVODiff as released."""
     levels = sigmas[sigmas > 0]
     n_steps, sigma_max, sigma_min = len(levels) - 1, levels[0], levels[-1]
     flat = walk.x.shape

@@ -4,7 +4,7 @@ Nothing here imports the project. The data are a mixture of K Gaussians, `Mixtur
 (K,), means (K,), stds (K,)), in d dimensions means (K, d) and stds (K,) or (K, d); a std of 0 is
 a point. The channel is x = x0 + sigma eps; v_k = stds_k**2 + sigma**2 is the variance of
 component k after it. `Table` = (sigma (rows,), keep (rows, H), weights (rows, H), noise (rows,))
-is a sampler, one row a denoiser call:
+is a sampler, one row per denoiser call:
 
     x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D(x_{r-h}, sigma[r-h]) + noise[r] z_r
 
@@ -341,7 +341,7 @@ def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, 
 # One rule serves all integrals: the trapezoid rule in a coordinate t with dx/dt = the local width
 # of the integrand. The widths are known by formula (kernels, components, rate of change of the
 # responsibilities); `_mesh` finds them wherever they are small and grades them, and `_nodes`
-# smooths x(t), so that the rule converges exponentially: 3 nodes a width give about 13 digits.
+# smooths x(t), so that the rule converges exponentially: about 13 digits with 3 nodes per width.
 # --------------------------------------------------------------------------------------------------
 
 WINDOW = 60.0  # terms below exp(-60) of the largest are left out of a sum
@@ -410,7 +410,7 @@ def _nodes(x: Array, t: Array, nodes_per_width: float) -> tuple[Array, Array]:
     first, last = int(-5 * nodes_per_width), int((t[-1] + 5) * nodes_per_width)
     steps = np.arange(first, last + 1) / nodes_per_width
     crude = np.interp(steps, t, x)
-    crude += np.minimum(steps, 0) * (x[1] - x[0]) / (t[1] - t[0])  # straight on beyond the ends
+    crude += np.minimum(steps, 0) * (x[1] - x[0]) / (t[1] - t[0])  # linear beyond the ends
     crude += np.maximum(steps - t[-1], 0) * (x[-1] - x[-2]) / (t[-1] - t[-2])
     inside = (steps >= 0) & (steps <= t[-1])
     half = 0.5 * nodes_per_width
@@ -570,7 +570,7 @@ def law_kl(
 
     One-step tables with noise in every row. start "noise" is N(0, start_std^2), "data" the law of
     x0 + sigma[0] eps. Without a domain it grows fourfold, from 40 sigmas, until the divergence
-    stands still.
+    no longer changes.
     """
 
     def at(density: float, reach: float) -> float:
@@ -766,7 +766,7 @@ class LawCase:
 
     @property
     def table(self) -> Table:
-        """The sampler, one row a step."""
+        """The sampler, one row per step."""
         return ddim_table(self.sigmas, self.eta)
 
     def kl(self, nodes_per_width: float = 4.0) -> tuple[float, float]:

@@ -17,7 +17,7 @@ class Mixed(nn.Module):
         self.tower = nn.Conv2d(fan, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Both, the second alone passed on with the mean of the first."""
+        """The second convolution after a ReLU, plus the mean over channels of the first."""
         return self.tower(x).relu() + self.conv(x).mean(1, keepdim=True)
 
 
@@ -58,7 +58,7 @@ class StandIn(nn.Module):
 
 
 class Plain(nn.Module):
-    """Features only, and no layers."""
+    """A network without layers that returns features only."""
 
     def forward(self, img: Tensor, return_features: bool = False) -> Tensor:
         """Means of the colours."""

@@ -47,7 +47,7 @@ def test_counterexample_is_repeated_by_two_routes(claim: Claim) -> None:
 @given(seed=seeds, log_sigma=st.floats(-3.0, 3.0))
 @settings(max_examples=20)
 def test_pointwise_identities_hold_at_every_level(seed: int, log_sigma: float) -> None:
-    """Equations (4), (27), (34): the level is hypothesis's to choose."""
+    """Equations (4), (27), (34) at a noise level that hypothesis chooses."""
     drawn = random_case("line", seed)
     sigmas = 10.0**log_sigma * np.array([2.0, 1.0])
     case = Case(drawn.name, drawn.toy, sigmas, drawn.wrong, seed)

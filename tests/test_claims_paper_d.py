@@ -30,7 +30,7 @@ from toys.mixture import Mixture
 BY_ID = {claim.id: claim for claim in CLAIMS}
 OFF = [claim for claim in CLAIMS if claim.routes is not None]
 HOLDING = [claim for claim in CLAIMS if claim.routes is None and not claim.command]
-SECONDS = {"D.infogrid.toys", "D.B4.slope", "D.18.points", "D.fig9.points"}  # a case takes
+SECONDS = {"D.infogrid.toys", "D.B4.slope", "D.18.points", "D.fig9.points"}  # seconds per case
 ONCE = [claim for claim in HOLDING if claim.most is not None]
 OFTEN = [claim for claim in HOLDING if claim.most is None]
 EQUATIONS = range(1, 55)
@@ -241,7 +241,7 @@ def test_a_planted_fault_shows(
     assert claim.measure(case).value > claim.tolerance
 
 
-# Of the 1-D targets, levels where they are neither noise nor points; limits want lower ones.
+# Levels at which the 1-D targets are neither noise nor points; limiting laws need lower levels.
 MIDDLE = (2.0, 1.0, 0.6, 0.4)
 LEVELS = {
     "D.34": (5.0, 4.0, 3.0, 2.0),

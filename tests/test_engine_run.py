@@ -145,3 +145,19 @@ def test_the_pitchfork_solves_its_equation() -> None:
     np.testing.assert_allclose(x, np.tanh(x / sigma**2), atol=1e-12)
     assert np.all(x[:4] > 0)
     assert np.all(x[4:] == 0)
+
+
+def test_the_fingerprint_covers_the_computing_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every module of the computing packages is read; an edit in any of them changes the key."""
+    found = {package: stores.sources(package) for package in stores.COMPUTING}
+    for package, paths in found.items():
+        assert stores.path_of(package) / "__init__.py" in paths
+        assert len(paths) > 15
+    assert stores.path_of("toys") / "kernels.py" in found["toys"]
+    assert stores.path_of("benchmarks") / "measure" / "divergences.py" in found["benchmarks"]
+    before = stores.fingerprint.__wrapped__()
+    assert before == stores.fingerprint()
+    kernels = stores.path_of("toys") / "kernels.py"
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == kernels))
+    assert stores.fingerprint.__wrapped__() != before

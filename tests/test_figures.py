@@ -129,7 +129,7 @@ def boundary_table() -> pd.DataFrame:
 
 
 def convergence_table() -> pd.DataFrame:
-    """Powers of the calls, all apart; EVODiff is lost on two toys; one weak error is noise."""
+    """Powers of the calls, all different; EVODiff is lost on two toys; one weak error is noise."""
     rows = []
     cases = itertools.product(
         solver_convergence.TARGETS, enumerate(solver_looks.SOLVERS), (4, 8, 16)
@@ -199,7 +199,7 @@ def baselines_table() -> pd.DataFrame:
 
 
 def reduction_table() -> pd.DataFrame:
-    """Three levels and two steps of every toy, all numbers apart; points fold in some steps."""
+    """Three levels and two steps of every toy, all numbers different; points fold in some steps."""
     rows = []
     for i, toy in enumerate(entropy_reduction.LOOKS):
         for j, sigma in enumerate((0.01, 1.0, 50.0)):
@@ -275,7 +275,7 @@ def pathwise_table() -> pd.DataFrame:
 
 
 def compared_table() -> pd.DataFrame:
-    """Four levels a schedule, all apart, and a risk curve of seven."""
+    """Four levels per schedule, all different, and a risk curve of seven."""
     sigma = np.geomspace(0.01, 100.0, 7)
     risk = {"kind": "curve", "sigma": sigma, "noise_risk": 2.0 / (1.0 + sigma**2)}
     parts = [pd.DataFrame(risk)]
@@ -331,7 +331,7 @@ def redrawn() -> dict[str, Figure]:
 
 
 def lines(figure: Figure, gid: str) -> list[Line2D]:
-    """All lines whose gid starts so, panel by panel."""
+    """All lines whose gid starts with `gid`, panel by panel."""
     found = [line for ax in figure.axes for line in ax.get_lines()]
     return [line for line in found if str(line.get_gid()).startswith(gid)]
 

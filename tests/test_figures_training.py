@@ -51,7 +51,7 @@ def schedules_table() -> pd.DataFrame:
 
 
 def spectral_table() -> pd.DataFrame:
-    """Three rings that settle one after the other, and time changes all apart."""
+    """Three rings that settle one after the other, and time changes that all differ."""
     parts = []
     shares = {"rescaled": 1.0, "spectral_mean": 1.2, "spectral_rms": 1.1, "edm": 3.0}
     for name, c in (*shares.items(), (0.0, 2.0), (1.0, 1.0), (2.0, 0.5)):
@@ -166,7 +166,7 @@ def test_caption_tells_settings_and_outcome(drawn: dict[str, Figure], name: str,
         assert word in found
 
 
-@pytest.mark.slow  # test_figures.py has it of quick figures among the fast tests
+@pytest.mark.slow  # test_figures.py tests this on quick figures among the fast tests
 @pytest.mark.parametrize("name", TABLES)
 def test_saved_files_are_the_same_bytes_in_any_order_of_rows(
     drawn: dict[str, Figure],
@@ -420,7 +420,7 @@ def test_what_has_no_look_is_refused(name: str, column: str, old: str, new: str,
 
 @pytest.mark.parametrize("looks", [style.NETWORK_SCHEDULES, style.TRAINING])
 def test_looks_differ_in_marker_line_and_colour(looks: dict[str, style.Look]) -> None:
-    """Two of the colours, magenta and navy, are new: apart from all others for deuteranopes."""
+    """Colours differ both for normal vision and for deuteranopes."""
     from tests.test_figures import DEUTERANOPIA, gap
 
     assert len({look.marker for look in looks.values()}) == len(looks)

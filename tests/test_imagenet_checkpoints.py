@@ -29,7 +29,7 @@ from benchmarks.networks.published.edm2 import Edm2
 
 
 class EasyDict(dict):
-    """As `dnnlib.util.EasyDict`, by which name it is pickled."""
+    """A stand-in for `dnnlib.util.EasyDict`, under whose name it is pickled."""
 
 
 class Persistent:
@@ -150,7 +150,7 @@ def test_a_digest_is_checked_first(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def limited(size: int) -> Iterator[None]:
-    """Memory for twice a file of that size and 200 MiB, beside what is used now."""
+    """Limit memory to what is used now plus twice that size and 200 MiB."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     old = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + 2 * size + (200 << 20), old[1]))

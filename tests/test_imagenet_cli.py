@@ -65,7 +65,7 @@ def refused(*args: object) -> str:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything that a person with the weights has, tiny."""
+    """Tiny versions of all files that a user with the weights has."""
     root = tmp_path_factory.mktemp("files")
     rng = np.random.default_rng(0)
 
@@ -97,7 +97,7 @@ def of_table(files: Path, out: Path) -> tuple[object, ...]:
 
 
 def test_profile_levels_images_scores_and_table(files: Path, tmp_path: Path) -> None:
-    """From nothing to a row, measured beside published."""
+    """From a network to a row of the table, with measured and published values."""
     out, net = tmp_path / "run", files / "net.safetensors"
     few = "--samples", 20, "--levels", 12
     row = printed(
@@ -238,7 +238,7 @@ def test_the_profile_of_another_network_is_used_only_where_it_is_named(
 
 
 def test_labels_of_a_file_stand_in_for_those_of_the_seeds(files: Path, tmp_path: Path) -> None:
-    """Seed s takes row s modulo their number; labels must be the network's."""
+    """Seed s takes row s modulo the number of rows; labels must be the network's."""
     np.savez(tmp_path / "rows.npz", class_labels=np.array([4, 1, 1], dtype=np.int32))
     np.savez(tmp_path / "one.npz", class_labels=np.array([4]))
     np.savez(tmp_path / "high.npz", class_labels=np.array([CLASSES]))
@@ -439,7 +439,7 @@ def test_one_and_two_ranks_make_the_same_bytes_and_scores(files: Path, tmp_path:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_loses_nothing(files: Path, tmp_path: Path) -> None:
-    """SIGKILL five times, each at some moment of a batch; then the rest."""
+    """SIGKILL five times, each at some moment of a batch; then the run is finished."""
     finish(command(files, tmp_path / "whole", 1))
     out, chance = tmp_path / "killed", random.Random(0)
     for _ in range(5):
@@ -459,5 +459,5 @@ def test_killed_at_random_moments_it_loses_nothing(files: Path, tmp_path: Path) 
 
 
 def there(out: Path) -> int:
-    """Shards that are there whole."""
+    """The number of complete shards."""
     return len(list((out / "images").glob("[0-9]*.zip")))

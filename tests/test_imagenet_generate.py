@@ -195,7 +195,7 @@ def test_a_folder_that_says_nothing_of_its_images_is_refused(tmp_path: Path, key
 
 
 def test_bytes_by_the_authors_rule(network: Network) -> None:
-    """trunc(clip(127.5 x + 128, 0, 255)): in float64, beside each step of a byte."""
+    """trunc(clip(127.5 x + 128, 0, 255)), in float64 and on both sides of every step of a byte."""
     x = torch.linspace(-1.2, 1.2, 4801, dtype=torch.float64)
     want = np.floor(np.clip(127.5 * x.numpy() + 128.0, 0.0, 255.0))
     found = to_pixels(network, x.reshape(1, 1, 1, -1)).flatten().numpy()
@@ -212,7 +212,7 @@ def test_a_shard_that_does_not_hold_its_batch_is_refused(tmp_path: Path) -> None
 
 
 def test_images_of_a_zip_come_in_the_order_of_their_seeds(tmp_path: Path) -> None:
-    """Beside a million, where names sort otherwise."""
+    """Around a million, where sorting by name gives another order."""
     shards, k = Shards(tmp_path, 7, "png"), 10**6 // 7
     pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 3, 3), dtype=np.uint8)
     shards.write(k, pixels)
@@ -296,7 +296,7 @@ def test_latents_are_scaled_as_published() -> None:
     images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
     found = latents.encode(images)
     again = torch.cat([latents.encode(images[i : i + 1]) for i in range(3)])
-    assert torch.equal(found, again)  # noise is the image's own
+    assert torch.equal(found, again)  # every image has noise of its own
     centre, spread = torch.tensor([[5.81, 3.25, 0.12, -2.15], [4.17, 4.62, 3.71, 3.28]])
     raw = found * spread[:, None, None] / 0.5 + centre[:, None, None]
     mean = Affine().encode((images + 1) / 2).latent_dist.mean

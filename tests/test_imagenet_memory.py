@@ -59,8 +59,8 @@ for path in map(str.strip, sys.stdin):
 
 @contextmanager
 def server() -> Iterator[Any]:
-    """A function from a file to what the process found, {"error": ...} or facts by name."""
-    # One thread: the address space of a thread's stack and heap is no memory in use.
+    """A function from a file to what the process found: {"error": ...} or facts by name."""
+    # One thread: every thread reserves address space for a stack and a heap that it does not use.
     settings = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     with subprocess.Popen(
         [sys.executable, "-c", SERVER],
@@ -95,7 +95,7 @@ def structure(content: bytes) -> Any:
 
 
 def mutations(content: bytes, n: int, rng: np.random.Generator) -> Iterator[bytes]:
-    """Of each four files one cut, one changed anywhere, two changed in what is not numbers."""
+    """Of every four files one is cut, one changed anywhere, two changed outside the numbers."""
     places = structure(content)
     for i in range(n):
         if i % 4 == 0:
@@ -114,7 +114,7 @@ def declared(state: Loaded) -> Loaded:
 
 
 def judge(found: Loaded, path: Path, want: Loaded) -> str:
-    """The word whole, or the reason that a file was refused; all else fails."""
+    """The word "whole", or the reason why the file was refused; anything else fails the test."""
     assert "unlimited" not in found
     if "error" not in found:
         assert found == want
@@ -155,4 +155,4 @@ def test_every_broken_file_stays_under_twice_its_size_and_200_mib(tmp_path: Path
             judge(load(path), path, want)
     assert said.total() == 204
     assert min(said["whole"], said.total() - said["whole"]) > 40
-    assert len(said) > 20  # reasons
+    assert len(said) > 20  # different reasons

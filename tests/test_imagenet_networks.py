@@ -1,7 +1,7 @@
-"""EDM2's and EDM's networks: published names, shapes and counts, and a plain text of the formulas.
+"""EDM2's and EDM's networks: published names, shapes and counts, and the formulas in plain NumPy.
 
-The oracle is NumPy in float64, written from PAPERS.md 7 without a look at the modules: it walks a
-state dict by its names.
+The oracle, in float64, was written from docs/papers/networks.md (Primitives, Block, Wiring, EDM's
+networks) without looking at the modules. It reads a state dict by its names.
 """
 
 import math
@@ -52,7 +52,7 @@ def meta(make: Callable[[], Any]) -> Any:
 
 
 def numbers(network: Any) -> tuple[int, int]:
-    """Of parameters and of buffers."""
+    """The numbers of elements in parameters and in buffers."""
     return tuple(sum(t.numel() for t in part) for part in (network.parameters(), network.buffers()))
 
 

@@ -184,7 +184,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, fault: str) -> None
 
 @pytest.mark.parametrize("fault", ["bomb", "long", "long header", "bzip2"])
 def test_archives_that_expand_are_refused_before_they_do(tmp_path: Path, fault: str) -> None:
-    """Under 32 MiB more than is used now, where their members have 64 MiB."""
+    """The limit is 32 MiB above what is used now; their members expand to 64 MiB."""
     path = tmp_path / "ref.npz"
     spoilt(fault, path)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

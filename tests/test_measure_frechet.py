@@ -24,14 +24,14 @@ Array = np.ndarray
 
 
 def samples(n: int, d: int, seed: int, ratio: float = 0.0) -> Array:
-    """Correlated, of std about 1 and means of about that ratio."""
+    """Correlated samples of std about 1, with means of about `ratio`."""
     rng = np.random.default_rng(seed)
     mix = np.eye(d) + 0.3 * rng.standard_normal((d, d)) / np.sqrt(d)
     return np.asarray(rng.standard_normal((n, d)) @ mix + ratio * rng.choice([-1.0, 1.0], d))
 
 
 def long_covariance(x: Array) -> Array:
-    """In extended precision, two passes."""
+    """The covariance in extended precision, by two passes."""
     wide = x.astype(np.longdouble)
     wide = wide - wide.mean(axis=0)
     return np.asarray((wide.T @ wide / (len(x) - 1)).astype(np.float64))

@@ -42,7 +42,7 @@ def test_fitted_orders_are_the_declared_ones(name: str, options: dict) -> None:
     ("name", "capped"), [("dpmpp_3m", 2), ("deis_3", 2), ("unipc_2", 3), ("unipc_3", 3)]
 )
 def test_a_first_order_start_up_row_caps_the_order(name: str, capped: int) -> None:
-    """From sigma_max = 2 the start-up step's error shows: 2, or 3 with UniPC's corrector."""
+    """From sigma_max = 2 the first step's error dominates: order 2, or 3 with UniPC's corrector."""
     options = {"corrected": True} if name == "dpmpp_3m" else {}
     row = orders.order(name, options=options)
     assert row["from_sigma_max_2"]["order"] == pytest.approx(capped, abs=0.15)

@@ -94,7 +94,7 @@ def dit(**options: Any) -> Any:
 
 
 def plain(x: Any, time: Any) -> Any:
-    """Bounded, and another function at every time."""
+    """A bounded function of x that depends on the time."""
     phase = (0.7 * time.double()).sin().reshape(-1, 1, 1, 1).to(x)
     return torch.sin(1.5 * x + 2.0 * phase) + 0.2 * x
 
@@ -193,7 +193,7 @@ def their_step(model: Any, scheduler: Any, k: int, x: Any, condition: Any) -> tu
         scheduler = type(scheduler).from_config(scheduler.config, timestep_spacing="trailing")
     scheduler.set_timesteps(5)
     is_flow = name.startswith("Flow") or config.get("use_flow_sigmas", False)
-    if is_flow and name != "FlowMatchEulerDiscreteScheduler":  # they cut u T off to a whole time
+    if is_flow and name != "FlowMatchEulerDiscreteScheduler":  # they truncate u T to an integer
         scheduler.timesteps = torch.tensor([90, 75, 50, 30, 10])
         scheduler.sigmas = torch.tensor([0.9, 0.75, 0.5, 0.3, 0.1, 0.0])
     time = scheduler.timesteps[k]
@@ -218,7 +218,7 @@ def their_step(model: Any, scheduler: Any, k: int, x: Any, condition: Any) -> tu
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Threads only wait for each other in models of this size, a lot on a busy machine."""
+    """In models of this size threads only wait for each other, for long on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.no_grad():

@@ -50,7 +50,7 @@ def test_an_untrained_network_answers_zero(arch: dict[str, Any], shape: tuple[in
 def test_samples_of_a_batch_do_not_see_each_other(
     arch: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
-    """Norms are taken within a sample; single precision, other blockings of the products."""
+    """Norms are taken within a sample; the tolerance is for sums in another order."""
     network, (x, time) = randomised(arch), inputs(shape)
     together = network(x, time)
     alone = torch.cat([network(x[i : i + 1], time[i : i + 1]) for i in range(len(x))])

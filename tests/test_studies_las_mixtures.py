@@ -109,7 +109,7 @@ def test_sampling_goes_on_until_the_error_is_small_enough(monkeypatch: pytest.Mo
 
 
 def test_las_levels_of_the_specification() -> None:
-    # PAPERS.md 3.5: circle8, K = 5, c = 16.
+    # docs/papers/b.md, Check values: circle8, K = 5, c = 16.
     rows = pd.read_csv(las_mixtures.MIXTURE_ROWS)
     row = rows[
         (rows["toy"] == "circle8")

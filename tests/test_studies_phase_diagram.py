@@ -228,7 +228,7 @@ def drawn() -> Figure:
 
 
 def boxes(figure: Figure, kind: str) -> list[tuple[int, Rectangle]]:
-    """Panel and rectangle of every one whose gid starts so."""
+    """Panel and rectangle of every box whose gid starts with `kind`."""
     return [
         (i, patch)
         for i, ax in enumerate(figure.axes)

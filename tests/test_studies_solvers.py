@@ -32,7 +32,7 @@ def test_every_solver_is_in_the_convergence_figure() -> None:
 
 
 def test_path_errors_on_one_gaussian_are_the_closed_form() -> None:
-    """Every state is a gain times the start: the solver's, and std ratio for the flow."""
+    """Every state is the start times a gain: the solver's, or the ratio of stds for the flow."""
     task = PathErrors("gaussian", "log_snr", levels(8), "heun", paths=64, seed=3)
     gain = np.sqrt(table_variances(task.table(1.0), 1.0)[-1])  # type: ignore[arg-type]
     flow = np.hypot(1.0, 0.002) / np.hypot(1.0, 80.0)

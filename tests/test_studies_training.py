@@ -90,7 +90,7 @@ def test_speedup_interval_spreads_where_the_ratio_differs_between_seeds() -> Non
     rows = training_rows("digits", {"edm": (8.0,) * 4, "infonoise": (2.0, 2.0, 8.0, 8.0)})
     found = transfer.speedup(rows)
     assert found["speedup"] == pytest.approx(8.0 / 5.0)
-    # Of draws with replacement the median is 2 in 5 of 16 and 8 in as many: the 5 % quantiles.
+    # Drawn with replacement, the median is 2 in 5 of 16 cases and 8 in 5 others: the 5 % quantiles.
     assert (found["low"], found["high"]) == pytest.approx((1.0, 4.0))
     assert transfer.speedup(rows) == found
 
@@ -130,7 +130,7 @@ def test_transfer_table_says_which_medians_and_ratios_are_bounds() -> None:
     assert set(table["kind"]) == {"curve", "run", "method", "target"}
     found = table[table["kind"] == "target"].set_index("target")
     assert found["bound"].to_dict() == {"points": "at most", "mixture": "exact", "digits": "exact"}
-    # All but one median are the budget: the baseline is that most of whose runs reach Q*.
+    # All medians but one are the budget: the baseline is the one with most runs that reach Q*.
     assert found.loc["points", "baseline"] == "edm_transfer"
     assert found.loc["points", ["infonoise_reached", "baseline_reached"]].tolist() == [1, 2]
     assert found.loc["digits", "speedup"] == pytest.approx(2.0)
@@ -215,7 +215,7 @@ GRID = np.geomspace(0.002, 80.0, 40)
 
 
 def profile_rows() -> pd.DataFrame:
-    """A Gaussian's exact profile with two learned ones above it, and digits without an exact."""
+    """A Gaussian's exact profile with two learned ones above, and digits without an exact one."""
     exact = GRID**2 / (1 + GRID**2)
     parts = []
     for target, dim in (("mixture", 1), ("digits", 64)):
@@ -259,7 +259,7 @@ CALLS = (5, 16)
 
 
 def score_rows() -> pd.DataFrame:
-    """Scores all apart; the best schedule changes; one of the mixture's is lost."""
+    """Scores that all differ; the best schedule changes; one of the mixture's is lost."""
     rows = []
     for target, solver, calls in itertools.product(("digits", "mixture"), SOLVERS, CALLS):
         for i, schedule in enumerate(digits_schedules.SCHEDULES):
@@ -276,7 +276,7 @@ def score_rows() -> pd.DataFrame:
 
 
 def image_rows() -> pd.DataFrame:
-    """Two images of 2 x 2 pixels a schedule, all values apart."""
+    """Two images of 2 x 2 pixels per schedule, all values different."""
     rows = []
     for nfe in (6, 16, 128):
         for i, schedule in enumerate(digits_schedules.SCHEDULES if nfe < 128 else ("edm",)):

@@ -37,7 +37,7 @@ def random_case(seed: int) -> tuple[Mixture, WrongDenoiser, np.ndarray]:
 
 
 def test_two_points_with_the_denoiser_of_the_specification() -> None:
-    # PAPERS.md 3.2: D(y, tau) = 0.9 tanh(1.1 y / tau), T = 25, delta = 0.02, K = 8.
+    # docs/papers/b.md, Check values: denoiser 0.9 tanh(1.1 y / tau), T = 25, delta = 0.02, K = 8.
     wrong = WrongDenoiser(Mixture([1, 1], [-1.1, 1.1], 0), 0.9 / 1.1)
     sigmas = np.geomspace(5.0, 0.02**0.5, 9)
     x = np.linspace(-4.0, 4.0, 9)
@@ -139,7 +139,7 @@ def test_error_of_a_wrong_denoiser_of_a_gaussian_in_closed_form() -> None:
 
 
 def test_gaussian_discretisation_error_in_closed_form() -> None:
-    # c^4 int [1 / (s_k^2 + c^2) ...] = per step: u-step over u less the log of its ratio, halved.
+    # Per step, with u = c^-2 + snr: (rise of u over u, minus the log of the ratio of u) / 2.
     sigmas, c = np.geomspace(80.0, 0.05, 7), 0.7
     u = c**-2.0 + sigmas**-2.0
     expected = 0.5 * (np.diff(u) / u[:-1] - np.log(u[1:] / u[:-1]))

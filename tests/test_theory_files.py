@@ -57,7 +57,7 @@ def test_a_profile_comes_back_to_the_bit(
 
 
 def test_files_hold_exactly_the_documented_keys(tmp_path: Path) -> None:
-    """DESIGN, files people exchange; numbers are shortest round-trip decimals."""
+    """The keys and their order; numbers are the shortest decimals that read back exactly."""
     write_profile(tmp_path / "p.json", Profile(1, [0.1, 0.2, 0.3, 0.4], np.ones(4)))
     text = (tmp_path / "p.json").read_text()
     assert list(json.loads(text)) == ["kind", "dim", "sigma", "mmse", "stderr", "source"]

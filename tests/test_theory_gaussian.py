@@ -27,7 +27,7 @@ def sixty_digits() -> Iterator[None]:
 
 @pytest.mark.parametrize("c", [1e-8, 0.3, 1e8])
 def test_closed_forms_hold_to_every_digit(c: float) -> None:
-    """PAPERS 1.1, evaluated with 50 digits from sigma = 1e-8 to 1e8."""
+    """docs/papers/a.md, Common ground: evaluated with 50 digits from sigma = 1e-8 to 1e8."""
     exact = {
         gaussian.gaussian_mmse: lambda s, w: w**2 * s**2 / (w**2 + s**2),
         gaussian.gaussian_entropy_rate: lambda s, w: w**2 / (s * (w**2 + s**2)),
@@ -53,14 +53,14 @@ def test_information_and_conditional_entropy_add_up() -> None:
 
 
 def test_rescaled_entropy_is_the_integral_of_sigma_times_the_rate() -> None:
-    """PAPERS 1.1: the integral of s dH is D c arctan(sigma / c)."""
+    """docs/papers/a.md, Common ground: the integral of s dH is D c arctan(sigma / c)."""
     integral = quad(lambda s: s * gaussian.gaussian_entropy_rate(s, 0.7, 2), 1e-12, 3.0)[0]
     assert gaussian.gaussian_rescaled_entropy(3.0, 0.7, 2) == pytest.approx(integral, rel=1e-10)
 
 
 @pytest.mark.parametrize("n_steps", [5, 10, 20])
 def test_arctan_ddim_variance_is_the_cosine_law_and_no_grid_beats_it(n_steps: int) -> None:
-    """PAPERS 1.3: (c^2 + sigma_min^2) cos^(2N)(delta), and every perturbed grid is worse."""
+    """The variance is (c^2 + sigma_min^2) cos^(2N)(delta), and every perturbed grid is worse."""
     c, high, low = 0.7, 80.0, 0.02
     start = float(np.hypot(c, high))
     grid = arctan_sigmas(n_steps, high, low, c=c)

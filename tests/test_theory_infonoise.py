@@ -1,6 +1,6 @@
 """InfoNoise's online sampler: closed forms, plain-loop twins, its pitfalls, and its states.
 
-The numbered pitfalls are those that the notes on the paper list for its online algorithm.
+The numbered pitfalls are those of docs/papers/d.md, Pitfalls.
 """
 
 from collections import deque
@@ -48,7 +48,7 @@ def masses(noise: InfoNoise) -> np.ndarray:
 
 
 def law(noise: InfoNoise) -> Callable[[np.ndarray], np.ndarray]:
-    """Distribution function of the density, by midpoints of 100 cells a bin."""
+    """Distribution function of the density, by midpoints of 100 cells per bin."""
     x = np.linspace(EDGES[0], EDGES[-1], 6401)
     middles = np.exp(0.5 * (x[1:] + x[:-1]))
     total = np.append(0.0, np.cumsum(noise.density(middles) * middles * np.diff(x)))
@@ -100,7 +100,7 @@ def test_levels_follow_the_conditional_entropy_when_nothing_is_gated() -> None:
     sigma = np.exp(EDGES)
     entropy = gaussian_conditional_entropy(sigma, 1.0)
     expected = (entropy - entropy[0]) / (entropy[-1] - entropy[0])
-    # Midpoint rule, and linear within a bin: below 0.17^2 / 24 of a mass of 0.1 a bin.
+    # Midpoint rule, and linear within a bin: below 0.17^2 / 24 of a mass of 0.1 per bin.
     np.testing.assert_allclose(law(noise)(sigma), expected, atol=3e-4)
     draws = noise.sample(20_000, np.random.default_rng(0))
     below = float(np.interp(0.0, EDGES, expected))
@@ -257,13 +257,14 @@ def test_levels_rounded_to_float32_are_taken_at_the_ends() -> None:
 def test_pitfall_2_the_gate_does_suppress_low_noise() -> None:
     """Scanned from the low end the pivot would be sigma_min, and the gate one half or more."""
     noise = fed(partial(gaussian_mmse, c=1.0))
-    assert noise.pivot == pytest.approx(0.68, abs=0.04)  # 0.6823 of PAPERS, max r a half bin up
+    # 0.6823 by docs/papers/d.md; the maximum of r is taken half a bin above sigma_min.
+    assert noise.pivot == pytest.approx(0.68, abs=0.04)
     low = masses(noise)[LEVELS < 0.05]
     assert low.sum() < 2e-3 + 1e-4 * low.size  # the ungated rate has a third of its mass there
 
 
 def test_pitfall_3_bins_never_visited_hold_up_no_more_than_they_may() -> None:
-    """Patience over, r sigma is interpolated between filled bins, and kept beyond them."""
+    """After the patience, r sigma is interpolated between filled bins and constant beyond them."""
     rng = np.random.default_rng(0)
     seen = np.flatnonzero((LEVELS > 0.05) & (LEVELS < 5.0) & (np.arange(64) % 7 > 1))
 
@@ -350,7 +351,7 @@ def test_pitfall_5_losses_bound_mmse_from_above_and_the_early_excess_fades() -> 
 def test_pitfall_6_bins_without_loss_keep_their_floor_and_come_back(
     rule: str | float, known: str
 ) -> None:
-    """Perfect losses of points underflow to 0; the rule used is told; the floor still draws."""
+    """Perfect losses of points underflow to 0; the rule used is reported; the floor still draws."""
     rng = np.random.default_rng(0)
     noise = fed(partial(information.mmse, zoo.toy("two_points")), pivot=rule)
     silent = noise.profile().mmse == 0.0
@@ -358,7 +359,7 @@ def test_pitfall_6_bins_without_loss_keep_their_floor_and_come_back(
     assert noise.rule == known
     np.testing.assert_allclose(masses(noise)[silent], 1e-4, rtol=1e-12)
     assert masses(noise).min() >= 1e-4 * (1 - 1e-12)
-    for _ in range(40):  # a learner gone astray at low noise: 4 draws a bin and step
+    for _ in range(40):  # the learner fails at low noise; 4 draws per bin and step
         sigma = noise.sample(40_000, rng)
         noise.record(sigma, 1e-4 * np.ones_like(sigma))
     np.testing.assert_allclose(noise.profile().mmse, 1e-4, rtol=1e-12)
@@ -379,7 +380,7 @@ def test_pitfall_6_no_loss_at_all_leaves_the_density_as_it_was() -> None:
 def test_pitfall_7_the_density_fluctuates_with_the_capacity(toy: str, most: float) -> None:
     """Total variation of a perfect learner's density: like 1 / sqrt(B), so by 2.8 from 256 to 2048.
 
-    Means of eight seeds, whose ratio was 1.9..6.1 in 30 such eights (points have rare losses).
+    Means of eight seeds, whose ratio was 1.9..6.1 in 30 such groups (points have rare losses).
     """
     exact = allocate(LEVELS, information.mmse(zoo.toy(toy), LEVELS), floor=1e-4).mass
     found = {}

@@ -199,7 +199,7 @@ def test_beam_beyond_what_is_affordable_is_bounded_by_the_first_order_optimum(
 
 
 def test_gaussian_optimum_is_geometric_in_snr_plus_one_over_c_squared() -> None:
-    # PAPERS.md 3.2: c = 0.7, sigma 80 to 0.05, K = 6, identity axis.
+    # docs/papers/b.md, Check values: c = 0.7, sigma 80 to 0.05, K = 6, identity axis.
     profile = gaussian_profile()
     sigmas = las_sigmas(6, 80.0, 0.05, profile=profile, objective=Objective())
     value = Objective()(sigmas**-2.0, gaussian_mmse(sigmas, 0.7))
@@ -303,7 +303,7 @@ def test_natural_lambda_is_2_over_n_of_the_finest_variance() -> None:
     assert natural_lambda(Profile(1, sigma, two_scales), 2) == pytest.approx(0.05**2, rel=0.3)
     narrow = np.geomspace(1e-3, 1e-2, 20)
     kept = Profile(1, narrow, gaussian_mmse(narrow, 0.7))
-    assert natural_lambda(kept, 2) == pytest.approx(4e-4)  # nothing to read off: the highest
+    assert natural_lambda(kept, 2) == pytest.approx(4e-4)  # never at 0.8 of its peak: highest level
 
 
 def test_default_objective_is_the_natural_one() -> None:

@@ -11,7 +11,7 @@ SIGMA = np.geomspace(0.01, 10.0, 20)
 
 
 def gaussian_errors(n: int, seed: int, c: float = 0.5, dim: int = 3) -> LevelErrors:
-    """Of the exact denoiser on N(0, c^2 I): x0 drawn once, fresh noise at every level."""
+    """Errors of the exact denoiser on N(0, c^2 I): x0 drawn once, fresh noise at every level."""
     rng = np.random.default_rng(seed)
     x0 = rng.normal(0.0, c, (n, 1, dim))
     x = x0 + SIGMA[:, None] * rng.normal(size=(n, SIGMA.size, dim))
@@ -46,7 +46,7 @@ def test_a_replicate_keeps_the_levels_of_a_sample_together() -> None:
 
 
 def test_band_of_a_schedule_is_of_whole_samples() -> None:
-    """Errors that only scale leave the levels where they are, whatever is drawn."""
+    """Errors that differ only by a factor give the same levels, whatever is drawn."""
     rows = np.linspace(0.5, 2.0, 30)[:, None] * SIGMA**2 / (0.25 + SIGMA**2)
     errors = LevelErrors(1, SIGMA, rows)
     low, high = bootstrap_band(

@@ -6,7 +6,7 @@ import pytest
 from theory.gaussian import gaussian_mmse
 from theory.profiles.loss_log import LossLog, bootstrap_band, scattered
 from theory.profiles.profile import Profile
-from theory.profiles.risks import from_losses
+from theory.profiles.risks import profile_from_losses
 from theory.schedules.las import Objective, Saturating
 from theory.schedules.las_levels import las_sigmas
 
@@ -25,7 +25,7 @@ def test_repeated_levels_are_averaged_as_from_losses_does() -> None:
     risk, samples = noisy(rng, sigma), rng.integers(1, 9, sigma.size)
     order = rng.permutation(sigma.size)
     log = LossLog(sigma[order], risk[order], samples[order])
-    found, expected = log.profile(), from_losses(sigma, risk, "x0", 1, samples=samples)
+    found, expected = log.profile(), profile_from_losses(sigma, risk, "x0", 1, samples=samples)
     assert (log.levels, log.groups, log.binned) == (20, 20, False)
     assert log.samples == samples.sum()
     assert log.fewest_samples == samples.reshape(20, 5).sum(axis=1).min()

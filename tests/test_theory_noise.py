@@ -70,7 +70,7 @@ def test_sigma_comes_back_from_time(coordinate: Coordinate, log_sigma: float) ->
 
 
 def test_vp_ends_are_the_published_ones() -> None:
-    """PAPERS 1.2: sigma(1) = 152.2, sigma(1e-3) = 0.01049; DESIGN: 0.010486..152.167."""
+    """docs/papers/a.md, Common ground: sigma(1) = 152.2, sigma(1e-3) = 0.01049."""
     low, high = VP().sigma([1e-3, 1.0])
     assert (round(float(low), 6), round(float(high), 3)) == (0.010486, 152.167)
     process = named_process("vp")
@@ -86,7 +86,7 @@ def test_edm_process_starts_with_sigma_max() -> None:
 
 
 def test_ddpm_is_the_cumulative_product_at_whole_indices() -> None:
-    """Ho et al. 2020: beta linear from 1e-4 to 0.02; PAPERS 1.2: sigma from 0.01 to 157.4."""
+    """Ho et al. 2020: beta linear from 1e-4 to 0.02; sigma from 0.01 to 157.4."""
     product, exact = mp.mpf(1), []
     first, last = mp.mpf(1e-4), mp.mpf(0.02)
     for i in range(1000):

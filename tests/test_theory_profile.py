@@ -14,13 +14,13 @@ from theory.gaussian import (
 )
 from theory.profiles.curves import LogCurve
 from theory.profiles.profile import Profile
-from theory.profiles.risks import from_losses
+from theory.profiles.risks import profile_from_losses
 
 Array = np.ndarray
 
 
 def two_point_mmse(sigma: Array, a: float = 1.0) -> Array:
-    """Mmse of two points at -a and a (PAPERS 1.1), by a dense sum over the Gaussian: spectral."""
+    """Mmse of two points at -a and a, by a dense sum over the Gaussian, with spectral accuracy."""
     z = np.linspace(-12.0, 12.0, 4001)
     weight = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) * (z[1] - z[0])
     y = a * (a + sigma[:, None] * z) / sigma[:, None] ** 2
@@ -81,9 +81,9 @@ def test_trapezoid_rule_is_linear_in_log_sigma() -> None:
 
 
 def test_two_points_hold_log_two_and_peak_where_published() -> None:
-    """PAPERS 1.1: H rises to ln 2; dH/dsigma peaks at 0.6440 (height 0.6678), dH/dlog at 0.8146.
+    """H rises to ln 2; dH/dsigma peaks near 0.6440 (height 0.6678), dH/dlog sigma near 0.8146.
 
-    mpmath puts the two peaks at 0.643803 and 0.814239: the printed places are good to 4e-4.
+    The exact places are 0.643803 and 0.814239 (docs/papers/a.md, Common ground).
     """
     sigma = np.geomspace(0.005, 200.0, 400)
     profile = Profile(1, sigma, two_point_mmse(sigma))
@@ -207,7 +207,9 @@ def test_losses_of_every_parametrisation_give_the_mmse(
         }[parametrisation]
         losses.append(np.mean(error**2) * (dim if reduction == "sum" else 1))
         risks.append(np.mean((x0 - denoised) ** 2) * dim)
-    profile = from_losses(sigma, losses, parametrisation, dim, sigma_data, reduction=reduction)
+    profile = profile_from_losses(
+        sigma, losses, parametrisation, dim, sigma_data, reduction=reduction
+    )
     np.testing.assert_allclose(profile.mmse, risks, rtol=1e-10)
     assert profile.stderr is None
     # 20,000 squares: relative standard error 1 %, five of them.
@@ -217,12 +219,12 @@ def test_losses_of_every_parametrisation_give_the_mmse(
 def test_repeated_levels_are_sorted_averaged_and_given_a_standard_error() -> None:
     sigma = [2.0, 1.0, 3.0, 1.0, 2.0, 3.0, 4.0, 4.0, 1.0]
     loss = [5.0, 1.0, 6.0, 2.0, 7.0, 6.0, 8.0, 9.0, 6.0]
-    profile = from_losses(sigma, loss, "x0", 1)
+    profile = profile_from_losses(sigma, loss, "x0", 1)
     np.testing.assert_array_equal(profile.sigma, [1.0, 2.0, 3.0, 4.0])
     np.testing.assert_allclose(profile.mmse, [3.0, 6.0, 6.0, 8.5])
     assert profile.stderr is not None
     np.testing.assert_allclose(profile.stderr, [np.sqrt(7.0 / 3.0), 1.0, 0.0, 0.5])
-    assert from_losses([*sigma, 5.0], [*loss, 9.0], "x0", 1).stderr is None
+    assert profile_from_losses([*sigma, 5.0], [*loss, 9.0], "x0", 1).stderr is None
 
 
 GRID = [1.0, 2.0, 3.0, 4.0]
@@ -260,24 +262,24 @@ GRID = [1.0, 2.0, 3.0, 4.0]
             "rule must be one of spline, trapezoid, left, got 'trapeze'; did you mean 'trapezoid'?",
         ),
         (
-            lambda: from_losses(GRID, GRID, "epsilon", 1),
+            lambda: profile_from_losses(GRID, GRID, "epsilon", 1),
             "parametrisation must be one of eps, x0, v, edm, got 'epsilon'; did you mean 'eps'?",
         ),
         (
-            lambda: from_losses(GRID, GRID, "eps", 1, reduction="max"),
+            lambda: profile_from_losses(GRID, GRID, "eps", 1, reduction="max"),
             "reduction must be one of sum, mean, got 'max'",
         ),
-        (lambda: from_losses(GRID, [1.0], "eps", 1), "loss must have shape (4,), got (1,)"),
+        (lambda: profile_from_losses(GRID, [1.0], "eps", 1), "loss must have shape (4,), got (1,)"),
         (
-            lambda: from_losses(GRID, [1, 2, 3, -4], "eps", 1),
+            lambda: profile_from_losses(GRID, [1, 2, 3, -4], "eps", 1),
             "loss must be at least 0, got -4 at index 3",
         ),
         (
-            lambda: from_losses([0, 1, 2, 3], GRID, "eps", 1),
+            lambda: profile_from_losses([0, 1, 2, 3], GRID, "eps", 1),
             "sigma must be positive, got 0 at index 0",
         ),
         (
-            lambda: from_losses(GRID, GRID, "edm", 1, -0.5),
+            lambda: profile_from_losses(GRID, GRID, "edm", 1, -0.5),
             "sigma_data must be positive, got -0.5",
         ),
     ],

@@ -188,7 +188,7 @@ def test_named_schedules_are_what_their_names_say() -> None:
 
 
 def test_cosine_without_offset_is_arctan_of_one() -> None:
-    """DESIGN, conventions."""
+    """Without offset sigma is tan(angle), and levels are uniform in the angle."""
     ours = cosine_sigmas(33, 80.0, 0.002, offset=0.0)
     np.testing.assert_allclose(ours, arctan_sigmas(33, 80.0, 0.002, c=1.0), rtol=1e-12)
 

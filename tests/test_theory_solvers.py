@@ -50,7 +50,7 @@ def test_stochastic_rows_are_the_published_ones_to_every_digit(eta: float) -> No
 
 
 def test_ancestral_step_matches_the_bridge_to_the_denoised_point() -> None:
-    """PAPERS 1.4: y <- q y + (1 - q) D + b sqrt(1 - q) z, q = b^2 / a^2."""
+    """docs/papers/a.md, Common ground: y <- q y + (1 - q) D + b sqrt(1 - q) z, q = b^2 / a^2."""
     table = stochastic_ddim_table([3.0, 2.0])
     q = 4 / 9
     np.testing.assert_allclose(table.keep, [[q]], rtol=1e-15)

@@ -5,7 +5,7 @@ by `trace_paths` of the production table, theirs by the scheduler's `step`, give
 of a mixture. The network of a scheduler is asked at alpha x, alpha = 1 / sqrt(1 + sigma^2),
 whatever its own state is: alpha x again (DPM-Solver, UniPC, DEIS, DDIM) or x (the others).
 
-`set_timesteps` keeps levels in float32; ours, in float64, take their place. After that all is
+`set_timesteps` keeps levels in float32; they are replaced by ours in float64. After that all is
 float64, but three classes cast the state to float32 at every step ("upcast to avoid precision
 issues"), which costs up to 1.9e-6 of sqrt(1 + sigma^2) here; see FLOAT32.
 """
@@ -118,7 +118,7 @@ def module_of(case: Case) -> ModuleType:
 
 
 def build(case: Case, sigmas: np.ndarray, calls: int, **options: Any) -> Any:
-    """Their scheduler, with our levels in float64 in the place of its own."""
+    """Their scheduler, with its levels replaced by ours in float64."""
     n_steps, kind = len(sigmas) - 1, case.scheduler
     known: dict[str, Any] = {"num_train_timesteps": calls}  # DDIM steps by num_train // calls
     known["prediction_type"] = "epsilon" if kind in ONLY_EPSILON else "sample"
@@ -159,14 +159,14 @@ def called_levels(case: Case, sigmas: np.ndarray) -> np.ndarray:
 
 
 def their_states(case: Case, sigmas: np.ndarray, **options: Any) -> np.ndarray:
-    """The same of their scheduler, walked as a pipeline walks it."""
+    """The states of their scheduler, called as a pipeline calls it."""
     called, rows = called_levels(case, sigmas), count(1)
     scheduler = build(case, sigmas, called.size, **options)
     unit = np.sqrt(1.0 + np.append(called, sigmas[-1]) ** 2)  # 1 / alpha
     scale = np.ones_like(unit) if case.scheduler in UNSCALED else unit
     state = torch.from_numpy(sigmas[0] * normals(N, 2, SEED, 0, 0) / scale[0])
 
-    def randn(shape: Any, dtype: Any, **_: Any) -> Any:  # drawn once a call
+    def randn(shape: Any, dtype: Any, **_: Any) -> Any:  # drawn once per call
         return torch.from_numpy(normals(N, 2, SEED, 0, next(rows))).to(dtype)
 
     out = []
@@ -216,7 +216,7 @@ def test_every_state_is_their_schedulers_state(name: str, end: float, n_steps: i
 
 
 class DoubleTorch:
-    """torch, with float64 in the place of float32."""
+    """torch, with float64 instead of float32."""
 
     float32 = torch.float64
 

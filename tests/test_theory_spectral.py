@@ -25,7 +25,7 @@ def test_gaussian_frequencies_are_weighted_arctangents() -> None:
 
 
 def test_amplitudes_of_the_data_make_it_nearly_the_rescaled_entropy() -> None:
-    """PAPERS.md 2.3: less than half a per cent apart at sigma_max = 80."""
+    """Less than half a per cent apart at sigma_max = 80; equal in the limit (docs/papers/a.md)."""
     found = spectral_rescaled_entropy(SIGMA, MMSE, C)
     rescaled = C @ np.arctan(SIGMA / C[:, None])
     gap = np.abs(found - rescaled / rescaled[-1])

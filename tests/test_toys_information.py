@@ -4,10 +4,9 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.polynomial.legendre import leggauss
-from strategies import random_mixture, seeds
 
+from entropic.testing import levels, mixtures
 from toys import zoo
 from toys.information import information
 from toys.information.quadrature import integrals, log_integrals
@@ -60,7 +59,7 @@ def test_discrete_entropy_keeps_its_digits_where_it_is_tiny(name: str) -> None:
     toy = Mixture(weights, means, stds)
     for sigma in (0.03, 0.05, 0.3, 3.0, 1e5):
         want = float(oracles.discrete_conditional_entropy_mp(sigma, weights, means, stds))
-        got = information.conditional_entropy(toy, sigma)[0]
+        got = information.conditional_entropy(toy, sigma)
         if want > 1e-290:
             assert got == pytest.approx(want, rel=1e-12), sigma
 
@@ -94,11 +93,10 @@ def test_two_points_peak_where_they_should() -> None:
     assert sigma[np.argmax(rate * sigma)] == pytest.approx(0.8142, abs=2e-4)
 
 
-@given(seed=seeds, kind=st.sampled_from(["any", "points", "density"]))
+@given(toy=mixtures(dim=1))
 @settings(max_examples=8)
-def test_information_is_the_integral_of_the_mmse(seed: int, kind: str) -> None:
+def test_information_is_the_integral_of_the_mmse(toy: Mixture) -> None:
     """I-MMSE (Guo, Shamai, Verdu 2005): I(s1) - I(s2) = int mmse / s^2 dlog s from s1 to s2."""
-    toy = random_mixture(seed, kind=kind)
     low, high = 0.05, 20.0
     nodes, weights = leggauss(24)
     cuts = np.linspace(np.log(low), np.log(high), 13)
@@ -111,21 +109,22 @@ def test_information_is_the_integral_of_the_mmse(seed: int, kind: str) -> None:
     assert ends[0] - ends[1] == pytest.approx(integral, rel=2e-8)
 
 
-@given(seed=seeds, kind=st.sampled_from(["points", "density"]), log_sigma=st.floats(-3.0, 3.0))
+@given(
+    toy=mixtures(dim=1, kind="points") | mixtures(dim=1, kind="densities"),
+    sigma=levels(0.001, 1000.0),
+)
 @settings(max_examples=25)
-def test_entropies_add_up(seed: int, kind: str, log_sigma: float) -> None:
+def test_entropies_add_up(toy: Mixture, sigma: float) -> None:
     """H(x0) - H(x0 | x) = I(x0; x), the three computed by three different integrals for points."""
-    toy, sigma = random_mixture(seed, kind=kind), 10.0**log_sigma
     found = information.curves(toy, sigma)
     assert found.conditional_entropy is not None
     gained = information.entropy(toy) - found.conditional_entropy[0]
     assert gained == pytest.approx(found.mutual_information[0], rel=1e-11, abs=2e-12)
 
 
-@given(seed=seeds, log_sigma=st.floats(-2.0, 2.0), log_scale=st.floats(-3.0, 3.0))
+@given(toy=mixtures(dim=1), sigma=levels(0.01, 100.0), scale=levels(0.001, 1000.0))
 @settings(max_examples=25)
-def test_curves_scale_with_the_data(seed: int, log_sigma: float, log_scale: float) -> None:
-    toy, sigma, scale = random_mixture(seed), 10.0**log_sigma, 10.0**log_scale
+def test_curves_scale_with_the_data(toy: Mixture, sigma: float, scale: float) -> None:
     one = information.curves(toy, sigma)
     two = information.curves(toy.scaled(0.7, scale), sigma * scale)
     np.testing.assert_allclose(
@@ -186,7 +185,7 @@ def test_circle_is_estimated_with_standard_errors() -> None:
 
 @pytest.mark.parametrize("std", [1e-6, 0.3, 1.0])
 def test_rescaled_entropy_of_a_gaussian_is_an_arctangent(std: float) -> None:
-    """PAPERS.md 1.1: R(sigma) = c arctan(sigma / c)."""
+    """docs/papers/a.md, Common ground: R(sigma) = c arctan(sigma / c)."""
     toy = Mixture([1], [0], std)
     for sigma in (1e-6, 0.5, 100.0):
         got = information.rescaled_entropy(toy, sigma)[0]

@@ -36,7 +36,7 @@ def test_kl_agrees_with_the_dense_oracle(case: oracles.LawCase) -> None:
 @pytest.mark.parametrize("n_steps", [1, 2, 3, 5, 10, 20, 64])
 @pytest.mark.parametrize("c", [0.3, 1.0, 4.0])
 def test_ddim_on_the_arctan_grid_has_the_closed_form(n_steps: int, c: float) -> None:
-    """PAPERS.md 1.3: KL = (1/r - 1 + ln r) / 2, r = cos^{2N} delta, to 1e-10."""
+    """docs/papers/a.md, equation (6): KL = (1/r - 1 + ln r) / 2, r = cos^{2N} delta, to 1e-10."""
     sigmas = arctan_sigmas(n_steps, 80.0, 0.002, c=c)
     found = divergences.exact_kl(Mixture([1], [0], c), ddim_table(sigmas), "data", 1e-11)
     want = arctan_ddim_kl_data_model(n_steps, 80.0, 0.002, c)
@@ -172,7 +172,7 @@ def test_monte_carlo_agrees_with_the_law_over_200_random_cases() -> None:
     assert len(p_values) > 500
     smallest = min(p_values, key=lambda v: v[1])
     assert smallest[1] > level, smallest
-    # Right p-values are uniform: this would see tests that never came near.
+    # Valid p-values are uniform: this would detect tests that can never fail.
     assert stats.kstest([p for _, p in p_values if p < 1.0], "uniform").pvalue > 1e-4
 
 

@@ -6,13 +6,11 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from strategies import random_mixture, seeds
 
+from entropic.testing import levels, mixtures
 from toys import kernels, zoo
 from toys.mixture import Mixture
-
-dims = st.integers(1, 4)
 
 
 def covariances(toy: Mixture, x: np.ndarray, sigma: float) -> np.ndarray:
@@ -25,46 +23,42 @@ def covariances(toy: Mixture, x: np.ndarray, sigma: float) -> np.ndarray:
     return own + np.einsum("nk,nkd,nke->nde", r, u, u)
 
 
-@given(seed=seeds, d=dims, log_sigma=st.floats(-2.0, 2.0))
+@given(toy=mixtures(), sigma=levels(0.01, 100.0), seed=seeds)
 @settings(max_examples=40)
-def test_denoise_is_the_posterior_mean(seed: int, d: int, log_sigma: float) -> None:
-    toy, sigma = random_mixture(seed, d=d), 10.0**log_sigma
-    x = np.random.default_rng(seed).normal(0.0, 2.0 + sigma, (300, d))
+def test_denoise_is_the_posterior_mean(toy: Mixture, sigma: float, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(0.0, 2.0 + sigma, (300, toy.dim))
     want = oracles.denoise(x, sigma, toy.weights, toy.means, toy.stds)
     # Rounding of z**2 / 2 moves a responsibility by about 1e-16 z**2.
     z = np.abs(x).max() / sigma + 1
     np.testing.assert_allclose(toy.denoise(x, sigma), want, rtol=1e-12, atol=1e-15 * z**2 + 1e-14)
 
 
-@given(seed=seeds, d=dims, log_sigma=st.floats(-1.0, 1.0))
+@given(toy=mixtures(), sigma=levels(0.1, 10.0), seed=seeds)
 @settings(max_examples=30)
-def test_score_is_the_slope_of_the_log_density(seed: int, d: int, log_sigma: float) -> None:
-    toy, sigma = random_mixture(seed, d=d), 10.0**log_sigma
-    x = np.random.default_rng(seed).normal(0.0, 2.0, (20, d))
+def test_score_is_the_slope_of_the_log_density(toy: Mixture, sigma: float, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(0.0, 2.0, (20, toy.dim))
     h = 1e-5 * sigma
-    for j in range(d):
-        step = h * np.eye(d)[j]
+    for j in range(toy.dim):
+        step = h * np.eye(toy.dim)[j]
         slope = (toy.log_density(x + step, sigma) - toy.log_density(x - step, sigma)) / (2 * h)
         np.testing.assert_allclose(toy.score(x, sigma)[:, j], slope, rtol=1e-5, atol=1e-5 / sigma)
 
 
-@given(seed=seeds, d=dims, log_sigma=st.floats(-2.0, 2.0))
+@given(toy=mixtures(), sigma=levels(0.01, 100.0), seed=seeds)
 @settings(max_examples=30)
-def test_tweedie_links_denoiser_and_score(seed: int, d: int, log_sigma: float) -> None:
+def test_tweedie_links_denoiser_and_score(toy: Mixture, sigma: float, seed: int) -> None:
     """Tweedie 1: E[x0 | x] = x + sigma^2 score."""
-    toy, sigma = random_mixture(seed, d=d), 10.0**log_sigma
-    x = np.random.default_rng(seed).normal(0.0, 2.0 + sigma, (100, d))
+    x = np.random.default_rng(seed).normal(0.0, 2.0 + sigma, (100, toy.dim))
     left = toy.denoise(x, sigma)
     np.testing.assert_allclose(left, x + sigma**2 * toy.score(x, sigma), atol=1e-11 * (1 + sigma))
 
 
-@given(seed=seeds, d=dims, log_sigma=st.floats(-2.0, 2.0))
+@given(toy=mixtures(), sigma=levels(0.01, 100.0), seed=seeds)
 @settings(max_examples=30)
 def test_trace_and_frobenius_norm_are_those_of_the_covariance(
-    seed: int, d: int, log_sigma: float
+    toy: Mixture, sigma: float, seed: int
 ) -> None:
-    toy, sigma = random_mixture(seed, d=d), 10.0**log_sigma
-    x = np.random.default_rng(seed).normal(0.0, 1.0 + sigma, (50, d))
+    x = np.random.default_rng(seed).normal(0.0, 1.0 + sigma, (50, toy.dim))
     cov = covariances(toy, x, sigma)
     trace = np.trace(cov, axis1=1, axis2=2)
     norm = np.linalg.norm(cov, axis=(1, 2))

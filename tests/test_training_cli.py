@@ -47,7 +47,7 @@ def test_train_leaves_its_files_and_what_it_prints_as_json(tmp_path: Path, recip
     names = {path.name for path in out.iterdir()}
     assert {"checkpoint.safetensors", "losses.csv", "metrics.json", "recipe.json"} <= names
     assert len(read_losses_csv(out / "losses.csv").sigma) == 4 * 32
-    # Its network is what `entropic profile` takes.
+    # `entropic profile` accepts its network.
     data = tmp_path / "data.json"
     args = [
         "profile",

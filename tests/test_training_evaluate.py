@@ -82,7 +82,7 @@ def test_the_excess_of_a_linear_denoiser_is_its_closed_form() -> None:
 
 
 def test_edms_mean_excess_of_the_untrained_network_is_below_its_loss() -> None:
-    """Excess and mmse make the loss, 1 a coordinate, for a law of mean 0 and std sigma_data.
+    """Excess and mmse add up to the loss, 1 per coordinate, for a law of mean 0 and std sigma_data.
 
     For N(0, s^2) the untrained network is exact; for two points the loss is still 1.
     """
@@ -94,7 +94,7 @@ def test_edms_mean_excess_of_the_untrained_network_is_below_its_loss() -> None:
 
 
 def test_risks_are_the_mmse_for_the_exact_denoiser() -> None:
-    """Of a Gaussian, sum_i s_i^2 sigma^2 / (s_i^2 + sigma^2), within 5 standard errors of 1024.
+    """For a Gaussian sum_i s_i^2 sigma^2 / (s_i^2 + sigma^2), within 5 standard errors of 1024.
 
     |D - x0|^2 is a sum of squares of two normals: its std is at most sqrt(2) of its mean.
     """
@@ -121,7 +121,7 @@ def test_measure_frechet_of_gaussians_is_the_closed_form() -> None:
 
 
 def test_measure_frechet_of_equal_singular_covariances_is_zero() -> None:
-    """Rank 10 in 64 dimensions: rounding, 1e-15 of the trace a dimension."""
+    """Rank 10 in 64 dimensions: only rounding is left, 1e-15 of the trace per dimension."""
     x = np.random.default_rng(2).normal(size=(11, 64))
     same = moments(x)
     assert abs(frechet(same, same)) < 1e-10 * np.trace(same.covariance)
@@ -154,7 +154,7 @@ def test_the_feature_network_knows_digits_it_has_not_seen() -> None:
 def test_the_feature_network_is_what_its_recipe_makes() -> None:
     """Another machine sums in another order, which training amplifies: same uses, not same bits.
 
-    Distances and answers, which all is that the weights are for, within 10 % and 1 %.
+    Distances agree within 10 % and answers within 1 %; the weights have no other use.
     """
     data = make_target("digits")
     made = features.Classifier()
@@ -179,7 +179,7 @@ def test_the_feature_network_is_what_its_recipe_makes() -> None:
 
 
 def test_held_out_digits_pass_every_check_and_others_fail_theirs() -> None:
-    """Each bar catches what it is for: blends, a missing class, a Gaussian, copies."""
+    """Each check detects the fault it is meant for: blends, a missing class, a Gaussian, copies."""
     data = make_target("digits")
     rng = np.random.default_rng(4)
     real = digits_checks(data.held_out)

@@ -29,7 +29,7 @@ from benchmarks.training.run import (
 )
 from benchmarks.training.train import Trainer
 from theory.profiles.files import read_losses_csv
-from theory.profiles.risks import from_losses
+from theory.profiles.risks import profile_from_losses
 
 FILES = ["checkpoint.safetensors", "losses.csv", "metrics.json", "recipe.json", "samples.png"]
 STEPS = 8
@@ -94,7 +94,7 @@ def test_the_checkpoint_holds_the_averaged_network(finished: tuple[Path, dict[st
 
 
 def test_the_loss_log_is_what_profiles_are_made_of(finished: tuple[Path, dict[str, Any]]) -> None:
-    """Unweighted x0-losses, summed: those of the untrained steps are near c_skip's closed form."""
+    """Unweighted x0-losses, summed; in the untrained steps they are near c_skip's closed form."""
     folder, _ = finished
     found = read_losses_csv(folder / "losses.csv")
     assert found.sigma.size == STEPS * 32
@@ -102,7 +102,7 @@ def test_the_loss_log_is_what_profiles_are_made_of(finished: tuple[Path, dict[st
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["kex", "sigma", "loss"]
     assert sorted({float(r["kex"]) for r in rows}) == [0.032 * (i + 1) for i in range(STEPS)]
-    profile = from_losses(found.sigma, found.loss, "x0", 64)
+    profile = profile_from_losses(found.sigma, found.loss, "x0", 64)
     assert profile.dim == 64
     # An untrained network is no better than x at low noise: 64 sigma^2, within a few percent.
     low = found.sigma < 0.05

@@ -1,6 +1,6 @@
 """The training studies on the smallest settings: what they write, and that nothing is done twice.
 
-What becomes of their rows is in test_studies_training.py.
+What their rows are turned into is tested in test_studies_training.py.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def transfer_study(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "REFRESH", 10)
     monkeypatch.setattr(transfer, "SAMPLES", 100)
     monkeypatch.setattr(transfer, "LAW_STEPS", 4)
-    excess = {"nats": 0.5, "edm": 0.25}  # takes a second; test_training_evaluate.py has it
+    excess = {"nats": 0.5, "edm": 0.25}  # takes a second; test_training_evaluate.py tests it
     monkeypatch.setattr(transfer, "excess_loss", lambda *_, **__: excess)
 
 

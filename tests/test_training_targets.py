@@ -57,7 +57,7 @@ def test_sigma_data_is_the_measured_standard_deviation(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["points", "mixture", "gaussian"])
 def test_data_with_a_law_have_its_moments(name: str) -> None:
-    """Means within 5 standard errors: one false alarm in two million a coordinate."""
+    """Means within 5 standard errors: one false alarm in two million per coordinate."""
     data = make_target(name)
     assert data.law is not None
     x = data.train.astype(np.float64)
@@ -166,7 +166,7 @@ def test_statistics_of_sequences_made_by_hand() -> None:
     assert kmer_spectrum(letters).sum() == pytest.approx(1.0, abs=1e-15)
     samples[0, :, 0] = [0.6, -0.6, -0.6, -0.6]  # nearer to A than 0.5 everywhere
     samples[0, :, 1] = [1.0, -1.0, 0.1, -1.0]  # one value too far from -1
-    samples[0, :, 2] = [0.4, -1.0, -1.0, -1.0]  # no letter stands there
+    samples[0, :, 2] = [0.4, -1.0, -1.0, -1.0]  # no letter there
     assert valid_share(samples) == 1.0 - 2.0 / (4 * LENGTH)
 
 

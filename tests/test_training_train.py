@@ -48,7 +48,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def stretched() -> Target:
-    """A Gaussian that the preconditioning does not fit: another std an axis, and a mean."""
+    """A Gaussian that the preconditioning does not fit: a std of its own per axis, and a mean."""
     return law_target("stretched", STRETCHED, {})
 
 
@@ -165,7 +165,7 @@ def test_a_broken_state_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / state.FILE
     whole = path.read_bytes()
     evil = tmp_path / "evil"
-    torch.save({"step": Path("/")}, evil)  # needs code to be read
+    torch.save({"step": Path("/")}, evil)  # loading it would run code
     for content in (b"", whole[:-100], b"nonsense" * 50, evil.read_bytes()):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="the file must be a whole training state") as error:
@@ -208,7 +208,7 @@ def test_the_half_life_halves_the_weight_of_the_past() -> None:
 
 
 def test_an_untrained_network_loses_one_a_coordinate_with_edms_weight() -> None:
-    """D = c_skip x gives w E|D - x0|^2 = 1 a coordinate at every sigma, for std sigma_data, mean 0.
+    """D = c_skip x gives w E|D - x0|^2 = 1 per coordinate at all sigma, for std sigma_data, mean 0.
 
     Within 5 standard errors of 40000 samples, at noise levels of the whole range.
     """
@@ -226,10 +226,10 @@ def test_an_untrained_network_loses_one_a_coordinate_with_edms_weight() -> None:
 
 
 def test_training_approaches_the_exact_posterior_mean() -> None:
-    """The excess E|D - m|^2 on a stretched Gaussian falls by thirty, EDM's noise and weight.
+    """On a stretched Gaussian the excess E|D - m|^2 falls by thirty with EDM's noise and weight.
 
     Within two stds of that noise it ends below 1 % of the data's variance at every level.
-    Estimates of 4096 samples a level have standard errors of a few percent of themselves.
+    Estimates from 4096 samples per level have relative standard errors of a few per cent.
     """
     recipe = Recipe(
         "gaussian", MLP, batch=256, steps=400, lr=5e-3, lr_warmup=20, lr_decay=0.5,

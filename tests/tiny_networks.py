@@ -23,12 +23,12 @@ def tiny_edm2(channels: int = 3, classes: int = CLASSES) -> Edm2:
 
 
 def tiny_edm() -> Edm:
-    """The same of DDPM++, without labels."""
+    """The same for DDPM++, without labels."""
     torch.manual_seed(0)
     return Edm(Layout("ddpmpp", SIDE, 0, 16, (1, 2), 1, (4,)))
 
 
 def write_network(path: Path, network: torch.nn.Module) -> str:
-    """Its state dict as safetensors; the path."""
+    """Write its state dict as safetensors and return the path."""
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
     return str(path)

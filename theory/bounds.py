@@ -1,10 +1,11 @@
 """Bounds of paper B (Aghapour, Bayraktar and Zhang) on KL(true reverse path || sampled path).
 
-The sampler is stochastic DDIM (eta = 1) from the true law at sigma[0]; its pathwise KL bounds the
-KL of the laws at the last level. Channel x = x0 + sigma eps, snr = 1 / sigma^2, nats. Grids are
-sigmas, shape (n_steps + 1,), falling and positive; steps are counted from the high-noise end.
-Identities take the data as arrays: mmse and the conditional entropy H[x0 | x] at the grid's
-levels (up to a constant), since half the integral of mmse over a step in snr is what H falls by.
+The sampler is stochastic DDIM (eta = 1), started from the true law at sigma[0]. Its pathwise KL
+bounds the KL of the laws at the last level. The channel is x = x0 + sigma eps, snr = 1 / sigma^2,
+and divergences are in nats. Grids are positive, strictly decreasing noise levels of shape
+(n_steps + 1,); steps are counted from the high-noise end. The identities take the data as arrays,
+the mmse and the conditional entropy H[x0 | x] (up to a constant) at the levels of the grid, since H
+falls over a step by half the integral of the mmse over snr.
 """
 
 import numpy as np
@@ -14,14 +15,14 @@ from theory.checks import Array, floats, monotone, positive, require, vector, wh
 
 
 def discretisation_error(sigmas: ArrayLike, mmse: ArrayLike, entropy: ArrayLike) -> Array:
-    """E_disc of each step, shape (n_steps,): eqs. 3.4 and 4.1.
+    """Discretisation error E_disc of each step (eqs. 3.4 and 4.1), shape (n_steps,), in nats.
 
-    Half the integral over the step of mmse(snr_k) - mmse(snr) dsnr.
+    It is half the integral of mmse(snr_k) - mmse(snr) over the step in snr.
 
     Args:
-        sigmas: Grid.
-        mmse: Shape (n_steps + 1,), at the grid's levels, in squared data units.
-        entropy: H[x0 | x] there, up to a constant, same shape, in nats.
+        sigmas: Grid, shape (n_steps + 1,), positive, strictly decreasing, in data units.
+        mmse: Values at the grid's levels, shape (n_steps + 1,), in squared data units.
+        entropy: H[x0 | x] at the grid's levels, up to a constant, same shape, in nats.
     """
     snr = _snr(sigmas)
     left, h = _like(sigmas, "mmse", mmse)[:-1], _like(sigmas, "entropy", entropy, low=-np.inf)
@@ -29,12 +30,12 @@ def discretisation_error(sigmas: ArrayLike, mmse: ArrayLike, entropy: ArrayLike)
 
 
 def approximation_error(sigmas: ArrayLike, denoiser_error: ArrayLike) -> Array:
-    """E_approx of each step, shape (n_steps,): eq. 3.4.
+    """Approximation error E_approx of each step (eq. 3.4), shape (n_steps,), in nats.
 
     Args:
-        sigmas: Grid.
-        denoiser_error: E|m - D|^2 at the grid's levels (the last is not used), m the exact
-            denoiser, x from the true law; shape (n_steps + 1,), in squared data units.
+        sigmas: Grid, shape (n_steps + 1,), positive, strictly decreasing, in data units.
+        denoiser_error: E|m - D|^2 at the grid's levels, shape (n_steps + 1,), in squared data
+            units, where m is the exact denoiser and x follows the true law. The last is not used.
     """
     return np.asarray(
         0.5 * np.diff(_snr(sigmas)) * _like(sigmas, "denoiser_error", denoiser_error)[:-1]
@@ -42,22 +43,23 @@ def approximation_error(sigmas: ArrayLike, denoiser_error: ArrayLike) -> Array:
 
 
 def pathwise_kl(sigmas: ArrayLike, risk: ArrayLike, entropy: ArrayLike) -> Array:
-    """E_disc + E_approx of each step, shape (n_steps,), from x0-prediction risks: eq. 5.1.
+    """E_disc + E_approx of each step from x0-prediction risks (eq. 5.1), shape (n_steps,), in nats.
 
     Args:
-        sigmas: Grid.
-        risk: E|x0 - D|^2 at the grid's levels (the last is not used), shape (n_steps + 1,).
-        entropy: H[x0 | x] there, up to a constant, same shape, in nats.
+        sigmas: Grid, shape (n_steps + 1,), positive, strictly decreasing, in data units.
+        risk: E|x0 - D|^2 at the grid's levels, shape (n_steps + 1,), in squared data units. The
+            last is not used.
+        entropy: H[x0 | x] at the grid's levels, up to a constant, same shape, in nats.
     """
     return discretisation_error(sigmas, risk, entropy)
 
 
 def slope_bound(sigmas: ArrayLike, steepest: ArrayLike) -> float:
-    """Bound of E_disc by the slope of the mmse: eq. 4.3, a quarter of sum (dsnr_k)^2 L_k.
+    """Bound of E_disc by the slope of the mmse (eq. 4.3), 1/4 sum (dsnr_k)^2 L_k, in nats.
 
     Args:
-        sigmas: Grid.
-        steepest: L_k, the largest |dmmse / dsnr| on each step, shape (n_steps,).
+        sigmas: Grid, shape (n_steps + 1,), positive, strictly decreasing, in data units.
+        steepest: Largest |dmmse / dsnr| on each step, L_k, shape (n_steps,).
     """
     steps = np.diff(_snr(sigmas))
     slopes = vector("steepest", steepest)
@@ -68,15 +70,16 @@ def slope_bound(sigmas: ArrayLike, steepest: ArrayLike) -> float:
 
 
 def mmse_slope_bound(sigma: ArrayLike, renyi_half: float) -> Array:
-    """Bound of |dmmse / dsnr| of data on countably many points, shape of sigma: eqs. C.2, C.7.
+    """Bound of |dmmse / dsnr| for data on countably many points (eqs. C.2, C.7), shape of sigma.
 
-    64 sigma^4 (h^2 + h + 1), h the Renyi entropy of order 1/2. The constant is ours: the paper's
-    tail bound, P(|X - X'| >= r) <= exp(h - snr r^2 / 8) / 2, integrated from r^2 = 8 h / snr.
-    With `renyi_half_bound` for h it is their theorem 1 (eq. 4.4).
+    The bound is 64 sigma^4 (h^2 + h + 1), where h is the Renyi entropy of order 1/2. Its constant
+    is derived here, by integrating the paper's tail bound P(|X - X'| >= r) <=
+    exp(h - snr r^2 / 8) / 2 from r^2 = 8 h / snr. With `renyi_half_bound` for h it is the paper's
+    theorem 1 (eq. 4.4).
 
     Args:
-        sigma: Positive, any shape, in data units.
-        renyi_half: In nats, >= 0.
+        sigma: Noise levels, positive, of any shape, in data units.
+        renyi_half: Renyi entropy h of order 1/2, in nats, at least 0.
     """
     s = floats("sigma", sigma)
     require(s > 0, "sigma", s, "be positive")
@@ -84,36 +87,37 @@ def mmse_slope_bound(sigma: ArrayLike, renyi_half: float) -> Array:
 
 
 def renyi_half_bound(entropy: float, nu: float) -> float:
-    """Proposition 8: h <= H + nu^2 / 4, in nats.
+    """Bound H + nu^2 / 4 of the Renyi entropy of order 1/2 (proposition 8), in nats.
 
-    For information contents -log p(X) that are sub-exponential, E exp(l (-log p - H)) <=
-    exp(nu^2 l^2 / 2) for |l| <= 1 / b with b <= 2 (the paper's assumption 2).
+    It holds for information contents -log p(X) that are sub-exponential (the paper's assumption
+    2): E exp(l (-log p - H)) <= exp(nu^2 l^2 / 2) for |l| <= 1 / b, with b <= 2.
 
     Args:
-        entropy: Shannon entropy H, in nats, >= 0.
-        nu: Of the assumption, >= 0.
+        entropy: Shannon entropy H, in nats, at least 0.
+        nu: Parameter nu of the assumption, at least 0.
     """
     return float(within("entropy", entropy, 0.0) + within("nu", nu, 0.0) ** 2 / 4.0)
 
 
 def entropy_bound(sigmas: ArrayLike, renyi_half: float) -> float:
-    """Bound of E_disc on any grid: eq. 4.5, 16 (h^2 + h + 1) sum (dsnr_k / snr_k)^2.
+    """Bound of E_disc on any grid (eq. 4.5), 16 (h^2 + h + 1) sum (dsnr_k / snr_k)^2, in nats.
 
     Args:
-        sigmas: Grid.
-        renyi_half: Renyi entropy h of order 1/2, in nats; see `mmse_slope_bound`.
+        sigmas: Grid, shape (n_steps + 1,), positive, strictly decreasing, in data units.
+        renyi_half: Renyi entropy h of order 1/2, in nats, at least 0.
     """
     snr = _snr(sigmas)
     return float(16.0 * _entropic_constant(renyi_half) * np.sum((np.diff(snr) / snr[:-1]) ** 2))
 
 
 def geometric_bound(n_steps: int, ratio: float, renyi_half: float) -> float:
-    """Bound of E_disc on the geometric grid: eq. 4.7, 16 (h^2 + h + 1) K (R^(1/K) - 1)^2.
+    """Bound of E_disc on the geometric grid (eq. 4.7), 16 (h^2 + h + 1) K (R^(1/K) - 1)^2, in nats.
 
-    `theory.schedules.standard.log_snr_sigmas` is that grid, which minimises eq. 4.5 (eq. 4.6).
+    The geometric grid (eq. 4.6) minimises the bound of eq. 4.5. It is made by
+    `theory.schedules.standard.log_snr_sigmas`.
 
     Args:
-        n_steps: K.
+        n_steps: Number of steps K.
         ratio: R = (sigma_max / sigma_min)^2, above 1.
         renyi_half: Renyi entropy h of order 1/2, in nats.
     """
@@ -123,7 +127,9 @@ def geometric_bound(n_steps: int, ratio: float, renyi_half: float) -> float:
 
 
 def geometric_approximation(ratio: float, noise_errors: ArrayLike) -> float:
-    """E_approx on the geometric grid: eq. 4.8, (R^(1/K) - 1) / 2 sum E|eps* - eps_hat|^2.
+    """E_approx on the geometric grid (eq. 4.8), in nats.
+
+    It is (R^(1/K) - 1) / 2 times the sum of E|eps* - eps_hat|^2 over the K steps.
 
     Args:
         ratio: R = (sigma_max / sigma_min)^2, above 1.
@@ -137,16 +143,19 @@ def geometric_approximation(ratio: float, noise_errors: ArrayLike) -> float:
 def geometric_kl_bound(
     n_steps: int, ratio: float, renyi_half: float, mean_noise_error: float
 ) -> float:
-    """Bound of the KL for K >= log R steps of the geometric grid: eq. 4.9.
+    """Bound of the KL on the geometric grid with K >= log R steps (eq. 4.9), in nats.
 
-    16 (e - 1)^2 (h^2 + h + 1) log^2(R) / K + (e - 1) / 2 log(R) mean E|eps* - eps_hat|^2, from
-    exp(x) - 1 <= (e - 1) x on [0, 1].
+    The bound is 16 (e - 1)^2 (h^2 + h + 1) log^2(R) / K + (e - 1) / 2 log(R) mean
+    E|eps* - eps_hat|^2. It follows from exp(x) - 1 <= (e - 1) x on [0, 1].
 
     Args:
-        n_steps: K, at least log R.
+        n_steps: Number of steps K, at least log R.
         ratio: R = (sigma_max / sigma_min)^2, above 1.
         renyi_half: Renyi entropy h of order 1/2, in nats.
-        mean_noise_error: Mean over the first K levels.
+        mean_noise_error: Mean of E|eps* - eps_hat|^2 over the first K levels.
+
+    Raises:
+        ValueError: K is below log R, or an argument is out of its range.
     """
     log_ratio = _log_ratio(ratio)
     steps = whole("n_steps", n_steps, 1)

@@ -1,24 +1,47 @@
 """The array type of the package and the checks that its functions share.
 
-Every failed check raises ValueError with one line: `<argument> must <rule>, got <value>`.
+Every failed check raises a ValueError of one line: `<argument> must <rule>, got <value>`.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from numbers import Integral
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def scalars(function: F) -> F:
+    """Decorator that turns a result without dimensions into a float."""
+
+    @wraps(function)
+    def answered(*args: Any, **kwargs: Any) -> Any:
+        return plain(function(*args, **kwargs))
+
+    return answered  # type: ignore[return-value]
+
+
+def plain(values: Any) -> Any:
+    """The value as given, or a float if it is an array without dimensions."""
+    return float(values) if isinstance(values, np.ndarray) and values.ndim == 0 else values
 
 
 def require(
     good: ArrayLike, name: str, values: Array, rule: str, lines: Sequence[int] | None = None
 ) -> None:
-    """Raise ValueError naming the first of `values` whose entry of `good` (same shape) is False.
+    """Raise ValueError for the first of `values` whose entry of `good` is False.
 
-    The place is the index, or with `lines` the line of the file that the entry came from.
+    Args:
+        good: Whether each entry is valid, of the shape of `values`.
+        name: Name of the argument in the message.
+        values: The values checked.
+        rule: What they must be, to follow "must" in the message.
+        lines: Line of the file that each entry came from. Default: the message gives the index.
     """
     mask = np.asarray(good, dtype=bool)
     if mask.all():
@@ -32,7 +55,7 @@ def require(
 
 
 def floats(name: str, value: ArrayLike) -> Array:
-    """A fresh float64 array of any shape, every entry finite."""
+    """The value as a new float64 array of any shape; every entry must be finite."""
     try:
         out = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -42,7 +65,7 @@ def floats(name: str, value: ArrayLike) -> Array:
 
 
 def within(name: str, value: ArrayLike, low: float, high: float = np.inf) -> Array:
-    """A fresh float64 array of any shape, every entry in [low, high)."""
+    """The value as a new float64 array of any shape; every entry must be in [low, high)."""
     out = floats(name, value)
     rule = f"be at least {low:g}" if high == np.inf else f"be in [{low:g}, {high:g})"
     require((out >= low) & (out < high), name, out, rule)
@@ -50,14 +73,14 @@ def within(name: str, value: ArrayLike, low: float, high: float = np.inf) -> Arr
 
 
 def above_zero(name: str, value: ArrayLike) -> Array:
-    """A fresh float64 array of any shape, every entry positive."""
+    """The value as a new float64 array of any shape; every entry must be positive."""
     out = floats(name, value)
     require(out > 0, name, out, "be positive")
     return out
 
 
 def vector(name: str, value: ArrayLike, least: int = 1) -> Array:
-    """A fresh one-dimensional float64 array of at least `least` finite entries."""
+    """The value as a new float64 vector; it must have at least `least` entries, all finite."""
     out = floats(name, value)
     if out.ndim != 1 or out.size < least:
         raise ValueError(f"{name} must be a list of at least {least}, got shape {out.shape}")
@@ -65,7 +88,7 @@ def vector(name: str, value: ArrayLike, least: int = 1) -> Array:
 
 
 def monotone(name: str, values: Array, *, falling: bool = False, advice: str = "") -> None:
-    """Raise ValueError unless `values`, shape (m,), rise (or fall) strictly."""
+    """Raise ValueError unless `values`, shape (m,), strictly increase (or decrease)."""
     good = np.diff(values) < 0 if falling else np.diff(values) > 0
     if not good.all():
         i = int(np.argmin(good)) + 1
@@ -93,7 +116,7 @@ def number(name: str, value: float, low: float) -> float:
 
 
 def whole(name: str, value: int, low: int, high: int | None = None) -> int:
-    """The number as an int; it must be integral (no bool) and in low..high."""
+    """The number as an int; it must be integral, not a bool, and in low..high."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or value < low or (high is not None and value > high):
         span = f"at least {low}" if high is None else f"in {low}..{high}"
@@ -102,7 +125,7 @@ def whole(name: str, value: int, low: int, high: int | None = None) -> int:
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> str:
-    """The value, which must be among the known names; the error suggests a close one."""
+    """The value, which must be one of the known names; the error suggests the closest one."""
     names = list(known)
     if value in names:
         return value
@@ -112,6 +135,6 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
 
 
 def check_seed(seed: int) -> None:
-    """Raise ValueError unless seed is a whole number in [0, 2**32)."""
+    """Raise ValueError unless the seed is an integer in [0, 2**32)."""
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number in [0, 2**32), got {seed!r}")

@@ -1,11 +1,19 @@
-"""Modules that need optional libraries."""
+"""Import of modules that need optional libraries."""
 
 from importlib import import_module
 from typing import Any
 
 
 def network_part(module: str, extra: str = "networks") -> Any:
-    """A module that needs torch; ValueError where the libraries of the extra are not installed."""
+    """The module of that name, which needs the libraries of an extra.
+
+    Args:
+        module: Full name of the module.
+        extra: Name of the extra in `pyproject.toml`.
+
+    Raises:
+        ValueError: A library of the extra is not installed.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The span of noise levels that a schedule fills: its checks, its fractions, its pinned ends."""
+"""The range of noise levels of a schedule: its checks, fractions and exact ends."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ TERMINALS = ("stop", "zero")
 
 @dataclass(frozen=True)
 class Span:
-    """What every schedule is asked for; a schedule places the levels between the two ends.
+    """Number of steps and range of a schedule, which places the levels between the two ends.
 
     Args:
-        n_steps: Number of steps, 1..10^6.
+        n_steps: Number of steps, 1 to 10^6.
         sigma_max: Highest noise level, in data units.
-        sigma_min: Lowest level of the schedule's own rule, 0 < sigma_min < sigma_max.
+        sigma_min: Lowest positive noise level, in data units, below sigma_max.
         terminal: "stop": n_steps + 1 levels from sigma_max to sigma_min. "zero": n_steps levels
             from sigma_max to sigma_min, then 0 (n_steps = 1 is [sigma_max, 0]).
 
     Raises:
-        ValueError: One line naming the argument, the rule and the value.
+        ValueError: An argument is out of its range; the message is one line and names it.
     """
 
     n_steps: int
@@ -41,12 +41,18 @@ class Span:
 
     @property
     def fractions(self) -> Array:
-        """Places j / (count - 1) of the inner levels, shape (count - 2,); 0 is sigma_max."""
+        """Fractions j / (count - 1) of the inner levels, shape (count - 2,); 0 is sigma_max."""
         count = self.n_steps + (self.terminal == "stop")
         return np.arange(1.0, count - 1) / max(count - 1, 1)
 
     def finish(self, inner: Array) -> Array:
-        """The schedule of shape (n_steps + 1,): both ends exact, `inner` between, 0 if asked.
+        """The full schedule, shape (n_steps + 1,), with exact ends.
+
+        Args:
+            inner: Levels strictly between the ends, of the shape of `fractions`, decreasing.
+
+        Returns:
+            sigma_max, the inner levels and sigma_min, then 0 if the terminal is "zero".
 
         Raises:
             ValueError: Two levels coincide in float64.
@@ -66,9 +72,14 @@ class Span:
 
 
 def resampled(sigmas: Array, n_steps: int) -> Array:
-    """The levels of a list at another number of steps, log sigma linear between its entries.
+    """A list of levels resampled to another number of steps, linearly in log sigma.
 
-    The ends stay, and a last 0.
+    Args:
+        sigmas: Noise levels, strictly decreasing; only the last may be 0.
+        n_steps: Number of steps of the new list.
+
+    Returns:
+        Levels of shape (n_steps + 1,) with the same ends, and with the final 0 if there was one.
     """
     if n_steps == sigmas.size - 1:
         return sigmas

@@ -1,4 +1,4 @@
-"""Strict reading and whole-or-nothing writing of small text files; every error names the file."""
+"""Strict reading and atomic writing of small text files; every error names the file."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ StrPath = str | os.PathLike[str]
 
 @contextlib.contextmanager
 def naming(path: StrPath) -> Iterator[None]:
-    """Put the path in front of the ValueErrors raised inside."""
+    """Context that puts the path in front of the ValueErrors raised inside it."""
     try:
         yield
     except ValueError as error:
@@ -22,7 +22,7 @@ def naming(path: StrPath) -> Iterator[None]:
 
 
 def read_text(path: StrPath) -> str:
-    """The text of a UTF-8 file, a byte-order mark dropped."""
+    """The text of a UTF-8 file, without its byte-order mark."""
     with naming(path):
         try:
             return Path(path).read_text(encoding="utf-8-sig")
@@ -33,7 +33,16 @@ def read_text(path: StrPath) -> str:
 
 
 def read_json(path: StrPath, kind: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The JSON object in a file, of that kind and with at least these keys."""
+    """The JSON object in a file.
+
+    Args:
+        path: The file.
+        kind: Value that the key "kind" must have.
+        keys: Keys that the object must contain.
+
+    Raises:
+        ValueError: The file cannot be read, is not valid JSON, or is of another kind.
+    """
     text = read_text(path)
     with naming(path):
         try:
@@ -56,7 +65,7 @@ def read_json(path: StrPath, kind: str, keys: tuple[str, ...]) -> dict[str, Any]
 
 
 def numbers(fields: Mapping[str, Any], key: str) -> Array:
-    """The list of finite numbers under a key, shape (n,)."""
+    """The list of finite numbers under a key of a JSON object, shape (n,)."""
     values = fields[key]
     if not isinstance(values, list):
         raise ValueError(f"{key} must be a list of numbers, got {values!r:.40}")
@@ -67,7 +76,7 @@ def numbers(fields: Mapping[str, Any], key: str) -> Array:
 
 
 def write_json(path: StrPath, fields: Mapping[str, Any]) -> None:
-    """Write a JSON object with a closing newline, replacing the file whole or not at all."""
+    """Write a JSON object and a newline; the file is replaced completely or not at all."""
     target = Path(path)
     with naming(path):
         try:
@@ -93,5 +102,5 @@ def _refuse(word: str) -> NoReturn:
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether an argument means a file: it exists, or has a separator or an ending."""
+    """Whether an argument means a file: it exists, or has a path separator or a suffix."""
     return Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix != ""

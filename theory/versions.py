@@ -1,4 +1,4 @@
-"""Versions of the libraries that a number depends on."""
+"""Versions of the libraries on which computed numbers depend."""
 
 from functools import cache
 from importlib.metadata import version
@@ -8,5 +8,5 @@ LIBRARIES = ("numpy", "scipy", "numba")
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions that a number depends on."""
+    """Installed version of each library in `LIBRARIES`, by name."""
     return {name: version(name) for name in LIBRARIES}

@@ -6,18 +6,21 @@ d coordinates, n states. A one-dimensional mixture takes and returns states of s
 as (n, 1).
 """
 
+from __future__ import annotations
+
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, check_seed, floats, require
+from theory.checks import Array, check_seed, floats, plain, require
 from toys import kernels
 
 SIZE_LIMIT = 1e12  # largest |mean| and std, as for sigma: float64 tells no more scales apart
 SIGMA_RANGE = (1e-12, 1e12)
 DATA_STEP, PICK_STEP = 2**32 - 2, 2**32 - 1  # noise counters no row of a table ever uses
+SHOWN_NUMBERS = 8  # means up to which a mixture prints itself whole
 CHUNK_NUMBERS = 2**22  # largest (n, K) table made at once, in numbers: 32 MiB
 
 
@@ -67,6 +70,15 @@ class Mixture:
         require(w > 0, "weights", w, "lie within a factor 1e300 of each other")
         self.weights, self.means, self.stds = _frozen(w), _frozen(m), _frozen(s)
 
+    def __repr__(self) -> str:
+        if self.means.size <= SHOWN_NUMBERS:
+            fields = self.to_dict()
+            return "Mixture({weights!r}, {means!r}, {stds!r})".format_map(fields)
+        low, high = float(self.stds.min()), float(self.stds.max())
+        stds = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        kind = "points" if self.is_points else f"Gaussians of std {stds}"
+        return f"<Mixture of {self.size} {kind}, d = {self.dim}, variance {self.variance:.6g}>"
+
     @property
     def dim(self) -> int:
         """Number of coordinates, d."""
@@ -107,7 +119,7 @@ class Mixture:
             log_w, np.pad(self.means, pad, mode="edge"), np.pad(self.stds, pad, mode="edge")
         )
 
-    def scaled(self, shift: float, factor: float) -> "Mixture":
+    def scaled(self, shift: float, factor: float) -> Mixture:
         """The law of factor * (x0 - shift)."""
         return Mixture(self.weights, factor * (self.means - shift), abs(factor) * self.stds)
 
@@ -116,11 +128,21 @@ class Mixture:
         return np.hypot(self.stds, sigma)
 
     def denoise(self, x: ArrayLike, sigma: float) -> Array:
-        """E[x0 given x0 + sigma eps = x], of x's shape."""
+        """E[x0 given x0 + sigma eps = x], of x's shape.
+
+        Args:
+            x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,).
+            sigma: Noise level, positive, in data units.
+        """
         return self._kernel_denoise(x, sigma)[0]
 
     def log_density(self, x: ArrayLike, sigma: float = 0.0) -> Array:
-        """Log p of x0 + sigma eps at x, shape (n,), in nats; sigma = 0 needs positive stds."""
+        """Log density of x0 + sigma eps at x, shape (n,), in nats; a number for one state.
+
+        Args:
+            x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,).
+            sigma: Noise level in data units; 0 needs a mixture whose stds are all positive.
+        """
         if sigma == 0.0 and not self.has_density:
             raise ValueError(
                 "sigma must be positive where a std is 0, got 0; points have no density"
@@ -147,11 +169,14 @@ class Mixture:
                 r = self.responsibilities(states[part], sigma)
                 gaps = self.means - states[part][:, None]
                 out[part] = np.sum(r[:, :, None] * precision * gaps, axis=1)
-        return np.clip(out, -largest, largest).reshape(shape)
+        return cast("Array", plain(np.clip(out, -largest, largest).reshape(shape)))
 
     def responsibilities(self, x: ArrayLike, sigma: float) -> Array:
-        """Posterior probabilities of the components given x0 + sigma eps = x, shape (n, K)."""
-        states, _ = self._states(x)
+        """Posterior probabilities of the components given x0 + sigma eps = x, shape (n, K).
+
+        Shape (K,) for one state given as a number or as shape (d,).
+        """
+        states, shape = self._states(x)
         std = self.noisy_stds(_checked_sigma(sigma))
         limit = kernels.LIMIT
         logs = np.log(self.weights) - np.log(std / std[0]).sum(axis=1)
@@ -161,10 +186,10 @@ class Mixture:
             logs -= 0.5 * z**2
         logs -= logs.max(axis=1, keepdims=True)
         r = np.exp(logs)
-        return np.asarray(r / r.sum(axis=1, keepdims=True))
+        return self._rows(np.asarray(r / r.sum(axis=1, keepdims=True)), shape)
 
     def posterior_variance(self, x: ArrayLike, sigma: float) -> Array:
-        """Trace of Cov(x0 given x), shape (n,), in squared data units."""
+        """Trace of Cov(x0 given x), shape (n,), in squared data units; a number for one state."""
         return self._posterior_moments(x, sigma)[0]
 
     def posterior_frobenius(self, x: ArrayLike, sigma: float) -> Array:
@@ -205,7 +230,7 @@ class Mixture:
         Cov = diag(g) + sum_k r_k u_k u_k^T with g the mean of the components' variances and u_k
         the offsets of their posterior means, so no (d, d) matrix is ever made.
         """
-        states, _ = self._states(x)
+        states, shape = self._states(x)
         var = self.noisy_stds(_checked_sigma(sigma)) ** 2
         rho = self.stds**2 / var
         own = self.stds**2 * (sigma**2 / var)
@@ -227,7 +252,7 @@ class Mixture:
                 + 2 * np.einsum("nd,nk,nkd->n", g, r, u**2)
                 + np.einsum("nk,nl,nkl->n", r, r, spread**2)
             )
-        return trace, norm
+        return self._rows(trace, shape), self._rows(norm, shape)
 
     def _kernel_denoise(self, x: ArrayLike, sigma: float) -> tuple[Array, Array]:
         """Posterior means, of x's shape, and log densities (n,), by the compiled kernel."""
@@ -240,17 +265,28 @@ class Mixture:
         kernels.denoise(padded, sigma, *self.packed, out, logs)
         first = np.hypot(self.stds[0], sigma)
         logs -= np.sum(np.log(first)) + 0.5 * self.dim * np.log(2 * np.pi)
-        return np.ascontiguousarray(out[:, :n].T).reshape(shape), logs[:n]
+        denoised = np.ascontiguousarray(out[:, :n].T).reshape(shape)
+        return cast("Array", plain(denoised)), self._rows(logs[:n], shape)
 
     def _states(self, x: ArrayLike) -> tuple[Array, tuple[int, ...]]:
         """States as (n, d), and the shape they came in."""
         states = floats("x", x)
         shape = states.shape
-        if states.ndim == 1 and self.dim == 1:
+        if self._is_one(shape):
+            states = states.reshape(1, self.dim)
+        elif states.ndim == 1 and self.dim == 1:
             states = states[:, None]
         if states.ndim != 2 or states.shape[1] != self.dim:
             raise ValueError(f"x must have shape (n, {self.dim}), got {shape}")
         return np.ascontiguousarray(states), shape
+
+    def _is_one(self, shape: tuple[int, ...]) -> bool:
+        """Whether states of that shape are one: a number for d = 1, otherwise shape (d,)."""
+        return shape == (() if self.dim == 1 else (self.dim,))
+
+    def _rows(self, values: Array, shape: tuple[int, ...]) -> Array:
+        """Values by state, shape (n, ...), or those of the only one that came by itself."""
+        return cast("Array", plain(np.asarray(values[0]))) if self._is_one(shape) else values
 
     def _chunks(self, n: int, width: int = 1) -> list[slice]:
         """Slices of range(n) short enough for tables of (n, K, width) numbers."""

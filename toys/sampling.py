@@ -4,6 +4,8 @@ The noise of a path is a pure function of (seed, path, row, coordinate), so the 
 depend on threads, batches or processes; paths may be split in any way.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -142,7 +144,24 @@ def sample(
     threads: int | None = None,
     batch: int | None = None,
 ) -> Array:
-    """Final states of paths path .. path + n - 1, shape (n, d); arguments as `sample_batches`."""
+    """Draw final states of a sampler on a mixture, shape (n, d), reproducible bit for bit.
+
+    The noise of a path is a pure function of (seed, path, row, coordinate), so the result depends
+    neither on threads nor on batches, and paths may be split over several calls.
+
+    Args:
+        toy: The data, whose exact denoiser the sampler calls.
+        table: The solver.
+        n: Number of paths, at least 1.
+        seed: Whole number in [0, 2**32).
+        path: First path, at least 0; another call continues with path + n.
+        start: "noise" for the solver's own initial noise, or "data" for the true law there.
+        threads: Number of threads; all cores by default.
+        batch: Paths per batch; chosen by memory by default.
+
+    Raises:
+        ValueError: An argument is out of its range, or the solver diverges.
+    """
     out = np.empty((n, toy.dim))
     at = 0
     for part in sample_batches(toy, table, n, seed, path, start, threads, batch):

@@ -1,10 +1,13 @@
 """The named toys of the papers."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
+from theory.checks import one_of
 from toys.mixture import Mixture
 
 CIRCLE_WEIGHTS = (0.22, 0.18, 0.15, 0.12, 0.10, 0.09, 0.08, 0.06)
@@ -44,5 +47,15 @@ ZOO: dict[str, tuple[str, Callable[[], Mixture]]] = {
 
 @lru_cache
 def toy(name: str) -> Mixture:
-    """The toy of that name; KeyError for an unknown one."""
+    """The toy of that name.
+
+    Raises:
+        ValueError: No toy has that name; the message suggests a close one.
+    """
+    one_of("toy", name, ZOO)
     return ZOO[name][1]()
+
+
+def toys() -> dict[str, str]:
+    """Names of all toys, each with what it is."""
+    return {name: description for name, (description, _) in ZOO.items()}

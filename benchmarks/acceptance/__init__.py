@@ -1,1 +1,1 @@
-"""The long checks a release must pass; each prints one line a bar: target, measured, verdict."""
+"""The long acceptance checks of a release; each prints a target, a measured value and a verdict."""

@@ -1,7 +1,7 @@
-"""The ledger's bars: `python -m benchmarks.acceptance.claims [BAR ...]`, one line each.
+"""Acceptance checks of the claims ledger: `python -m benchmarks.acceptance.claims [CHECK ...]`.
 
 The full run of 500 cases, `entropic figures claims_ledger --recompute`, is read from its committed
-rows; `full` runs it again (an hour and more) into an empty store.
+rows. The check `full` repeats it in an empty store, which takes more than an hour.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ EDGE = 1e-12
 
 
 def numbers() -> Iterator[Bar]:
-    """Bar 1, first half: how many claims, none without a number."""
+    """Enough claims for every paper, and a number for each."""
     claims, rows = all_claims(), read_full_run()
     papers = Counter(claim.paper for claim in claims)
     enough = len(claims) >= 90 and min(papers[p] for p in "ABCD") >= 12
@@ -37,7 +37,7 @@ def numbers() -> Iterator[Bar]:
 
 
 def faults() -> Iterator[Bar]:
-    """Bar 1, second half: planted faults."""
+    """Every planted fault is detected by the quick claims and by the tests."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.acceptance.faults"],
         capture_output=True, text=True, check=False,
@@ -48,7 +48,7 @@ def faults() -> Iterator[Bar]:
 
 
 def identities() -> Iterator[Bar]:
-    """Bar 2, from the committed full run."""
+    """Identities of the committed full run are within their tolerance."""
     rows = [r for r in read_full_run() if r["kind"] == "identity" and r["verdict"] != "needs_data"]
     sampled = [r for r in rows if r["made_of"] == SAMPLED]
     exact = [r for r in rows if r["made_of"] != SAMPLED and r["verdict"] == "holds"]
@@ -71,7 +71,7 @@ def identities() -> Iterator[Bar]:
 
 
 def counterexamples() -> Iterator[Bar]:
-    """Bar 3: every claim that fails as printed, repeated by two routes."""
+    """Every claim that fails as printed has a counterexample confirmed by two routes."""
     fallen = {r["id"] for r in read_full_run() if r["verdict"] in ("fails", "holds_as_corrected")}
     found = {c.id: verify(c) for c in all_claims() if c.routes}
     good = [name for name, v in found.items() if v.good]
@@ -84,7 +84,7 @@ def counterexamples() -> Iterator[Bar]:
 
 
 def certified() -> Iterator[Bar]:
-    """Certified values: the engine inside the enclosures, or within 1e-12."""
+    """The engine's values lie inside the proven enclosures, or within 1e-12 of them."""
     begin = time.perf_counter()
     found = [check_engine(case.name) for case in CASES]
     distance = max(f["distance"] for f in found)
@@ -97,7 +97,7 @@ def certified() -> Iterator[Bar]:
 
 
 def default_run() -> Iterator[Bar]:
-    """The command as a user types it, from an empty store."""
+    """`entropic claims --verify` as a user types it, from an empty store."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         done = subprocess.run(
@@ -111,7 +111,7 @@ def default_run() -> Iterator[Bar]:
 
 
 def full() -> Iterator[Bar]:
-    """The full run again, from an empty store."""
+    """The full run, repeated from an empty store, gives the committed verdicts."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         rows, _ = run_claims((), Store(Path(folder)), FULL_CASES)

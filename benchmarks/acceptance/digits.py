@@ -1,7 +1,8 @@
-"""Bar of the small training: `python -m benchmarks.acceptance.digits [SEED ...]`, 0 1 2 by default.
+"""Acceptance check of a small training run: `python -m benchmarks.acceptance.digits [SEED ...]`.
 
-`digits-quick` trains, samples and checks itself in under three minutes on two cores; then the bars
-of `benchmarks.training.digit_checks` for its 2000 samples at NFE 35. Run it on an idle machine.
+The preset `digits-quick` must train, sample and check itself in under three minutes on two cores.
+Then `benchmarks.training.digit_checks` judges its 2000 samples at NFE 35. The default seeds are 0,
+1 and 2. Run it on an idle machine.
 """
 
 import json
@@ -13,8 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.acceptance.report import Bar, run
-from benchmarks.engine.store import ROOT
+from benchmarks.acceptance.report import ROOT, Bar, run
 
 COMMAND = (
     "import sys; from benchmarks.training.run import run_training, training_text; "
@@ -25,7 +25,7 @@ PRESET, SEEDS = "digits-quick", ("0", "1", "2")
 
 
 def digits_quick(seed: int) -> Iterator[Bar]:
-    """One run, in a fresh process as a user has it, and its bars."""
+    """One training run in a fresh process, and the checks of its samples."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         begin = time.perf_counter()

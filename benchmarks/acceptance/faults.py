@@ -1,10 +1,11 @@
-"""Forty planted faults (faults.json): do the quick claims and the module's tests see each?
+"""Forty planted faults (faults.json): do the quick claims and the tests detect each of them?
 
     python -m benchmarks.acceptance.faults [NUMBER ...] [--jobs N]
 
-Every fault is put alone into a copy of the working tree. Quick claims: every claim on two random
-cases, up to the first whose verdict differs from the committed run's. Tests: the fast tests of the
-module it is in. One line a fault, then the counts; exit 1 if either misses one.
+Each fault is planted alone in a copy of the working tree. The quick claims evaluate every claim on
+two random cases, up to the first whose verdict differs from the committed run's. The tests are the
+fast tests of the module with the fault. The output has one result per fault and then the counts.
+The exit status is 1 if the claims or the tests miss a fault.
 """
 
 import argparse
@@ -18,13 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.engine.store import ROOT
+from benchmarks.acceptance.report import ROOT
 
 QUICK = ("-m", "benchmarks.claims.quick")
 
 
 class Fault(NamedTuple):
-    """A text that stands once in a file, what replaces it, and the tests of the module."""
+    """A text that occurs once in a file, its faulty replacement, and the tests of the module."""
 
     kind: str  # factor, sign, exponent or index
     file: str
@@ -40,14 +41,14 @@ FAULTS = tuple(
 
 
 class Seen(NamedTuple):
-    """What saw a fault, empty where nothing did."""
+    """The first claim and the first test that detect a fault, each empty if none does."""
 
     claim: str
     test: str
 
 
 def plant(fault: Fault, tree: Path) -> None:
-    """Put a fault into a copy; ValueError unless its text stands there once."""
+    """Plant a fault in a copy; ValueError unless its text occurs there exactly once."""
     path = tree / fault.file
     text = path.read_text(encoding="utf-8")
     if text.count(fault.text) != 1:
@@ -58,7 +59,7 @@ def plant(fault: Fault, tree: Path) -> None:
 
 
 def examine(fault: Fault) -> Seen:
-    """Run the quick claims and the module's tests on a copy with the fault."""
+    """Run the quick claims and the module's tests on a copy of the tree with the fault."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         skipped = shutil.ignore_patterns(".git", ".venv", "out", "*.egg-info", "*_cache", "docs")
@@ -73,7 +74,7 @@ def examine(fault: Fault) -> Seen:
 
 
 def _run(tree: Path, args: list[str]) -> str:
-    """The line that says what went red, empty if nothing did."""
+    """The output line that names the failed claim or test, empty if everything passed."""
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, *args], cwd=tree, env=clean | {"NUMBA_NUM_THREADS": "1"},
@@ -87,7 +88,7 @@ def _run(tree: Path, args: list[str]) -> str:
 
 
 def main() -> int:
-    """Examine the faults named, or all."""
+    """Examine the faults with the given numbers. Default: all of them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("numbers", type=int, nargs="*", help="1 to 40; all by default")
     parser.add_argument("--jobs", type=int, default=2)

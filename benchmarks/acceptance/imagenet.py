@@ -1,9 +1,9 @@
-"""Bars of the image tables: `python -m benchmarks.acceptance.imagenet [BAR ...]`, all by default.
+"""Acceptance checks of the image tables: `python -m benchmarks.acceptance.imagenet [CHECK ...]`.
 
-Bars: networks (names, shapes, counts, formulas), files (official, hostile, mutated), large (a
-network of true size under the limit on memory), tables (a tiny network from profile to table, on
-one rank and two, killed), frechet, card (images per second; unmeasured where there is no card),
-docs. They need the extra `imagenet`.
+The checks are networks (names, shapes, counts, formulas), files (official, hostile, mutated),
+large (memory to load a network of full size), tables (a tiny network from profile to table, on one
+rank and on two, interrupted), frechet (Frechet distances and merged statistics), card (images per
+second; not measured without a GPU) and docs. All run by default. They need the extra `imagenet`.
 """
 
 import subprocess
@@ -15,8 +15,7 @@ import numpy as np
 from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 
-from benchmarks.acceptance.report import Bar, by_tests, run
-from benchmarks.engine.store import ROOT
+from benchmarks.acceptance.report import ROOT, Bar, by_tests, run
 from benchmarks.measure.frechet import Moments, frechet, merge_all, moments, statistics_of
 
 SPLITS = 200
@@ -26,7 +25,7 @@ LARGE = (
 
 
 def networks() -> Iterator[Bar]:
-    """Bar 1."""
+    """The networks have the published names, shapes and counts, and agree with the oracle."""
     yield from by_tests(
         {
             "networks": (
@@ -38,14 +37,14 @@ def networks() -> Iterator[Bar]:
 
 
 def files() -> Iterator[Bar]:
-    """Bar 2."""
+    """Official files are read exactly, hostile and broken ones refused within limited memory."""
     tests = [f"tests/test_imagenet_{n}.py" for n in ("checkpoints", "memory", "references")]
     target = "bit-equal; hostile refused by name; 200 broken under 2 x size + 200 MiB"
     yield from by_tests({"files": (target, tests)})
 
 
 def large() -> Iterator[Bar]:
-    """Bar 2, where twice the file's size is more than the 200 MiB."""
+    """The memory limit holds for a file so large that twice its size exceeds 200 MiB."""
     done = subprocess.run(
         [sys.executable, "-c", LARGE], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -55,7 +54,7 @@ def large() -> Iterator[Bar]:
 
 
 def tables() -> Iterator[Bar]:
-    """Bar 3."""
+    """A tiny network gets from profile to table on one rank and two, also when interrupted."""
     tests = ["generate", "features", "folders", "cli"]
     yield from by_tests(
         {"tables": ("profile to table on the CPU; 1 and 2 ranks, 5 kills: same bytes and scores",
@@ -64,7 +63,7 @@ def tables() -> Iterator[Bar]:
 
 
 def frechet_() -> Iterator[Bar]:
-    """Bar 4."""
+    """Frechet distances and merged statistics are accurate."""
     rng = np.random.default_rng(0)
     for name in ("diagonal", "the same, turned"):
         worst = 0.0
@@ -96,7 +95,7 @@ def frechet_() -> Iterator[Bar]:
 
 
 def _split_error(ratio: float, rng: np.random.Generator) -> float:
-    """Largest error of mean and covariance over the stds, a random split against two passes."""
+    """Largest error of mean and covariance from merged parts, over the stds, for a random split."""
     x = rng.standard_normal((300, 8)) * rng.gamma(2.0, 1.0, 8)
     x = x + ratio * x.std(axis=0) * rng.choice([-1.0, 1.0], 8)
     cuts = np.sort(rng.choice(np.arange(1, 300), rng.integers(1, 40), replace=False))
@@ -110,7 +109,10 @@ def _split_error(ratio: float, rng: np.random.Generator) -> float:
 
 
 def card() -> Iterator[Bar]:
-    """Bar 5; elsewhere MEASURED.md says what cards gave."""
+    """Throughput on a GPU; without one, only a small run on the CPU.
+
+    benchmarks/imagenet/MEASURED.md holds the results of measured GPUs.
+    """
     from benchmarks.imagenet.ranks import join
 
     name, target = "EDM2-S, 32 steps of DDIM", "40 % of the card's rate, 1.5 x the plain network"
@@ -134,7 +136,7 @@ def card() -> Iterator[Bar]:
 
 
 def docs() -> Iterator[Bar]:
-    """Bar 6."""
+    """The commands and files that docs/imagenet.md names are valid."""
     yield from by_tests(
         {"docs/imagenet.md": ("its commands parse, its files are the presets'",
                               ["tests/test_imagenet_docs.py"])}

@@ -1,10 +1,11 @@
-"""Bars of InfoNoise: `python -m benchmarks.acceptance.infonoise [BAR ...]`, all by default.
+"""Acceptance checks of InfoNoise: `python -m benchmarks.acceptance.infonoise [CHECK ...]`.
 
-Bars: posterior (the simulated losses), density (total variation between the density from
-simulated losses of the exact denoiser and that from the exact mmse), speed (of a training step),
-overhead (its share of a small U-Net's step; needs the extra `networks`).
-Settings: K = 64 bins on 0.002..80, log-uniform warm-up of 5000 steps of 256 samples (20,000 a bin,
-so that every store is full), then 50 refreshes, one every M = 100 steps, beta = 0.9, onset pivot.
+The checks are posterior (the simulated losses), density (total variation between the density from
+simulated losses of the exact denoiser and that from the exact mmse), speed (time per training step)
+and overhead (share of a small U-Net's training step; needs the extra `networks`). All run by
+default. The settings are K = 64 bins on 0.002..80, a log-uniform warm-up of 5000 steps of 256
+samples (20,000 per bin, so that every bin's store is full), then 50 refreshes, one per M = 100
+steps, beta = 0.9, and the onset pivot.
 """
 
 import sys
@@ -40,9 +41,9 @@ def simulate(toy: Mixture, sigma: Array, rng: np.random.Generator) -> tuple[Arra
     """Data x0, states x0 + sigma eps and losses |x0 - E[x0|x]|^2 of a 1-D mixture, (n,) each.
 
     Args:
-        toy: One-dimensional.
-        sigma: Noise levels, one a sample, shape (n,).
-        rng: Source of the data and the noise.
+        toy: One-dimensional data.
+        sigma: Noise levels, one per sample, shape (n,).
+        rng: Generator of the data and the noise.
     """
     means, stds = toy.means[:, 0], toy.stds[:, 0]
     picks = np.searchsorted(np.cumsum(toy.weights)[:-1], rng.random(sigma.size), side="right")
@@ -52,13 +53,13 @@ def simulate(toy: Mixture, sigma: Array, rng: np.random.Generator) -> tuple[Arra
     logs = np.log(toy.weights) - np.log(total) - 0.5 * ((x[:, None] - means) / total) ** 2
     odds = np.exp(logs - logs.max(axis=1, keepdims=True))
     pulled = means + (stds / total) ** 2 * (x[:, None] - means)
-    # The differences first: of points, x0 - D itself would be nothing but rounding.
+    # The differences come first: for points, x0 - D itself would be only rounding error.
     error = np.sum(odds * (x0[:, None] - pulled), axis=1) / odds.sum(axis=1)
     return x0, x, error**2
 
 
 class Run(NamedTuple):
-    """One training run of a perfect learner."""
+    """One training run with the losses of the exact denoiser."""
 
     toy: str
     capacity: int
@@ -66,7 +67,7 @@ class Run(NamedTuple):
     pivot: str = "onset"
 
     def variations(self) -> Array:
-        """Total variation from the density by exact mmse after each refresh, (REFRESHES,)."""
+        """Total variation from the density of the exact mmse after each refresh, (REFRESHES,)."""
         toy, rng = zoo.toy(self.toy), np.random.default_rng(self.seed)
         noise = InfoNoise(1, capacity=self.capacity, pivot=self.pivot)
         risk = information.mmse(toy, MIDDLES)
@@ -82,7 +83,7 @@ class Run(NamedTuple):
 
 
 def posterior() -> Iterator[Bar]:
-    """The simulated losses against the denoiser of `toys.mixture`."""
+    """The simulated losses agree with the denoiser of `toys.mixture`."""
     for name in TOYS:
         toy, rng, worst = zoo.toy(name), np.random.default_rng(0), 0.0
         for sigma in MIDDLES.tolist():
@@ -93,7 +94,7 @@ def posterior() -> Iterator[Bar]:
 
 
 def density() -> Iterator[Bar]:
-    """Medians over the last refreshes of every run."""
+    """Total variation of the density, as the median over the last refreshes of every run."""
     kinds = [(name, size, "onset") for name in TOYS for size in (2048, 256)]
     kinds += [(name, size, "slope") for name in POINTS for size in (2048, 256)]
     runs = [Run(name, size, seed, rule) for name, size, rule in kinds for seed in SEEDS]
@@ -155,7 +156,7 @@ def overhead() -> Iterator[Bar]:
     from benchmarks.training.train import Trainer
 
     devices = ["cpu"]
-    with suppress(ValueError):  # there is no card
+    with suppress(ValueError):  # there is no GPU
         devices.append(chosen_device("cuda").type)
     quick = PRESETS["digits-quick"]
     options = {"warmup": 100, "refresh": 20, "least": 1}

@@ -1,8 +1,8 @@
-"""Bars of paper B's part: `python -m benchmarks.acceptance.las [BAR ...]`, all by default.
+"""Acceptance checks of paper B's schedules: `python -m benchmarks.acceptance.las [CHECK ...]`.
 
-Bars: gaussian (closed form), tests (brute force, identities), speed (a million candidates),
-pathwise (500 random cases), tables (the two mixture tables), lambda (the rule for lambda),
-fresh (a clone with empty caches).
+The checks are gaussian (closed form), tests (brute force, identities), speed (a million
+candidates), pathwise (500 random cases), tables (the two mixture tables), lambda (the rule for
+lambda) and fresh (a clone with empty caches). All run by default.
 """
 
 import json
@@ -19,9 +19,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from benchmarks.acceptance.report import Bar, by_tests, fresh, run
+from benchmarks.acceptance.report import ROOT, Bar, by_tests, fresh, run
+from benchmarks.engine.results import printed_file
 from benchmarks.engine.run import run_tasks
-from benchmarks.engine.store import ROOT, Store
+from benchmarks.engine.store import Store
 from benchmarks.measure.divergences import start_kl
 from benchmarks.measure.pathwise import split, terminal_kl
 from benchmarks.studies.las_mixtures import MixtureSampler, mixture_profiles, mixture_sigmas
@@ -35,8 +36,8 @@ from toys.information.wrong import WrongDenoiser
 from toys.mixture import Mixture
 
 CASES = 500
-LEVELS = (80.0, 0.589, 0.319, 0.194, 0.122, 0.078, 0.05)  # PAPERS.md 3.2
-# PAPERS.md 3.5, "our numbers with exactly these settings": NFE 5, 7, 10.
+LEVELS = (80.0, 0.589, 0.319, 0.194, 0.122, 0.078, 0.05)  # docs/papers/b.md, Check values
+# NLL of an earlier run of ours with the settings of docs/papers/b.md, at NFE 5, 7 and 10.
 SECTION = {
     ("circle8", "stochastic_ddim"): {
         "las": (1.991, 1.647, 1.608), "vp_linear": (4.034, 2.398, 1.782),
@@ -56,7 +57,7 @@ SECTION = {
     },
 }  # fmt: skip
 SECTION_PATHS = 50_000
-PUBLISHED = ROOT / "figures" / "published" / "B_tables.csv"
+PUBLISHED = printed_file("B")
 ALLOWED = {"las": 0.15, "vp_linear": 0.35, "edm": 0.6}
 NAMES = {
     "LAS": "las",
@@ -64,12 +65,12 @@ NAMES = {
     "EDM (rho = 7)": "edm",
     "DDIM (eta = 1)": "stochastic_ddim",
     "SDE-DPM++(2M)": "sde_dpmpp_2m",
-}  # as printed -> ours
+}  # name in the paper -> name in the suite
 COLUMNS = (5, 7, 10)
 
 
 def gaussian() -> Iterator[Bar]:
-    """The closed form of PAPERS.md 3.2."""
+    """The optimum on Gaussian data in closed form (docs/papers/b.md, Check values)."""
     sigma = np.geomspace(0.05, 80.0, 2000)
     profile = Profile(1, sigma, gaussian_mmse(sigma, 0.7))
     found = las_sigmas(6, 80.0, 0.05, profile=profile, objective=Objective())
@@ -85,7 +86,7 @@ def gaussian() -> Iterator[Bar]:
 
 
 def tests() -> Iterator[Bar]:
-    """Bars that live as tests."""
+    """Checks that are tests of the test suite."""
     yield from by_tests(
         {
             "brute force over all grids": (
@@ -106,7 +107,7 @@ def tests() -> Iterator[Bar]:
 
 
 def speed() -> Iterator[Bar]:
-    """Seconds and memory of a million candidates, each in a process of its own."""
+    """Time and memory for a million candidates, each measured in its own process."""
     for kind, most in (("falling", 10.0), ("noisy", 60.0), ("random", 60.0), ("rising", 60.0)):
         command = [sys.executable, "-m", "benchmarks.acceptance.las", "--million", kind]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -165,7 +166,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _million(kind: str) -> None:
-    """What `speed` runs in a process of its own."""
+    """Print the time and memory of one optimisation; `speed` runs this in its own process."""
     snr, risk = _candidates(10**6)
     risks = _risks(kind, risk)
     optimal_grid(snr[:50], risks[:50], 4)  # loads the compiled code
@@ -193,7 +194,7 @@ def random_case(seed: int) -> tuple[Mixture, WrongDenoiser, np.ndarray]:
 
 
 def _margins(seed: int) -> tuple[float, float, float]:
-    """Bound less exact KL: exact denoiser, wrong one, wrong one from the noise start."""
+    """Bound minus exact KL, over the bound: exact denoiser, wrong one, wrong one from noise."""
     truth, wrong, sigmas = random_case(seed)
     disc, approx = (float(part.sum()) for part in split(truth, sigmas, wrong))
     start = start_kl(truth, float(sigmas[0]), float(sigmas[0]))
@@ -223,7 +224,7 @@ def pathwise() -> Iterator[Bar]:
 
 
 def tables() -> Iterator[Bar]:
-    """The two mixture tables with PAPERS.md's settings."""
+    """The two mixture tables with the settings of docs/papers/b.md."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         profiles = mixture_profiles(store, None)
@@ -279,7 +280,7 @@ def tables() -> Iterator[Bar]:
 
 
 def published() -> dict[tuple[str, str, str, int], float]:
-    """The cells that the paper prints, by toy, solver, schedule and NFE."""
+    """The printed values by toy, solver, schedule and NFE."""
     out = {}
     for row in pd.read_csv(PUBLISHED).to_dict("records"):
         solver, schedule = NAMES.get(row["solver"]), NAMES.get(row["schedule"])
@@ -290,7 +291,7 @@ def published() -> dict[tuple[str, str, str, int], float]:
 
 
 def rule() -> Iterator[Bar]:
-    """KL of stochastic DDIM on LAS with the rule's lambda over that with the best of a grid."""
+    """KL of stochastic DDIM on LAS: lambda by the rule relative to the best lambda of a grid."""
     toys = {
         name: zoo.toy(name)
         for name in ("gaussian", "gaussians5", "gaussians15_narrow", "gaussians15_overlap")

@@ -1,7 +1,8 @@
-"""Bars of profiles that are measured: `python -m benchmarks.acceptance.profiles [BAR ...]`.
+"""Acceptance checks of measured profiles: `python -m benchmarks.acceptance.profiles [CHECK ...]`.
 
-Bars: grid (the exact mmse on 128 levels), samples (1024 samples a level), band (coverage of the
-bootstrap over clean samples). Two of the zoo's densities, and points for the entropic schedule.
+The checks are grid (the exact mmse on 128 levels), samples (1024 samples per level) and band
+(coverage of the bootstrap over clean samples). All run by default, on two densities and a set of
+points of the zoo, for the rescaled and the entropic schedule.
 """
 
 import sys
@@ -36,19 +37,19 @@ LIMIT = {"rescaled": 0.08, "entropic": 0.13}
 
 
 def inner(method: str, profile: Profile, rule: str = "trapezoid") -> Array:
-    """Levels of the 16-step grid between its ends, shape (15,)."""
+    """Inner levels of the 16-step grid of a profile, shape (15,)."""
     return make_sigmas(method, STEPS, 80.0, 0.002, profile=profile, rule=rule)[1:-1]
 
 
 def exact(toy: str, method: str) -> Array:
-    """The same by the exact mmse on 500 levels and the spline."""
+    """Inner levels from the exact mmse on 500 levels with the spline, shape (15,)."""
     sigma = np.geomspace(0.002, 80.0, 500)
     sigma[0], sigma[-1] = 0.002, 80.0
     return inner(method, Profile(1, sigma, information.curves(zoo.toy(toy), sigma).mmse), "spline")
 
 
 def measured(toy: str, repeat: int) -> LevelErrors:
-    """Errors of the exact denoiser: clean samples once, fresh noise at every level."""
+    """Errors of the exact denoiser on one set of clean samples, with new noise at every level."""
     data = zoo.toy(toy)
     path = repeat * SAMPLES
     x0 = data.sample(SAMPLES, 0, path)
@@ -60,7 +61,7 @@ def measured(toy: str, repeat: int) -> LevelErrors:
 
 
 def grid() -> Iterator[Bar]:
-    """The exact mmse on the 128 levels, by the trapezoid, the spline and the paper's left sum."""
+    """Error of the grid from the exact mmse on 128 levels, by trapezoid, spline and left sum."""
     for toy, method in CASES:
         aim = exact(toy, method)
         profile = Profile(1, LEVELS, information.curves(zoo.toy(toy), LEVELS).mmse)
@@ -82,14 +83,14 @@ _EXACT: dict[tuple[str, str], Array] = {}
 
 
 def exact_levels(toy: str, method: str) -> Array:
-    """`exact`, once a process."""
+    """`exact`, computed once per process."""
     if (toy, method) not in _EXACT:
         _EXACT[toy, method] = exact(toy, method)
     return _EXACT[toy, method]
 
 
 def samples() -> Iterator[Bar]:
-    """The largest error of the 15 inner levels with 1024 samples a level."""
+    """Largest error of the 15 inner levels with 1024 samples per level."""
     for toy, method in CASES:
         gaps = Parallel(2)(delayed(_largest)(toy, method, r) for r in range(REPEATS))
         middle, high = np.quantile(gaps, [0.5, 0.95])
@@ -110,7 +111,7 @@ def _covered(toy: str, method: str, repeat: int) -> list[bool]:
 
 
 def band() -> Iterator[Bar]:
-    """How often the 90 % band covers the exact level, each level by itself."""
+    """Coverage of the exact level by the 90 % band, for each level separately."""
     for toy, method in CASES:
         inside = np.array(
             Parallel(2)(delayed(_covered)(toy, method, r) for r in range(COVERED))

@@ -1,6 +1,7 @@
-"""What the acceptance scripts share: bars, how they are printed, and two that every topic has.
+"""What the acceptance scripts share: the result of a check, its printing, and two common checks.
 
-A bar is one line: target, measured, pass or fell short; or a finding, which has nothing to pass.
+A result is one line with a target, a measured value, and the verdict "pass" or "FELL SHORT". A
+finding has the verdict "found", because it has no target to meet.
 """
 
 import json
@@ -13,20 +14,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.engine.store import ROOT
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout
+
 
 
 class Bar(NamedTuple):
-    """One line of the report."""
+    """The result of one acceptance check: one line of the report."""
 
     name: str
     target: str
     measured: str
-    passed: bool | None  # None: a finding, not a bar to pass
+    passed: bool | None  # None for a finding
 
 
 def fresh() -> Iterator[Bar]:
-    """Clone, empty caches, the two commands of the README."""
+    """`make figures` and `make test` succeed in time in a fresh clone with empty caches."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
@@ -47,7 +49,7 @@ def fresh() -> Iterator[Bar]:
 
 
 def by_tests(groups: Mapping[str, tuple[str, Sequence[str]]]) -> Iterator[Bar]:
-    """Bars that live as tests: name to target and pytest's arguments."""
+    """Checks that are tests of the test suite, from name to target and pytest's arguments."""
     for name, (target, args) in groups.items():
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
@@ -58,7 +60,12 @@ def by_tests(groups: Mapping[str, tuple[str, Sequence[str]]]) -> Iterator[Bar]:
 
 
 def run(bars: Mapping[str, Callable[[], Iterator[Bar]]], names: Sequence[str]) -> int:
-    """Print one line a bar, all of them by default; 1 if any fell short."""
+    """Print one line per result; returns 1 if a check failed and 2 for an unknown name.
+
+    Args:
+        bars: Checks by name.
+        names: Checks to run. Default: all of them if empty.
+    """
     unknown = [n for n in names if n not in bars]
     if unknown:
         print(f"bar must be one of {', '.join(bars)}, got {unknown[0]}", file=sys.stderr)

@@ -1,7 +1,8 @@
-"""Bars of the solvers: `python -m benchmarks.acceptance.solvers [BAR ...]`, all by default.
+"""Acceptance checks of the solvers: `python -m benchmarks.acceptance.solvers [CHECK ...]`.
 
-Bars: orders, tests (paper formulas, other libraries, NFE, the example of CONTRIBUTING), speed,
-folds (a histogram of 10^8 paths), table (`kl --solver all`), fresh (a clone with empty caches).
+The checks are orders, tests (paper formulas, other libraries, NFE, the example of CONTRIBUTING),
+speed, folds (a histogram of 10^8 paths), table (`kl --solver all`) and fresh (a clone with empty
+caches). All run by default.
 """
 
 import json
@@ -13,8 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.acceptance.report import Bar, by_tests, fresh, run
-from benchmarks.engine.store import ROOT
+from benchmarks.acceptance.report import ROOT, Bar, by_tests, fresh, run
 from benchmarks.measure.orders import order
 from benchmarks.measure.speed import solver_ratios
 from theory.checks import Array
@@ -38,7 +38,7 @@ MORE: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def orders() -> Iterator[Bar]:
-    """Fitted orders against the declared ones, and capped by the start-up row."""
+    """Fitted orders against the declared ones, and the orders when started at sigma_max 2."""
     for name, options in [*((name, {}) for name in SOLVERS), *MORE]:
         row = order(name, options=options)
         shown = "".join(f", {k} {v}" for k, v in row["options"].items())
@@ -66,7 +66,7 @@ def orders() -> Iterator[Bar]:
 
 
 def tests() -> Iterator[Bar]:
-    """Bars that live as tests."""
+    """Checks that are tests of the test suite."""
     yield from by_tests(
         {
             "tables = the papers' loops": (
@@ -93,7 +93,7 @@ def tests() -> Iterator[Bar]:
 
 
 def speed() -> Iterator[Bar]:
-    """A denoiser call in every solver over one of stochastic DDIM."""
+    """Time per denoiser call of every solver, relative to stochastic DDIM."""
     ratios = solver_ratios()
     tables = {name: v for name, v in ratios.items() if name not in STATE_DEPENDENT}
     slowest = max(tables, key=lambda name: tables[name])
@@ -106,7 +106,7 @@ def speed() -> Iterator[Bar]:
 
 
 def folds() -> Iterator[Bar]:
-    """Exact bins of folded maps against a histogram of very many paths."""
+    """Exact bin probabilities of maps with folds against a histogram of 10^8 paths."""
     base = zoo.toy("points15").means[:, 0]
     toy = Mixture(np.ones(15), base * np.sqrt(1 - 0.05**2), 0.05)
     for name in ("heun", "evodiff"):
@@ -141,7 +141,7 @@ def _histogram(toy: Mixture, table: Solver) -> Array:
 
 
 def table() -> Iterator[Bar]:
-    """One table of every solver at the user's own levels."""
+    """`kl --solver all` on a user's own levels has a row for every solver."""
     schedule = {
         "kind": "schedule", "method": "mine", "terminal": "stop",
         "sigmas": [80.0, 20.0, 6.0, 2.0, 0.8, 0.3, 0.1, 0.03, 0.002],

@@ -1,8 +1,9 @@
-"""Bars of the spine: `python -m benchmarks.acceptance.spine [BAR ...]`, all of them by default.
+"""Acceptance checks of the core: `python -m benchmarks.acceptance.spine [CHECK ...]`.
 
-Bars: fresh (a clone with empty caches), tests (oracle, Monte Carlo, bit for bit, Theorem 5.2, bad
-input), speed, memory, rankings (the papers' claims), help. Rankings write
-benchmarks/results/schedule_ranking.csv and resume after an interruption.
+The checks are fresh (a clone with empty caches), tests (oracle, Monte Carlo, bit-for-bit equality,
+Theorem 5.2, bad input), speed, memory, rankings (paper A's ranking of schedules) and help. All run
+by default. The rankings are written to benchmarks/results/schedule_ranking.csv, and an interrupted
+run of them resumes.
 """
 
 import subprocess
@@ -12,10 +13,10 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from benchmarks.acceptance.report import Bar, by_tests, fresh, run
+from benchmarks.acceptance.report import ROOT, Bar, by_tests, fresh, run
 from benchmarks.engine.experiments import Divergences
 from benchmarks.engine.run import run_tasks
-from benchmarks.engine.store import ROOT, Store, write_csv
+from benchmarks.engine.store import Store, write_csv
 from benchmarks.engine.toy_profiles import ToyProfile, to_profile
 from benchmarks.studies.kl_vs_steps import KL_SCHEDULES, STANDARD
 from theory.noise.processes import PROCESSES
@@ -29,7 +30,7 @@ STEPS = (4, 16, 64)
 
 
 def tests() -> Iterator[Bar]:
-    """Bars that live as tests."""
+    """Checks that are tests of the test suite."""
     groups = {
         "exact law = dense oracle": (
             "1e-7 relative or 1e-12 on >= 24 cases",
@@ -58,7 +59,7 @@ def tests() -> Iterator[Bar]:
 
 
 def speed() -> Iterator[Bar]:
-    """The ratios of `entropic speed`."""
+    """The ratios that `entropic speed` reports."""
     from benchmarks.measure.speed import measure
 
     row = measure()
@@ -74,7 +75,7 @@ def speed() -> Iterator[Bar]:
 
 
 def memory() -> Iterator[Bar]:
-    """Peak memory of 10^9 path-steps."""
+    """Peak memory of sampling 10^9 path-steps."""
     code = (
         "import resource, time; from toys import sampling, zoo\n"
         "from theory.schedules.standard import log_snr_sigmas as s\n"
@@ -97,7 +98,7 @@ def memory() -> Iterator[Bar]:
 
 
 def help_() -> Iterator[Bar]:
-    """How soon `--help` answers."""
+    """Time that `entropic --help` takes."""
     times = []
     for _ in range(5):
         begin = time.perf_counter()
@@ -111,7 +112,10 @@ def help_() -> Iterator[Bar]:
 
 
 def rankings() -> Iterator[Bar]:
-    """Paper A's ranking of schedules on the toys, by terminal noise, smoothing and process."""
+    """Paper A's ranking of schedules on the toys, by terminal noise, smoothing and process.
+
+    The results are findings; the table of all settings is written as a CSV file.
+    """
     table = ranking_table(Store(ROOT / "out" / "store"))
     RESULTS.mkdir(exist_ok=True)
     write_csv(table, RESULTS / "schedule_ranking.csv")

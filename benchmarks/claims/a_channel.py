@@ -35,7 +35,7 @@ def _score_square(toy: Mixture, sigma: float) -> Array:
 def fokker_planck(case: Case, printed: bool = False) -> Reading:
     """(2) integrated, f = 0, g^2 = 2 sigma: p_b - p_a = int c(sigma) p'' dsigma at fixed states.
 
-    c = g^2 / 2; c = g as printed. p'' = p (score^2 + Var / sigma^4 - 1 / sigma^2).
+    The correct c is g^2 / 2; the paper prints g. p'' = p (score^2 + Var / sigma^4 - 1 / sigma^2).
     """
     x, toy = case.states()[:, 0], case.toy
     low, high = case.sigma, STATE_WINDOW * case.sigma
@@ -50,7 +50,7 @@ def fokker_planck(case: Case, printed: bool = False) -> Reading:
 
 
 def _trials(x: Array, case: Case) -> tuple[Array, Array]:
-    """First and second derivatives of four test functions of the scale of x, (4, n) each."""
+    """First and second derivatives of four test functions on the scale of x, (4, n) each."""
     scale = float(np.hypot(np.sqrt(case.toy.variance), case.sigma))
     u = (x - case.toy.mean[0]) / scale
     phase = case.rng.uniform(0.0, 1.0, 2)
@@ -62,7 +62,7 @@ def _trials(x: Array, case: Case) -> tuple[Array, Array]:
 
 
 def reverse_sde(case: Case) -> Reading:
-    """(3) weakly: both generators cancel on the marginals, E[score phi'] = -E[phi'']."""
+    """(3) in weak form: both generators cancel on the marginals, E[score phi'] = -E[phi'']."""
 
     def f(x: Array) -> Array:
         first, second = _trials(x, case)
@@ -92,7 +92,7 @@ def entropy_production(case: Case) -> Reading:
     change = (
         observed_entropy(case.toy, high) + scale[1] - observed_entropy(case.toy, low) - scale[0]
     )
-    # g^2 / 2 |grad log p_t|^2 dt = sigma |score|^2 dsigma, whatever s is.
+    # g^2 / 2 |grad log p_t|^2 dt = sigma |score|^2 dsigma for any scale s.
     push = over_log_sigma(low, high, lambda s: s**2 * _score_square(case.toy, s))[0]
     divergence = 0.5 * (beta_integral(t)[1] - beta_integral(t)[0])
     return relative(change + divergence, push)
@@ -106,7 +106,8 @@ def entropy_production_by_parts(case: Case) -> Reading:
     def f(x: Array) -> Array:
         p = Posterior(toy, x, s)
         curvature = toy.score(x, s) ** 2 + toy.posterior_variance(x, s) / s**4 - s**-2.0
-        # A constant on log p changes nothing, since dp/dt integrates to 0; it takes out size.
+        # A constant added to log p changes nothing, since dp/dt integrates to 0, and keeps the
+        # terms small.
         return np.stack([-curvature * (p.log_p + shift), toy.score(x, s) ** 2, curvature * s**2])
 
     by_parts, square, total = expect(toy, s, f)
@@ -115,7 +116,7 @@ def entropy_production_by_parts(case: Case) -> Reading:
 
 
 def kernel_and_marginal(case: Case) -> Reading:
-    """(10) integrated, the marginal's Fisher information on the left, the kernel's on the right."""
+    """(10) integrated: the marginal's Fisher information (left) and the kernel's (right)."""
     low, high = case.sigma, WINDOW * case.sigma
     push = over_log_sigma(low, high, lambda s: s**2 * _score_square(case.toy, s))[0]
     return relative(entropy_gained(case.toy, low, high) + push, np.log(high / low))
@@ -134,7 +135,7 @@ def edm_form(case: Case) -> Reading:
 
 
 def losses_differ_by_a_constant(case: Case) -> Reading:
-    """(5): L_DSM - L_SM is the same for two denoisers."""
+    """(5): L_DSM - L_SM is the same for any two denoisers."""
     other = Case(case.name, case.toy, case.sigmas, random_wrong(case.toy, case.rng), case.seed)
     s = case.sigma
     first, second = posterior_risk(case, s)[1], posterior_risk(other, s)[1]
@@ -142,7 +143,7 @@ def losses_differ_by_a_constant(case: Case) -> Reading:
 
 
 def explicit_loss_is_smaller(case: Case) -> Reading:
-    """(5): L_SM <= L_DSM, score errors at one level."""
+    """(5): L_SM <= L_DSM for the score errors at one level."""
     explicit = case.wrong.error(case.toy, case.sigma)
     return at_most(explicit, float(posterior_risk(case, case.sigma)[1]))
 
@@ -159,7 +160,7 @@ def _score_losses(case: Case) -> tuple[Array, Array, Array]:
 def loss_gap(case: Case) -> Reading:
     """(14): L_SM + E|score of kernel|^2 = L_DSM + E|score|^2 at every time of the grid."""
     explicit, denoising, square = _score_losses(case)
-    # Level by level: in the mean over times the lowest level would drown the others.
+    # Level by level: in the mean over times the lowest level would dominate the others.
     return relative(explicit + case.sigmas**-2.0, denoising + square)
 
 
@@ -178,7 +179,7 @@ def loss_at_one_level(case: Case) -> Reading:
 
 
 def estimate_is_above(case: Case) -> Reading:
-    """(16): the entropy production read off a network's loss is never below the true one."""
+    """(16): the entropy production computed from a network's loss is never below the true one."""
     s = case.sigma
     estimate = float(x0_risks([s], [posterior_risk(case, s)[1]], "x0", 1)[1][0]) / s**3
     return at_most(information.entropy_rate(case.toy, s), estimate)
@@ -202,7 +203,7 @@ def preconditioned_loss(case: Case) -> Reading:
 
 
 def information_sign(case: Case, printed: bool = False) -> Reading:
-    """(7), T = H[x0] - H[x0|x] = I, with H = E log p as the line below it prints, or -E log p."""
+    """(7): T = H[x0] - H[x0|x] = I, with H = E log p (as printed below (7)) or H = -E log p."""
     toy = information.merged(case.toy)
     h0 = information.entropy(toy)
     transferred = h0 - posterior_entropy(toy, case.sigma)

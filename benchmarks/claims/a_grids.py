@@ -1,18 +1,20 @@
-"""Paper A's optimal grids on Gaussian data, and what follows from them.
+"""Paper A's optimal grids on Gaussian data, and their consequences.
 
-For N(0, c^2) both DDIM samplers are linear, so that the variance after a grid is a recursion.
-From a to b, V_s = s^2 + c^2, started from the true law:
+On N(0, c^2) both DDIM samplers are linear, so that a recursion gives the variance after a grid. Let
+V_s = s^2 + c^2 and start from the true law. A step from a to b does the following:
 
-    deterministic (Euler in sigma): each step multiplies the standard deviation by (a b + c^2) / V_a
-    = sqrt(V_b / V_a) cos(angle), angle = arctan(a / c) - arctan(b / c).
-    stochastic: the multiplier is exactly V_b / V_a, and a step loses the variance
+    deterministic DDIM (Euler in sigma) multiplies the standard deviation by (a b + c^2) / V_a
+    = sqrt(V_b / V_a) cos(angle), angle = arctan(a / c) - arctan(b / c);
+    stochastic DDIM multiplies the state by exactly V_b / V_a and loses the variance
     c^2 (a^2 - b^2)^2 / (a^2 V_a), which later steps multiply by (V_end / V_b)^2.
 
-The second line is ours. The relative loss of the whole grid is therefore
-    loss = V_end sum c^2 (a^2 - b^2)^2 / (a^2 V_a V_b^2),
-for fine grids 4 c^2 V_end sum (da)^2 / V_a^3, least when int da / V_a^(3/2), that is
-a / (c^2 sqrt(V_a)), falls by equal parts: uniform in sin(arctan(sigma / c)), where the
-deterministic sampler wants the angle itself.
+The result for stochastic DDIM is derived by us. The relative loss of the whole grid is therefore
+    loss = V_end sum c^2 (a^2 - b^2)^2 / (a^2 V_a V_b^2).
+On fine grids it tends to 4 c^2 V_end sum (da)^2 / V_a^3. That is least when int da / V_a^(3/2),
+which is a / (c^2 sqrt(V_a)), falls in equal parts. The optimal grid is then uniform in
+sin(arctan(sigma / c)); that of the deterministic sampler is uniform in the angle itself.
+
+Equations have v1's numbers; theorem C.1, section 5.4 and the algorithms have the final version's.
 """
 
 import numpy as np
@@ -39,7 +41,7 @@ from toys.information import information
 
 COMPETITORS = 40
 FIELDS = 4000
-LEAST_KL = 1e-10  # the KL is second order in the variance's own rounding of 1e-15
+LEAST_KL = 1e-10  # smallest KL that the recursion resolves
 
 
 def _scale(case: Case) -> float:
@@ -47,19 +49,19 @@ def _scale(case: Case) -> float:
 
 
 def _ends(case: Case) -> tuple[int, float, float]:
-    """Steps and ends of a grid, kept to a range of 10^4 so that no competitor degenerates."""
+    """Number of steps, highest and lowest level of the case's grid."""
     return case.sigmas.size - 1, float(case.sigmas[0]), float(case.sigmas[-1])
 
 
 def ddim_kl(sigmas: Array, c: float) -> float:
-    """KL(data || DDIM) on N(0, c^2), from the true law, by the suite's variance recursion."""
+    """KL(data || DDIM) on N(0, c^2), started from the true law, by the suite's recursion."""
     table = ddim_table(sigmas, float(np.hypot(c, sigmas[0])))
     variance = float(table_variances(table, c)[-1])
     return float(gaussian_kl_data_model(c**2 + sigmas[-1] ** 2, variance))
 
 
 def stochastic_loss(sigmas: Array, c: float) -> float:
-    """Relative variance lost by stochastic DDIM on N(0, c^2): the module's closed form."""
+    """Relative variance lost by stochastic DDIM on N(0, c^2), by the closed form above."""
     a, b = sigmas[:-1], sigmas[1:]
     v_a, v_b = a**2 + c**2, b**2 + c**2
     return float(v_b[-1] * np.sum((c * (a**2 - b**2) / (a * v_b)) ** 2 / v_a))
@@ -68,7 +70,7 @@ def stochastic_loss(sigmas: Array, c: float) -> float:
 def sine_sigmas(n_steps: int, sigma_max: float, sigma_min: float, c: float) -> Array:
     """Levels uniform in sigma / sqrt(sigma^2 + c^2), shape (n_steps + 1,), falling."""
     high, low = (s / np.hypot(s, c) for s in (sigma_max, sigma_min))
-    # 1 - u^2 by itself: it vanishes where u is near 1.
+    # 1 - u^2 is formed without subtraction, since it vanishes where u is near 1.
     rest_high = c / np.hypot(sigma_max, c)
     part = np.linspace(0.0, 1.0, n_steps + 1)
     u = high + part * (low - high)
@@ -77,7 +79,7 @@ def sine_sigmas(n_steps: int, sigma_max: float, sigma_min: float, c: float) -> A
 
 
 def optimised(start: Array, loss: object, c: float) -> Array:
-    """The grid of least loss found from a start, the ends fixed, by quasi-Newton on log-gaps."""
+    """The grid of least loss with the same ends, by a quasi-Newton search on log-gaps."""
     assert callable(loss)
     x = np.log(start)
     top, span = x[0], x[0] - x[-1]
@@ -95,7 +97,7 @@ def optimised(start: Array, loss: object, c: float) -> Array:
 
 
 def arctan_closed_form(case: Case) -> Reading:
-    """(6), theorem C.1: on the arctan grid the variance is V_end cos^(2 N), by the recursion."""
+    """(6), theorem C.1: on the arctan grid the recursion gives the variance V_end cos^(2 N)."""
     n, high, low = _ends(case)
     c = _scale(case)
     table = ddim_table(arctan_sigmas(n, high, low, c=c), float(np.hypot(c, high)))
@@ -131,7 +133,7 @@ def euler_is_ddim(case: Case) -> Reading:
 
 
 def stochastic_closed_form(case: Case) -> Reading:
-    """Ours: the variance that stochastic DDIM loses, closed form against the recursion."""
+    """Derived by us: the variance that stochastic DDIM loses, closed form against the recursion."""
     sigmas, c = case.sigmas, _scale(case)
     table = stochastic_ddim_table(sigmas, float(np.hypot(c, sigmas[0])))
     v_end = c**2 + sigmas[-1] ** 2
@@ -140,7 +142,7 @@ def stochastic_closed_form(case: Case) -> Reading:
 
 
 def least_loss(start: Array, c: float) -> Array:
-    """The grid of least `stochastic_loss` with the ends of a start, from its stationarity.
+    """The grid of least `stochastic_loss` with the same ends, a root of the loss's derivatives.
 
     The unknowns are the inner u = sigma / sqrt(sigma^2 + c^2); the derivatives are in closed form.
     """
@@ -165,9 +167,9 @@ def least_loss(start: Array, c: float) -> Array:
 
 
 def sine_is_optimal(case: Case) -> Reading:
-    """Ours: the excess of the sine grid over the optimised one vanishes as 1 / N^2.
+    """Derived by us: the excess loss of the sine grid over the optimal one vanishes as 1 / N^2.
 
-    The value is how far the ratio of the excesses at 64 and 32 steps is above a quarter.
+    The value is the ratio of the excess at 64 steps to that at 32 steps, minus a quarter.
     """
     c = _scale(case)
     high, low = c * case.rng.uniform(2.0, 5.0), c * case.rng.uniform(0.1, 0.3)
@@ -196,7 +198,7 @@ def rescaled_of_gaussian(case: Case) -> Reading:
 
 
 def rescaled_grid_is_arctan(case: Case) -> Reading:
-    """(24): uniform in the rescaled entropy is the arctan grid."""
+    """(24): the grid that is uniform in the rescaled entropy is the arctan grid."""
     n, high, low = _ends(case)
     c = _scale(case)
     levels = np.geomspace(low, high, 800)
@@ -205,9 +207,9 @@ def rescaled_grid_is_arctan(case: Case) -> Reading:
 
 
 def tabulated_time_change(case: Case) -> Reading:
-    """Algorithm 1, steps (a)-(d), written out, against the suite's, on a table of 500 times.
+    """Algorithm 1, steps (a) to (d), written out, against the suite's, on a table of 500 times.
 
-    N levels uniform in phi, and 0 put before them: terminal "zero".
+    There are N levels uniform in phi and a last level 0: terminal "zero".
     """
     n, high, low = _ends(case)
     n = n + 1  # at least two levels
@@ -224,7 +226,7 @@ def tabulated_time_change(case: Case) -> Reading:
 
 
 def algorithm_2(case: Case) -> Reading:
-    """Algorithm 2's listing, a left Riemann sum on 128 EDM levels, against the suite's rule "left".
+    """Algorithm 2, a left Riemann sum on 128 EDM levels, against the suite's rule "left".
 
     In EDM's time: R_{i+1} = R_i + eps^2(t_i) / t_i^2 (t_{i+1} - t_i).
     """
@@ -238,10 +240,11 @@ def algorithm_2(case: Case) -> Reading:
 
 
 def algorithm_3(case: Case) -> Reading:
-    """Algorithm 3: the squared error split over frequencies adds up to the whole (Parseval).
+    """Algorithm 3: the squared errors of all frequencies add up to the whole (Parseval).
 
-    Residuals of a Gaussian field of 8 x 8 with a 1/f spectrum under its own denoiser, by FFT of
-    orthonormal scale; each frequency's mean is its mmse c_k^2 s^2 / (c_k^2 + s^2), sampled.
+    The residuals are those of an 8 x 8 Gaussian field with a 1/f spectrum under its own denoiser,
+    by an orthonormal FFT. The sample mean of each frequency is compared with its mmse
+    c_k^2 s^2 / (c_k^2 + s^2).
     """
     n, s, rng = 8, float(np.clip(case.sigma, 0.05, 5.0)), case.rng
     k = np.hypot(*np.meshgrid(np.fft.fftfreq(n, 1 / n), np.fft.fftfreq(n, 1 / n)))
@@ -259,9 +262,10 @@ def algorithm_3(case: Case) -> Reading:
 
 
 def left_sum(case: Case, points: int = 128, against: int = 512) -> Reading:
-    """Algorithm 2: how far its left Riemann sum on 128 EDM levels moves a 16-step grid.
+    """Algorithm 2: relative error of a 16-step grid from its left Riemann sum on 128 EDM levels.
 
-    Against the same sum on 512 levels; the share by which the furthest inner level moves.
+    The reference is the same sum on 512 levels. The value is the largest relative change of an
+    inner level.
     """
     grids = []
     for m in (points, against):
@@ -274,10 +278,10 @@ def left_sum(case: Case, points: int = 128, against: int = 512) -> Reading:
 
 
 def spectral_is_rescaled(case: Case) -> Reading:
-    """Section 5.4, ours: for a 1/f^a Gaussian field spectral and rescaled entropic time coincide.
+    """Section 5.4: on a 1/f^a Gaussian field spectral and rescaled entropic time coincide.
 
-    In the limit of a high sigma_max, here 10^10 times the largest c_k. c_k over the frequencies of
-    a 16 x 16 field; A_k = E|x_k|, proportional to c_k.
+    Derived by us, in the limit of a high sigma_max, here 10^10 times the largest c_k. The c_k are
+    those of the frequencies of a 16 x 16 field, and A_k = E|x_k| is proportional to c_k.
     """
     power = float(case.rng.uniform(0.5, 2.0))
     k = np.hypot(*np.meshgrid(np.fft.fftfreq(16, 1 / 16), np.fft.fftfreq(16, 1 / 16)))
@@ -291,7 +295,10 @@ def spectral_is_rescaled(case: Case) -> Reading:
 
 
 def entropic_against_arctan(case: Case) -> Reading:
-    """Appendix F.2's images, on N(0, c^2): log ratio of the KLs of 64 ODE steps to arctan's."""
+    """Fig. 5's statement on N(0, c^2): log ratio of the KLs on the entropic and the arctan grid.
+
+    Both grids have 64 steps of deterministic DDIM.
+    """
     c, high, low = _scale(case), 80.0, 0.002
     levels = np.geomspace(low, high, 800)
     entropic = entropic_sigmas(64, high, low, profile=Profile(1, levels, gaussian_mmse(levels, c)))

@@ -27,7 +27,7 @@ def denoised_from_scaled_score(case: Case) -> Reading:
 
 
 def _scaled(case: Case) -> tuple[float, Mixture, Array, float]:
-    """A scale s in [1/4, 4], the law of s x0, states y = s x, and their noise s sigma."""
+    """A scale s in [1/4, 4], the law of s x0, states y = s x, and their noise level s sigma."""
     s = float(4.0 ** case.rng.uniform(-1.0, 1.0))
     return s, case.toy.scaled(0.0, s), s * case.states(), s * case.sigma
 
@@ -35,7 +35,7 @@ def _scaled(case: Case) -> tuple[float, Mixture, Array, float]:
 def covariance_with_scale(case: Case, of: str) -> Reading:
     """(34), (38), (39): Var(x0|y) = s sigma^2 grad E[x0|y] = sigma^2 (I + s^2 sigma^2 Hess log p).
 
-    In the trace; y = s x0 + s sigma eps. E[x0|y] is a posterior mean of s x0, divided by s.
+    The traces are compared; y = s x0 + s sigma eps. E[x0|y] is the posterior mean of s x0 over s.
     """
     s, scaled, y, noise = _scaled(case)
     engine = case.toy.posterior_variance(y / s, case.sigma)
@@ -50,7 +50,7 @@ def covariance_with_scale(case: Case, of: str) -> Reading:
 
 
 def second_moment_of_posterior(case: Case) -> Reading:
-    """(35)-(37): E[x0^2|y] = y E[x0|y] / s + s sigma^2 / p grad(p E[x0|y]), with scale s."""
+    """(35) to (37): E[x0^2|y] = y E[x0|y] / s + s sigma^2 / p grad(p E[x0|y]), with scale s."""
     s, scaled, states, noise = _scaled(case)
     y = states[:, 0]
     moved = Posterior(scaled, y + 1j * STEP, noise)
@@ -63,7 +63,7 @@ def second_moment_of_posterior(case: Case) -> Reading:
 def slope_of_a_step(case: Case) -> Reading:
     """(34) in a sampler: a DDIM step's map has the slope b / a + (1 - b / a) Var(x0 | x) / a^2.
 
-    The slope is the one that the exact laws of samplers are made of, from a compiled kernel.
+    The suite's slope comes from the compiled kernel that also computes the exact laws of samplers.
     """
     a, b = float(case.sigmas[0]), float(case.sigmas[1])
     x = case.toy.sample_noisy(40, a, case.seed)[:, 0]
@@ -72,7 +72,7 @@ def slope_of_a_step(case: Case) -> Reading:
 
 
 def slope_of_two_calls(case: Case) -> Reading:
-    """The slope of a whole Heun step, by complex step through both of its calls."""
+    """The slope of a whole Heun step, by complex step through both of its denoiser calls."""
     a, b = float(case.sigmas[0]), float(case.sigmas[1])
     x = case.toy.sample_noisy(40, a, case.seed)[:, 0]
     moved = x + 1j * STEP

@@ -1,4 +1,4 @@
-"""Second routes to what paper A's text gets wrong: scipy's quadrature on the bare definitions."""
+"""Second routes to the misprints of paper A's text: SciPy's quadrature on the definitions."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def _density(case: Case) -> Callable[[float, float, int], float]:
 
 
 def fokker_planck_as_printed(case: Case) -> float:
-    """The excess of (2) with g in the place of g^2 / 2."""
+    """The excess of (2) with g in place of g^2 / 2."""
     p = _density(case)
     low, high = case.sigma, STATE_WINDOW * case.sigma
     left, right = [], []

@@ -1,4 +1,7 @@
-"""Paper A's empirical statements: its toys from our exact study, its image tables as printed."""
+"""Paper A's empirical statements: on toys by our exact study, on images by the printed tables.
+
+Sections 6.1, F.1 and F.2 and Table 1 are those of v1; the limitations are the final version's.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -11,9 +14,9 @@ from benchmarks.engine.results import printed_file, results_file
 from benchmarks.studies.phase_diagram import PAPER_LABELS, paper_claims, read_rows, winners
 
 PRINTED = printed_file("A")
-IN_GENERAL = 0.5  # the paper's "in general", read as: in most settings
+IN_GENERAL = 0.5  # the paper's "in general" is read as "in most settings"
 SOLVER_ROWS = results_file("re_vs_baselines_kl")
-# Table 1 of the first version typed from its text: EDM's row, then rescaled, FID and FD-DINOv2.
+# Table 1 of v1, typed from its text: EDM's row, then the rescaled one, FID and FD-DINOv2.
 FIRST_VERSION = (
     ((20.03, 8.18, 3.81, 263.60, 135.67, 86.32), (11.69, 4.95, 2.75, 194.02, 109.55, 81.25)),
     ((22.60, 9.46, 4.44, 284.74, 141.70, 79.86), (13.56, 5.59, 3.06, 208.27, 108.31, 72.06)),
@@ -29,7 +32,7 @@ def _study() -> pd.DataFrame:
 
 @cache
 def _printed(path: Path = PRINTED) -> pd.DataFrame:
-    """The printed numbers, one column a schedule."""
+    """The printed numbers, one column per schedule."""
     keys = ["table", "dataset", "net", "solver", "nfe", "metric"]
     wide = pd.read_csv(path).pivot_table(index=keys, columns="schedule", values="value")
     return wide.reset_index()
@@ -48,7 +51,7 @@ def smoothing_keeps_the_winner(case: Case) -> Reading:
 
 
 def log_snr_wins(case: Case) -> Reading:
-    """Beside section 6.1: the share of settings that plain log-SNR, which it leaves out, wins."""
+    """Not in section 6.1: the share of settings in which plain log-SNR wins."""
     won = winners(_study())["winner"].dropna()
     share = float((won == "log_snr").mean())
     counts = ", ".join(f"{name} {n}" for name, n in won.value_counts().items())
@@ -56,9 +59,9 @@ def log_snr_wins(case: Case) -> Reading:
 
 
 def second_order_is_worse(case: Case) -> Reading:
-    """Limitations of A-final on toys: the share in which Heun is not worse on the rescaled grid.
+    """Final, limitations: the share of settings in which Heun is no worse on the rescaled grid.
 
-    Exact KL on the two Gaussian mixtures, 5 to 20 calls, against EDM's grid.
+    The comparison is with EDM's grid, by exact KL on the two Gaussian mixtures at 5 to 20 calls.
     """
     rows = pd.read_csv(SOLVER_ROWS)
     rows = rows[(rows["solver"] == "heun") & rows["value"].notna()]
@@ -75,7 +78,7 @@ def _cells(dataset: str | None, table: str | None = None) -> pd.DataFrame:
 
 
 def printed_ratio(case: Case, dataset: str, over: str = "EDM", under: str = "rescaled") -> Reading:
-    """The largest printed ratio of two schedules' scores on a data set, less 1."""
+    """The largest printed ratio of two schedules' scores on a data set, minus 1."""
     rows = _cells(dataset).dropna(subset=[over, under])
     ratio = rows[under] / rows[over]
     largest = int(ratio.to_numpy().argmax())
@@ -86,7 +89,7 @@ def printed_ratio(case: Case, dataset: str, over: str = "EDM", under: str = "res
 
 
 def greater_at_few(case: Case) -> Reading:
-    """Abstract: of the printed series, the share whose ratio at NFE 16 is not below that at 64."""
+    """Abstract: the share of printed series whose ratio at NFE 16 is not below that at NFE 64."""
     rows = _printed()
     ratio = rows.assign(ratio=rows["rescaled"] / rows["EDM"]).pivot_table(
         index=["table", "dataset", "net", "solver", "metric"], columns="nfe", values="ratio"
@@ -96,7 +99,7 @@ def greater_at_few(case: Case) -> Reading:
 
 
 def networks_gain_alike(case: Case) -> Reading:
-    """Appendix F.2: by how much the printed ratios of EDM2-S and EDM2-L differ, ImageNet-64."""
+    """Appendix F.2: difference of the printed ratios of EDM2-S and EDM2-L on ImageNet-64."""
     rows = _cells("ImageNet-64")
     ratio = rows.assign(ratio=rows["rescaled"] / rows["EDM"]).pivot_table(
         index=["solver", "nfe", "metric"], columns="net", values="ratio"
@@ -106,7 +109,7 @@ def networks_gain_alike(case: Case) -> Reading:
 
 
 def consistently_better(case: Case) -> Reading:
-    """Table 1: the worst ratio of rescaled to EDM among its 24 cells, less 1."""
+    """Table 1: the worst ratio of rescaled to EDM, minus 1."""
     rows = _cells("ImageNet-64")
     ratio = rows["rescaled"] / rows["EDM"]
     worse = rows[ratio > 1.0]
@@ -119,10 +122,10 @@ def consistently_better(case: Case) -> Reading:
 
 
 def consistently_better_typed(case: Case) -> float:
-    """The same from the first version's text."""
+    """The excess of `consistently_better` from the text of v1."""
     return max(r / e for edm, ours in FIRST_VERSION for e, r in zip(edm, ours, strict=True)) - 1.0
 
 
 def consistently_better_read(case: Case) -> float:
-    """The same from the final version's numbers, as kept."""
+    """The excess of `consistently_better` from the final version's numbers in the CSV file."""
     return consistently_better(case).value

@@ -1,4 +1,4 @@
-"""Paper A's times: the SDE in its coordinates, time changes, and what does not depend on them."""
+"""Paper A's times: the SDE in several coordinates, time changes and invariance under them."""
 
 from itertools import pairwise
 
@@ -26,14 +26,14 @@ def beta(time: Array) -> Array:
 
 
 def beta_integral(time: Array) -> Array:
-    """Its integral from 0."""
+    """The integral of the VP process's rate from 0 to a time."""
     return np.asarray(
         PROCESS.beta_min * time + 0.5 * (PROCESS.beta_max - PROCESS.beta_min) * time**2
     )
 
 
 def sde_kernel(case: Case) -> Reading:
-    """(1): f = -beta x / 2, g^2 = beta has the kernel N(s x0, s^2 sigma^2), both the suite's."""
+    """(1): with f = -beta x / 2 and g^2 = beta the suite's kernel is N(s x0, s^2 sigma^2)."""
     t = PROCESS.time(case.sigmas)
     s, sigma = PROCESS.alpha(t), PROCESS.sigma(t)
     drift = relative(np.log(s), -0.5 * beta_integral(t))
@@ -57,7 +57,7 @@ def invariance(case: Case, rescaled: bool = False) -> Reading:
     low, high = case.sigma, 2.0 * case.sigma
     levels = np.geomspace(low, high, 100)
     mmse = information.mmse(case.toy, levels)
-    if mmse[0] < 1e-280:  # what underflows has no logarithm: another curve, above it
+    if mmse[0] < 1e-280:  # an mmse that underflows has no logarithm
         levels = np.geomspace(1.0, 2.0, 100) * np.sqrt(case.toy.variance)
         low, high = float(levels[0]), float(levels[-1])
         mmse = information.mmse(case.toy, levels)
@@ -71,7 +71,7 @@ def invariance(case: Case, rescaled: bool = False) -> Reading:
 
 
 def entropy_rises(case: Case) -> Reading:
-    """Theorem 5.1: H[x0 | x_t] rises strictly with noise, data of two values or more."""
+    """Theorem 5.1: H[x0 | x_t] rises strictly with noise if the data have at least two values."""
     levels = case.sigmas[::-1]
     rises = [entropy_gained(case.toy, a, b) for a, b in pairwise(levels)]
     positive = np.isfinite(information.log_mmse(case.toy, levels)).all()
@@ -84,7 +84,7 @@ def rescaled_entropy_rises(case: Case) -> Reading:
     """Theorem 5.1: the rescaled entropy is finite and rises strictly."""
     low, high = case.sigma, WINDOW * case.sigma
     rise = float(over_log_sigma(low, high, lambda s: information.mmse(case.toy, s) / s)[0])
-    # mmse <= sigma^2 for every x0, so that R(sigma) <= sigma: finite whatever the data are.
+    # mmse <= sigma^2 for any data, so that R(sigma) <= sigma is finite.
     whole = at_most(information.rescaled_entropy(case.toy, [high], points=60), high)
     if rise == 0.0 and np.isfinite(information.log_mmse(case.toy, high)).all():
         return whole  # positive, but below float64
@@ -92,7 +92,7 @@ def rescaled_entropy_rises(case: Case) -> Reading:
 
 
 def ddim_in_vp_time(case: Case) -> Reading:
-    """Section C.1 of A-final: deterministic DDIM does not depend on the time parametrisation.
+    """Final appendix C: deterministic DDIM does not depend on the time parametrisation.
 
     The VP update x_t' = s' x0_hat + s' sigma' eps_hat, written out, against the suite's table.
     """
@@ -109,10 +109,13 @@ def ddim_in_vp_time(case: Case) -> Reading:
 
 
 def snr_rate(case: Case, printed: bool = False) -> Reading:
-    """Below (13): dSNR/dt = -sigma' / sigma^3 as printed, twice that for SNR = 1 / sigma^2; VP."""
+    """Below (13), in VP time: dSNR/dt is -sigma' / sigma^3 as printed, and twice that in fact.
+
+    The correct rate is that of SNR = 1 / sigma^2.
+    """
     t = PROCESS.time(case.sigmas)
     sigma, rise = PROCESS.sigma(t), PROCESS.dsigma_dtime(t)
-    # dSNR/dt by the chain of SNR and VP coordinates of the suite, against the display.
+    # dSNR/dt by the chain rule through the suite's SNR and VP coordinates, against the display.
     chain = rise / SNR().dsigma_dtime(SNR().time(sigma))
     return relative(chain, -(1.0 if printed else 2.0) * rise / sigma**3)
 

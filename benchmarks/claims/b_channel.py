@@ -1,8 +1,8 @@
-"""Paper B's channel written out once more: posteriors, what one noise level says of another, steps.
+"""Paper B's channel by an independent route: posteriors, joint laws of two noise levels, steps.
 
-Nothing here calls the suite's denoiser or its information curves, so that the claims compare two
-routes. One-dimensional mixtures; SNR (gamma in the paper) = 1 / sigma^2, tau = sigma^2. A step of
-the reverse process goes from level a to b < a.
+The posteriors and joint laws do not use the suite's denoiser or its information curves, so that the
+claims compare two routes. Mixtures are one-dimensional; SNR (gamma in the paper) = 1 / sigma^2 and
+tau = sigma^2. A step of the reverse process goes from level a to b < a.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from benchmarks.measure.mmse_slope import posterior
 from theory.checks import Array
 from toys.mixture import Mixture
 
-REACH = 9.0  # deviations kept on either side: a tail of 2e-19
+REACH = 9.0  # deviations kept on either side; the tails beyond have mass 2e-19
 LONGEST = 2.0  # largest a / b of a step that is integrated in two dimensions
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 HALVINGS = 8
-SETTLED = 1e-9  # of the last halving; what is left after it is far less
+SETTLED = 1e-9  # relative change at the last halving; the remaining error is far smaller
 Values = Callable[[Array], Array]
 Pair = Callable[[Array, Array], Array]
 
@@ -39,10 +39,10 @@ def slope(toy: Mixture, x: Array, sigma: float) -> Array:
 
 
 def given(toy: Mixture, x: float, sigma: float, later: float) -> tuple[Mixture, float, Array]:
-    """The law of x0 given x at sigma, and the channel in which `later` adds to what is known.
+    """The law of x0 given x at sigma, and the channel by which X_later adds information.
 
-    X_later = share y + (1 - share) x with y = x0 + extra eps, x0 from the posterior, and
-    1 / extra^2 = 1 / later^2 - 1 / sigma^2: what later levels tell is a channel of its own.
+    X_later = share y + (1 - share) x with y = x0 + extra eps, where x0 has the posterior law and
+    1 / extra^2 = 1 / later^2 - 1 / sigma^2. So the later level is a Gaussian channel of that law.
 
     Returns:
         Posterior as a mixture, extra, and (share, 1 - share).
@@ -57,10 +57,10 @@ def given(toy: Mixture, x: float, sigma: float, later: float) -> tuple[Mixture, 
 def joint(
     toy: Mixture, low: float, high: float, near: Values, far: Values, combine: Pair
 ) -> tuple[float, float]:
-    """E f and E |f| of f = combine(near(x_low), far(x_high)), trapezoidal in both, on one grid.
+    """E f and E |f| of f = combine(near(x_low), far(x_high)), by the trapezoidal rule on one grid.
 
-    Forward Markov: x_low has the data's density at `low`, x_high = x_low + hop eps. The spacing is
-    halved until E f stands still: the rule converges geometrically for analytic functions.
+    x_low has the data's density at `low`, and x_high = x_low + hop eps. The spacing is halved until
+    E f converges, which is geometric for analytic functions.
     """
     hop = float(np.sqrt((high - low) * (high + low)))
     std = np.hypot(toy.stds[:, 0], low)
@@ -101,7 +101,7 @@ def mismatch(case: Case, low: float, high: float, guess: Values | None = None) -
 
 
 def over_step(f: Callable[[float], float], a: float, b: float) -> float:
-    """Integral of f(sigma) dsnr over the step from a down to b, in pieces of log SNR."""
+    """Integral of f(sigma) dsnr over the step from a down to b, by panels in log SNR."""
     length = 2.0 * np.log(a / b)
     pieces, total = int(np.ceil(length)), 0.0
     for piece in range(pieces):

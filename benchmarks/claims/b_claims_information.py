@@ -1,10 +1,10 @@
-"""Records of paper B: information contents, entropies, assumptions, remarks 2 to 5."""
+"""Paper B, claims about information contents, entropies, assumptions and remarks 2 to 5."""
 
 from benchmarks.claims import b_entropy as entropy
 from benchmarks.claims import b_rates as rates
 from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, Claim
 
-LEAST = 1e-12  # what rounding may add to an inequality
+LEAST = 1e-12  # allowance for rounding in an inequality
 
 CLAIMS = (
     Claim(

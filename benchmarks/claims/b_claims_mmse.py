@@ -1,4 +1,4 @@
-"""Records of paper B: proposition 2, appendices B and C: the mmse, its slope, posterior draws."""
+"""Paper B, claims of proposition 2, appendices B and C: the mmse, its slope, posterior draws."""
 
 from functools import partial
 
@@ -6,11 +6,11 @@ from benchmarks.claims import b_pathwise as paths
 from benchmarks.claims import b_posterior as posterior
 from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, Claim
 
-LEAST = 1e-12  # what rounding may add to an inequality
-# Integrals over two states: below 0.1 the grid of states gets long, above 20 nothing is left of
-# E_disc beside the terms it is the difference of.
+LEAST = 1e-12  # allowance for rounding in an inequality
+# Levels for integrals over two states: below 0.1 the grid of states becomes long, above 20 E_disc
+# is lost in the cancellation of the terms whose difference it is.
 PLANE = (0.1, 20.0)
-# Where an integrated slope is neither all of the mmse nor lost beside it.
+# Levels at which an integrated slope is neither the whole mmse nor negligible against it.
 MIDDLE = (0.01, 30.0)
 
 CLAIMS = (

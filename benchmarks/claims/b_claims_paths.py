@@ -1,12 +1,12 @@
-"""Records of paper B: section 3: paths, the two errors, data processing."""
+"""Paper B, claims of section 3: paths, the two errors, data processing."""
 
 from benchmarks.claims import b_pathwise as paths
 from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, Claim
 
-LEAST = 1e-12  # what rounding may add to an inequality
+LEAST = 1e-12  # allowance for rounding in an inequality
 LAWS = "the exact laws' own error, below 1e-6"
-# Integrals over two states: below 0.1 the grid of states gets long, above 20 nothing is left of
-# E_disc beside the terms it is the difference of.
+# Levels for integrals over two states: below 0.1 the grid of states becomes long, above 20 E_disc
+# is lost in the cancellation of the terms whose difference it is.
 PLANE = (0.1, 20.0)
 
 CLAIMS = (
@@ -65,7 +65,7 @@ CLAIMS = (
         paths.diverges_at_zero,
         1e-10,
         QUADRATURE,
-        # Beyond, both sides agree to what is left of small differences of entropies.
+        # Above 20 both sides are small differences of entropies and lose digits.
         most=10,
         high=20.0,
     ),
@@ -92,7 +92,7 @@ CLAIMS = (
         paths.seen_at_levels,
         IDENTITY,
         "linear algebra of KLs down to 1e-4",
-        # Beyond, the KL is lost beside the terms of a Gaussian vector's.
+        # Outside these levels the KL is lost in the cancellation of its terms.
         low=0.05,
         high=50.0,
     ),

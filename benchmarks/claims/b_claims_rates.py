@@ -1,10 +1,10 @@
-"""Records of paper B: theorem 1, (4.4) to (4.9), dimension, tightness."""
+"""Paper B, claims of theorem 1, (4.4) to (4.9), dimension and tightness."""
 
 from benchmarks.claims import b_rates as rates
 from benchmarks.claims import b_tightness as tightness
 from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, Claim
 
-LEAST = 1e-12  # what rounding may add to an inequality
+LEAST = 1e-12  # allowance for rounding in an inequality
 
 CLAIMS = (
     Claim(

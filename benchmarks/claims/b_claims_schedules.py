@@ -1,11 +1,11 @@
-"""Records of paper B: sections 5 and 6, appendices F and G: risks, LAS, algorithms."""
+"""Paper B, claims of sections 5 and 6 and appendices F and G: risks, LAS, algorithms."""
 
 from benchmarks.claims import b_looseness as loose
 from benchmarks.claims import b_schedules as schedules
 from benchmarks.claims import b_tables as tables
 from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, Claim
 
-LEAST = 1e-12  # what rounding may add to an inequality
+LEAST = 1e-12  # allowance for rounding in an inequality
 LAWS = "the exact laws' own error, below 1e-6"
 
 CLAIMS = (
@@ -216,7 +216,7 @@ CLAIMS = (
         schedules.klub,
         IDENTITY,
         QUADRATURE,
-        # Beyond, the fall of H in a step is lost beside H.
+        # Above 50 the decrease of H over a step is lost in rounding of H.
         high=50.0,
     ),
 )

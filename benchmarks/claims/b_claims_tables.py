@@ -1,4 +1,4 @@
-"""Records of paper B: printed tables."""
+"""Paper B, claims of the printed tables."""
 
 from functools import partial
 

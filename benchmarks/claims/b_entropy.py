@@ -1,7 +1,8 @@
-"""Paper B's information side: contents, entropies, Assumption 2 (SE), and remarks 2 to 5.
+"""Paper B's information quantities: contents, entropies, Assumption 2 (SE), and remarks 2 to 5.
 
-iota = -log p(X) of a discrete law p, H its mean, h = 2 log sum sqrt p the Renyi entropy of order
-1/2; (SE): E exp(l (iota - H)) <= exp(nu^2 l^2 / 2) for |l| <= 1 / b. Nats.
+For a discrete law p, iota = -log p(X) is the information content, H its mean, and
+h = 2 log sum sqrt p the Renyi entropy of order 1/2, all in nats. (SE) is
+E exp(l (iota - H)) <= exp(nu^2 l^2 / 2) for |l| <= 1 / b.
 """
 
 import heapq
@@ -23,13 +24,13 @@ LN2 = float(np.log(2.0))
 
 
 def entropy_is_mean_content(case: Case) -> Reading:
-    """Definition 1: H = E[-log p(X)] of points, and for densities by quadrature."""
+    """Definition 1: H = E[-log p(X)] of points."""
     p = probabilities(case.toy)
     return relative(-float(np.sum(p * np.log(p))), information.entropy(case.toy))
 
 
 def density_entropy(case: Case) -> Reading:
-    """Definition 1 for a density: -E log p(x0), from some level that makes both sides positive."""
+    """Definition 1 for a density: -E log p(x0), with an offset that makes both sides positive."""
     tiny = 1e-6 * float(case.toy.stds.min())
     law = Mixture(case.toy.weights, case.toy.means, np.sqrt(case.toy.stds**2 - tiny**2))
     top = float(case.toy.log_density(case.toy.means[:, 0]).max()) + 1.0
@@ -48,7 +49,7 @@ def renyi(case: Case) -> Reading:
 
 
 def second_moment(case: Case) -> Reading:
-    """Assumption 1: E |x0|^2 is finite; by quadrature through noise, and in closed form."""
+    """Assumption 1: E |x0|^2 is finite; by quadrature of noisy states, and in closed form."""
     sigma, mean = case.sigma, float(case.toy.mean[0])
     found = expect(case.toy, sigma, lambda x: ((x - mean) ** 2)[None])[0]
     return relative(found, case.toy.variance + sigma**2)
@@ -77,7 +78,7 @@ def code_length(case: Case) -> Reading:
 def _field(case: Case) -> tuple[Array, Array, Array]:
     """A Gibbs law on {0, 1}^n from the case's seed: states (2^n, n), energies, probabilities.
 
-    Factors on single sites, on neighbours and on triples of neighbours.
+    It has factors on single sites, on neighbours and on triples of neighbours.
     """
     rng = case.rng
     n = int(rng.integers(3, 8))
@@ -91,7 +92,7 @@ def _field(case: Case) -> tuple[Array, Array, Array]:
 
 
 def energy_and_content(case: Case) -> Reading:
-    """Remark 3: of p = exp(-E) / Z, iota - H = E - mean E: surprise concentrates as energy does."""
+    """Remark 3: for p = exp(-E) / Z, iota - H = E - mean E, so iota concentrates as E does."""
     _, energy, p = _field(case)
     excess, _ = content(p)
     spread = float(np.ptp(energy)) + 1.0
@@ -108,7 +109,7 @@ def revealed(case: Case) -> Reading:
     count, codes = states.shape[1], np.arange(len(p))
     last, parts, ends = np.zeros(len(p)), [], []
     for i in range(1, count + 1):
-        group = codes % 2**i  # the first i sites, read as the low bits
+        group = codes % 2**i  # the first i sites are the low bits
         mass = np.bincount(group, weights=p)
         level = (np.bincount(group, weights=p * excess) / mass)[group]
         parts.append(float(p @ (level - last) ** 2))
@@ -119,7 +120,7 @@ def revealed(case: Case) -> Reading:
 
 
 def no_geometry(case: Case) -> Reading:
-    """Remark 4: the bound knows the weights only; it holds wherever the points are moved."""
+    """Remark 4: the bound depends on the weights only, and holds wherever the points are moved."""
     p, rng = probabilities(case.toy), case.rng
     h = information.renyi_entropy(case.toy, 0.5)
     found = []
@@ -131,7 +132,7 @@ def no_geometry(case: Case) -> Reading:
 
 
 def finite_laws_qualify(case: Case) -> Reading:
-    """Assumption 2: a finite law meets (SE) with nu at most half the range of iota (Hoeffding)."""
+    """Assumption 2: a finite law has (SE) with nu at most half the range of iota (Hoeffding)."""
     p = probabilities(case.toy)
     excess, _ = content(p)
     return at_most(smallest_nu(p), 0.5 * float(np.ptp(excess)) + 1e-12)
@@ -146,16 +147,16 @@ def renyi_identity(case: Case) -> Reading:
 
 
 def renyi_by_shannon(case: Case) -> Reading:
-    """Proposition 8: h <= H + nu^2 / 4 for b <= 2, with the least nu."""
+    """Proposition 8: h <= H + nu^2 / 4 for b <= 2, with the smallest nu."""
     p = probabilities(case.toy)
     bound = renyi_half_bound(information.entropy(case.toy), smallest_nu(p))
     return at_most(information.renyi_entropy(case.toy, 0.5), bound + 1e-14)
 
 
 def narrow_exponents(case: Case) -> Reading:
-    """Proposition 8 needs b <= 2: p ~ n^-2 up to 10^4 meets (SE) with b = 4, yet breaks the bound.
+    """Proposition 8 needs b <= 2: p ~ n^-2, n <= 10^4, satisfies (SE) with b = 4 but not the bound.
 
-    Without end h is infinite there, H and the nu of b = 4 are not.
+    Without the limit on n, h is infinite, while H and the nu for b = 4 are finite.
     """
     p = np.arange(1, HEAVY_TERMS + 1, dtype=np.float64) ** -2.0
     p /= p.sum()
@@ -165,7 +166,7 @@ def narrow_exponents(case: Case) -> Reading:
 
 
 def weaker_assumption(case: Case) -> Reading:
-    """Remark 5: the bound by h is never above the one by H and nu."""
+    """Remark 5: the bound by h is never larger than the one by H and nu."""
     p = probabilities(case.toy)
     h = information.renyi_entropy(case.toy, 0.5)
     bound = renyi_half_bound(information.entropy(case.toy), smallest_nu(p))

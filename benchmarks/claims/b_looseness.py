@@ -1,7 +1,8 @@
 """How loose paper B's bound is along a schedule: pathwise against terminal KL, both exact.
 
-The paper says (section 5): "the looseness is most pronounced at large SNR". Two readings: the
-ratio of the two KLs, level by level; and what share of a step's pathwise KL is slack.
+The paper says (section 5): "the looseness is most pronounced at large SNR". This has two readings:
+the ratio of the two KLs at each level, and the share of a step's pathwise KL that is slack, i.e.
+does not appear in the KL of the laws.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ from theory.schedules.las_levels import las_sigmas, natural_lambda
 from theory.solvers.ddim import stochastic_ddim_table
 
 LAW_RTOL = 1e-6
-SPAN = (10.0, 0.02)  # of the data's std: from all noise to well below its scale
+SPAN = (10.0, 0.02)  # highest and lowest level in units of the data's std
 
 
 def geometric(case: Case) -> Array:
@@ -28,7 +29,7 @@ def geometric(case: Case) -> Array:
 
 
 def kls(case: Case, sigmas: Array) -> tuple[Array, Array]:
-    """Pathwise and terminal KL up to each level but the first, with the exact denoiser."""
+    """Pathwise KL up to each level but the first, and KL of the laws there; exact denoiser."""
     ends = [
         terminal_kl(case.toy, sigmas[: n + 1], rtol=LAW_RTOL).kl_data_model
         for n in range(1, sigmas.size)
@@ -38,14 +39,14 @@ def kls(case: Case, sigmas: Array) -> tuple[Array, Array]:
 
 
 def ratio_at_the_end(case: Case) -> Reading:
-    """Pathwise / terminal KL is largest at the last level of a log-SNR grid."""
+    """The ratio of pathwise to terminal KL is largest at the last level of a log-SNR grid."""
     paths, ends = kls(case, geometric(case))
     ratio = paths / ends
     return at_most(ratio[:-1], ratio[-1])
 
 
 def slack_in_proportion(case: Case) -> Reading:
-    """Slack over pathwise KL of the steps below half the data's std, against those above."""
+    """The share of slack in steps below half the data's std, against that in steps above."""
     sigmas = geometric(case)
     paths, ends = kls(case, sigmas)
     own = np.diff(paths, prepend=0.0)
@@ -55,14 +56,14 @@ def slack_in_proportion(case: Case) -> Reading:
 
 
 def slack_never_falls(case: Case) -> Reading:
-    """Every step adds slack: KL_b <= KL of (X_a, X_b) = KL_a + the step's pathwise KL."""
+    """No step removes slack: KL_b <= KL of (X_a, X_b) = KL_a + the step's pathwise KL."""
     paths, ends = kls(case, case.sigmas)
     before = np.concatenate([[0.0], ends[:-1]])
     return at_most(ends, before + np.diff(paths, prepend=0.0), error=LAW_RTOL)
 
 
 def bound_is_no_aim(case: Case) -> Reading:
-    """On N(0, c^2) LAS, its axis saturating, ends nearer to the data than the bound's optimum."""
+    """On N(0, c^2) LAS with its saturating axis ends with a smaller KL than the bound's optimum."""
     c = float(case.toy.stds[0, 0])
     n = max(case.sigmas.size - 1, 2)
     low, high = 0.02 * c, 80.0 * c

@@ -1,7 +1,7 @@
-"""Paper B, sections 3 and 4: paths, the two errors, and what they say of the laws at the end.
+"""Paper B, sections 3 and 4: paths, the two errors, and the KL of the terminal laws.
 
-Statements about integrals over paths are evaluated as integrals over the joint law of two levels;
-those about Doob's martingale state by state, given the noisier one.
+Statements about integrals over paths are evaluated as integrals over the joint law of two levels.
+Statements about Doob's martingale are evaluated at single states of the noisier level.
 """
 
 from itertools import pairwise
@@ -20,13 +20,13 @@ from theory.solvers.ddim import ddim_table, stochastic_ddim_table
 from toys.information import information
 from toys.sampling import walk_states
 
-LAW_RTOL = 1e-6  # of the exact laws; their own error estimates are far below it
-SUB_LEVELS = (1, 16, 64)  # parts of a step at whose ends its path is looked at
+LAW_RTOL = 1e-6  # tolerance of the exact laws; their error estimates are far below it
+SUB_LEVELS = (1, 16, 64)  # numbers of parts of a step at whose ends its path is observed
 STATES = 3
 
 
 def tweedie(case: Case) -> Reading:
-    """The denoiser is x + sigma^2 score, from some point below all of the data."""
+    """The denoiser is x + sigma^2 score; both sides are measured from a point below the data."""
     x = case.states()
     low = min(float(case.toy.means.min()), float(x.min())) - case.sigma
     right = x + case.sigma**2 * case.toy.score(x, case.sigma) - low
@@ -36,8 +36,8 @@ def tweedie(case: Case) -> Reading:
 def exact_step(case: Case) -> Reading:
     """A step of the frozen reverse SDE, by integrating factor and quadrature, against the table.
 
-    dY = (D - Y) / tau ds + dW with tau = T - s falling from a^2 to b^2: mean and variance solve
-    linear equations, whose integrals over log tau are done numerically.
+    In dY = (D - Y) / tau ds + dW, tau = T - s falls from a^2 to b^2. Mean and variance solve linear
+    equations, whose integrals over log tau are computed numerically.
     """
     table = stochastic_ddim_table(case.sigmas)
     nodes, weights = np.polynomial.legendre.leggauss(40)
@@ -46,7 +46,7 @@ def exact_step(case: Case) -> Reading:
         length = 2.0 * np.log(a / b)
         u = np.exp(2.0 * np.log(b) + 0.5 * length * (nodes + 1.0))  # tau at the nodes
         measure = 0.5 * length * weights * u  # d tau
-        factor = b**2 / u  # what is left at b^2 of the state at tau
+        factor = b**2 / u  # factor of the state at tau in the state at b^2
         rows.append([b**2 / a**2, measure @ (factor / u), measure @ factor**2])
     keep, weight, noise = np.array(rows).T
     found = np.stack([table.keep[:, 0], table.weights[:, 0], table.noise**2])
@@ -54,9 +54,9 @@ def exact_step(case: Case) -> Reading:
 
 
 def learned_step(case: Case) -> Reading:
-    """Steps of DDIM with a learned denoiser, walked by the suite's table of the wrong denoiser.
+    """DDIM with a learned denoiser, written out, against the suite's table for a wrong denoiser.
 
-    The learned one, scale m' + tilt x with m' another mixture's posterior mean, is written out.
+    The learned denoiser is scale m' + tilt x with m' the posterior mean of another mixture.
     """
     wrong, x = case.wrong, case.toy.sample_noisy(20, float(case.sigmas[0]), case.seed)
     state = x[:, 0]
@@ -74,7 +74,7 @@ def doob(case: Case) -> Reading:
     a, b = case.sigmas[0].item(), case.sigmas[-1].item()
     for x in case.toy.sample_noisy(STATES, a, case.seed)[:, 0].tolist():
         law, extra, (share, rest) = given(case.toy, x, a, b)
-        # From just below the posterior, by more than the rounding of its means.
+        # An offset just below the posterior makes both sides positive beyond rounding.
         low = float((law.means - law.stds).min() - np.sqrt(law.variance))
         low -= 1e-5 * float(np.abs(law.means).max())
 
@@ -131,7 +131,7 @@ def cross_term(case: Case) -> Reading:
 
 
 def direct(case: Case, wrong: bool) -> Array:
-    """Right side of (3.2), step by step, from the joint laws."""
+    """Right side of (3.2) for every step, from the joint laws."""
     out = []
     for a, b in pairwise(case.sigmas.tolist()):
 
@@ -146,7 +146,7 @@ def direct(case: Case, wrong: bool) -> Array:
 
 
 def split_is_exact(case: Case) -> Reading:
-    """(3.3), sum of all steps, E_disc's fall of entropy moved to the other side."""
+    """(3.3), summed over all steps, with the entropy term of E_disc on the other side."""
     mmse, entropy = entropies(case.toy, case.sigmas)
     approx = approximation_error(case.sigmas, errors(case, case.sigmas)).sum()
     left = direct(case, wrong=True).sum() + entropy[0] - entropy[-1]
@@ -155,20 +155,20 @@ def split_is_exact(case: Case) -> Reading:
 
 
 def discretisation(case: Case) -> Reading:
-    """(3.4) = (4.1), step by step, the integral of mmse moved to the other side."""
+    """(3.4) = (4.1) for every step, with the integral of the mmse on the other side."""
     mmse, entropy = entropies(case.toy, case.sigmas)
     left = direct(case, wrong=False) - np.diff(entropy)
     return relative(left, 0.5 * np.diff(case.sigmas**-2.0) * mmse[:-1])
 
 
 def approximation(case: Case) -> Reading:
-    """E_approx of (3.4) step by step, the time integral and the expectation by quadrature."""
+    """E_approx of (3.4) for every step, the time integral and the expectation by quadrature."""
     nodes, weights = np.polynomial.legendre.leggauss(40)
     rows = []
     for a, b in pairwise(case.sigmas.tolist()):
         length = 2.0 * np.log(a / b)
         tau = np.exp(2.0 * np.log(b) + 0.5 * length * (nodes + 1.0))
-        time = 0.5 * length * float(weights @ (1.0 / tau))  # of ds / (T - s)^2
+        time = 0.5 * length * float(weights @ (1.0 / tau))  # integral of ds / (T - s)^2
 
         def f(x: Array, a: float = a) -> Array:
             return np.asarray((denoise(case.toy, x, a).real - case.wrong.denoise(x, a)) ** 2)[None]
@@ -194,9 +194,10 @@ def square_integrable(case: Case) -> Reading:
 
 
 def diverges_at_zero(case: Case) -> Reading:
-    """(3.1) fails for delta = 0: E_disc of a last step to b is mmse_a dsnr / 2 less log(a / b).
+    """(3.1) fails for delta = 0: E_disc of a last step from a to b grows as 1 / b^2.
 
-    The fall of H is at most log(1 + mmse_a dsnr) / 2 (the Gaussian's), so E_disc grows as 1 / b^2.
+    E_disc is mmse_a dsnr / 2 minus the decrease of H, and that is at most log(1 + mmse_a dsnr) / 2,
+    its value for a Gaussian.
     """
     a = float(case.sigmas[0])
     low = a * np.array([1.0, 0.3, 0.1, 0.03])
@@ -206,10 +207,10 @@ def diverges_at_zero(case: Case) -> Reading:
 
 
 def transition(case: Case) -> Reading:
-    """(3.2), step by step given X_a: KL of the law of X_b from the sampler's is the path integral.
+    """(3.2) given X_a: KL(law of X_b || sampler's law) equals the path integral of the step.
 
-    In the channel of what X_b adds, the sampler is a Gaussian about D. Between two levels nothing
-    more is told: given both ends a path is the same Brownian bridge under either law.
+    In the channel by which X_b adds information, the sampler's law is a Gaussian about D. The path
+    between two levels adds nothing: given both ends it is the same Brownian bridge under both laws.
     """
     readings = []
     a, b = case.sigmas[0].item(), case.sigmas[-1].item()
@@ -230,9 +231,10 @@ def transition(case: Case) -> Reading:
 
 
 def seen_at_levels(case: Case) -> Reading:
-    """KL of the paths seen at 2, 17 and 65 levels of a step: all equal to the path integral.
+    """KL of the paths observed at 2, 17 and 65 levels of a step: all equal the path integral.
 
-    Gaussian data and an affine denoiser: both are Gaussian vectors, and KL is linear algebra.
+    The data are Gaussian and the denoiser affine, so that both laws are Gaussian vectors and their
+    KL is linear algebra.
     """
     a, b = one_step(case)
     found = [_levels_kl(case, a, b, n) for n in SUB_LEVELS]
@@ -245,7 +247,7 @@ def _affine_path(case: Case, a: float, b: float) -> float:
 
 
 def _levels_kl(case: Case, a: float, b: float, n: int) -> float:
-    """KL of (X_0..X_n) from the sampler's, at n + 1 levels spaced geometrically from a to b."""
+    """KL of (X_0..X_n) from the sampler's law, at n + 1 levels spaced geometrically from a to b."""
     tau = np.geomspace(a, b, n + 1) ** 2
     shift, sloped = case.wrong.denoise(np.array([0.0, 1.0]), a)
     truth = float(case.toy.stds[0, 0]) ** 2 + np.minimum(tau[:, None], tau)
@@ -256,13 +258,13 @@ def _levels_kl(case: Case, a: float, b: float, n: int) -> float:
         maps[j + 1] = q * maps[j] + (1.0 - q) * (sloped - shift) * maps[0]
         maps[j + 1, j + 1] = np.sqrt(tau[j + 1] * (1.0 - q))
         mean[j + 1] = q * mean[j] + (1.0 - q) * shift
-    white = np.linalg.solve(maps, np.linalg.solve(maps, truth).T)  # in the sampler's own noise
+    white = np.linalg.solve(maps, np.linalg.solve(maps, truth).T)  # in units of the sampler's noise
     offset = np.linalg.solve(maps, mean)
     return float(0.5 * (np.trace(white) - n - 1.0 + offset @ offset - np.linalg.slogdet(white)[1]))
 
 
 def terminal(case: Case) -> Reading:
-    """KL of the last laws is at most that of the paths, with the exact and the wrong denoiser."""
+    """The KL of the terminal laws is at most that of the paths, for exact and wrong denoisers."""
     exact = terminal_kl(case.toy, case.sigmas, rtol=LAW_RTOL)
     mistaken = terminal_kl(case.toy, case.sigmas, case.wrong, rtol=LAW_RTOL)
     paths = [float(disc(case.toy, case.sigmas).sum()), total(case)]

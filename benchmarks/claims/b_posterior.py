@@ -32,8 +32,8 @@ from toys.information.quadrature import Ints, log_integrals
 from toys.mixture import Mixture
 
 SHORT = 1.25  # ratio of the levels between which a slope is integrated: one panel of 16 nodes
-BRACKETED = 7  # levels of a step at which the steepest slope is first looked for
-RTOL = 1e-10  # of the joint law of X and X'
+BRACKETED = 7  # levels of a step that bracket the steepest slope
+RTOL = 1e-10  # tolerance of the joint law of X and X'
 SINGLE = Reading(0.0, 0.0, "one point")
 
 
@@ -60,7 +60,7 @@ def jacobian_energy(case: Case) -> Reading:
 def jacobian(case: Case) -> Reading:
     """(C.4) in d dimensions: trace and Frobenius norm of Cov / sigma^2 and of the Jacobian of m.
 
-    The Jacobian by complex steps of the denoiser written out here, one a coordinate.
+    The Jacobian comes from complex steps of the denoiser written out here, one per coordinate.
     """
     toy, sigma, tiny = case.toy, case.sigma, 1e-30
     x = case.states(20)
@@ -88,7 +88,7 @@ def _denoise(toy: Mixture, x: NDArray[Any], sigma: float) -> NDArray[Any]:
     r = r / r.sum(axis=1, keepdims=True)
     centres = toy.means + toy.stds**2 / total * gap
     first = centres[np.arange(len(x)), top]
-    # Without the offsets the slopes of the responsibilities would cancel where one wins.
+    # Without the offsets the slopes of the responsibilities would cancel where one is near 1.
     return np.asarray(first + (r[:, :, None] * (centres - first[:, None])).sum(axis=1))
 
 
@@ -108,12 +108,12 @@ def bayes(case: Case) -> Reading:
     top = logs.max(axis=1, keepdims=True)
     right = np.exp(logs - top - np.log(np.exp(logs - top).sum(axis=1, keepdims=True)))
     left = Mixture(weights, points, 0.0).responsibilities(y, case.sigma)
-    # The exponents of both are rounded: beyond 1e-200 that alone is more than 1e-9.
+    # The exponents of both are rounded; below 1e-200 the rounding alone exceeds 1e-9.
     return relative(np.where(right > 1e-200, left, 0.0), np.where(right > 1e-200, right, 0.0))
 
 
 def steepest(toy: Mixture, a: float, b: float) -> float:
-    """L, the largest |dmmse / dsnr| between a and b, by bracketing and golden sections."""
+    """L, the largest |dmmse / dsnr| between a and b, by bracketing and golden-section search."""
     logs = np.linspace(np.log(b), np.log(a), BRACKETED)
     values = [steepness(toy, float(np.exp(u))) for u in logs]
     best = int(np.argmax(values))
@@ -164,7 +164,7 @@ def lemma(case: Case) -> Reading:
 
 
 def anchored(case: Case) -> Reading:
-    """(C.5) state by state: tr Cov^2 <= E[|X - x'|^4 | Y], for every point x' as the anchor."""
+    """(C.5) at given states: tr Cov^2 <= E[|X - x'|^4 | Y], for every point x' as the anchor."""
     y, (plain, apart) = case.states(), distinct_pairs(case.toy)
     r = np.asarray(posterior(plain, y[:, 0], case.sigma)[0]).real
     return at_most(case.toy.posterior_frobenius(y, case.sigma)[:, None] ** 2, r @ apart**4)
@@ -178,7 +178,7 @@ def tonelli(case: Case) -> Reading:
     )[0]
     outer = 0.0
     for k in range(plain.size):
-        # Y given x_k: weigh by its own density, over the density that `expect` supplies.
+        # The law of Y given x_k: its density over the density that `expect` uses.
         def f(y: Array, k: int = k) -> Array:
             r = np.asarray(posterior(plain, y, case.sigma)[0]).real
             return np.asarray((r[:, k] / plain.weights[k]) * (r @ apart[k] ** 4))[None]
@@ -193,7 +193,7 @@ def covariance_by_fourth(case: Case, share: float = 1.0) -> Reading:
 
 
 def covariance_by_fourth_in_space(case: Case) -> Reading:
-    """Proposition 6 state by state in d dimensions, and with our 8 in front of tr Cov^2."""
+    """Proposition 6 at given states in d dimensions, and with our factor 8 before tr Cov^2."""
     y = case.states()
     plain = information.merged(case.toy)
     apart = ((plain.means[:, None] - plain.means) ** 2).sum(axis=2)

@@ -1,7 +1,8 @@
-"""Paper B, theorem 1 and what follows: bounds of E_disc by entropy, geometric grids, dimension.
+"""Paper B, theorem 1 and its consequences: bounds of E_disc by entropy, geometric grids, dimension.
 
-Constants are ours, from the paper's own proof: 64 sigma^4 (h^2 + h + 1) for |dmmse / dsnr|, and 16
-of the same on E_disc. h is the Renyi entropy of order 1/2, H Shannon's, R = (sigma_0 / sigma_K)^2.
+The constants are ours, from the paper's own proof: 64 sigma^4 (h^2 + h + 1) bounds |dmmse / dsnr|,
+and a quarter of 64, 16, appears in the bounds of E_disc. h is the Renyi entropy of order 1/2, H
+Shannon's, and R = (sigma_0 / sigma_K)^2. In the formulas (..) stands for h^2 + h + 1.
 """
 
 from itertools import pairwise
@@ -32,7 +33,7 @@ def _h(case: Case) -> float:
 
 
 def _shannon(case: Case) -> float:
-    """H + nu^2 / 4, with the least nu for b = 2."""
+    """H + nu^2 / 4, with the smallest nu for b = 2."""
     nu = smallest_nu(probabilities(case.toy))
     return bounds.renyi_half_bound(information.entropy(case.toy), nu)
 
@@ -57,7 +58,7 @@ def any_grid(case: Case) -> Reading:
 
 
 def chained_bound(case: Case) -> Reading:
-    """(4.5) is (4.3) with theorem 1 at every step's left end, and what its display says."""
+    """(4.5) is (4.3) with theorem 1 at every step's left end, and equals its display."""
     h, snr = _shannon(case), case.sigmas**-2.0
     ours = bounds.entropy_bound(case.sigmas, h)
     steepest = bounds.mmse_slope_bound(case.sigmas[:-1], h)
@@ -72,7 +73,7 @@ def geometric_grid(case: Case) -> Array:
 
 
 def geometric_is_optimal(case: Case) -> Reading:
-    """(4.6): no grid of the same ends and steps has a smaller bound (4.5); by search."""
+    """(4.6): no grid found with the same ends and number of steps has a smaller bound (4.5)."""
     grid, rng = geometric_grid(case), case.rng
     best = bounds.entropy_bound(grid, 1.0)
     if grid.size == 2:
@@ -116,7 +117,7 @@ def many_steps(case: Case) -> Reading:
 
 
 def growth(case: Case) -> Reading:
-    """(4.9)'s step: R^(1/K) - 1 <= (e - 1) log(R) / K for K >= log R."""
+    """A step of (4.9): R^(1/K) - 1 <= (e - 1) log(R) / K for K >= log R."""
     ratio = float((case.sigmas[0] / case.sigmas[-1]) ** 2)
     least = int(np.ceil(np.log(ratio)))
     steps = np.array([least, least + 1, 2 * least, 10 * least, 1000 * least])
@@ -132,7 +133,7 @@ def rate_is_one(case: Case) -> Reading:
 
 
 def noise_errors(case: Case, sigmas: Array) -> Array:
-    """E |eps* - eps_hat|^2 at all but the last level, eps = (x - D) / sigma, by quadrature here."""
+    """E |eps* - eps_hat|^2 at all but the last level, eps = (x - D) / sigma, by own quadrature."""
     out = []
     for level in sigmas[:-1].tolist():
 
@@ -172,9 +173,9 @@ def renyi_form(case: Case) -> Reading:
 
 
 def flattened(points: Array) -> Array:
-    """The same K points in K coordinates at most, (K, K): distances kept, to rounding.
+    """The same K points in K coordinates, (K, K), with the same distances to rounding.
 
-    Noise in the other directions tells nothing of x0, so no d enters from here on.
+    Noise in the other directions carries no information about x0, so that d does not enter.
     """
     offsets: Array = points - points[0]
     if points.shape[1] <= len(points):
@@ -184,22 +185,22 @@ def flattened(points: Array) -> Array:
 
 
 def codebook(case: Case, d: int) -> Mixture:
-    """A codebook with the weights of the case's points, places N(0, I) in d dimensions."""
+    """A codebook with the weights of the case's points and entries from N(0, I) in d dimensions."""
     p = probabilities(case.toy)
     return Mixture(p, flattened(case.rng.normal(size=(p.size, d))), 0.0)
 
 
 def dimension_free(case: Case) -> Reading:
-    """Theorem 1 for codebooks of one law of weights in 1 to 10^4 dimensions: one bound for all.
+    """Theorem 1 for codebooks with the same weights in 1 to 10^4 dimensions: one bound for all.
 
-    snr^2 E tr Cov^2 by Monte Carlo at the SNRs where half of the information has come.
+    The left side is snr^2 E tr Cov^2 by Monte Carlo, at SNRs near which the points become distinct.
     """
     h = _h(case)
     found = []
     for d in DIMENSIONS:
         toy = codebook(case, d)
         for share in (0.5, 1.0, 2.0):
-            # Points lie 2 d apart (squared), and are told apart near snr d = 2 H.
+            # Squared distances are about 2 d, and the points become distinct near snr d = 2 H.
             sigma = float(np.sqrt(share * d / (2.0 * h + 0.5)))
             y = toy.sample_noisy(SAMPLES, sigma, case.seed)
             found.append(float(np.mean(toy.posterior_frobenius(y, sigma) ** 2)) / sigma**4)
@@ -211,7 +212,7 @@ def dimension_free(case: Case) -> Reading:
 
 
 def dimension_free_disc(case: Case) -> Reading:
-    """(4.7) for the same codebooks, E_disc by Monte Carlo, a grid on the points' own scale."""
+    """(4.7) for the same codebooks, with E_disc by Monte Carlo on a grid at the points' scale."""
     h, readings = _h(case), []
     for d in DIMENSIONS:
         toy = codebook(case, d)

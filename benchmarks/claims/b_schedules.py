@@ -1,8 +1,9 @@
 """Paper B, sections 5 and 6, appendices F and G: risks, the LAS objective, and its two algorithms.
 
-l(snr) = E |x0 - D|^2, the x0-prediction risk; J = sum l(snr_k) (phi(snr_{k+1}) - phi(snr_k)) + mu
-sum |d_{k+1} - d_k|^p, d_k = log(snr_{k+1} / snr_k). The form of phi was lost with the paper's
-displays; snr / (1 + lambda snr) is inferred: it alone brings the paper's tables back.
+The x0-prediction risk is l(snr) = E |x0 - D|^2. The objective is
+J = sum l(snr_k) (phi(snr_{k+1}) - phi(snr_k)) + mu sum |d_{k+1} - d_k|^p with
+d_k = log(snr_{k+1} / snr_k). The text at hand has lost the form of phi. We infer
+snr / (1 + lambda snr), which reproduces the paper's toy tables best (docs/papers/b.md).
 """
 
 from itertools import combinations, pairwise
@@ -31,7 +32,7 @@ COMPETITORS = 40
 
 
 def risk(case: Case, sigma: float) -> float:
-    """E |x0 - D|^2 of the wrong denoiser, by quadrature written here."""
+    """E |x0 - D|^2 of the wrong denoiser, by own quadrature."""
 
     def f(x: Array) -> Array:
         gap = denoise(case.toy, x, sigma).real - case.wrong.denoise(x, sigma)
@@ -41,7 +42,7 @@ def risk(case: Case, sigma: float) -> float:
 
 
 def mmse(case: Case, sigma: float) -> float:
-    """E Var(x0 | x), by quadrature written here."""
+    """E Var(x0 | x), by own quadrature."""
     return float(expect(case.toy, sigma, lambda x: variance(case.toy, x, sigma)[None])[0])
 
 
@@ -55,7 +56,7 @@ def risks_make_the_kl(case: Case) -> Reading:
 
 
 def same_constant(case: Case) -> Reading:
-    """(5.1)'s integral does not see the schedule: (3.2) of two grids of one span, by joint laws."""
+    """The integral of (5.1) does not depend on the schedule: (3.2) on two grids with equal ends."""
     other = log_snr_sigmas(case.sigmas.size, float(case.sigmas[0]), float(case.sigmas[-1]))
     moved = Case(case.name, case.toy, other, case.wrong, case.seed)
     sums = [
@@ -67,7 +68,7 @@ def same_constant(case: Case) -> Reading:
 
 
 def axis(case: Case) -> Reading:
-    """Phi is the SNR after extra noise of variance lambda, up to a constant; 0 leaves snr."""
+    """Phi is the SNR after extra noise of variance lambda; lambda = 0 leaves the SNR."""
     lam = float(10.0 ** case.rng.uniform(-4.0, 2.0))
     snr = np.sort(case.sigmas**-2.0)
     readings = []
@@ -79,7 +80,7 @@ def axis(case: Case) -> Reading:
 
 
 def axis_saturates(case: Case) -> Reading:
-    """Phi rises, stays below 1 / lambda, and gives a step less room than snr does."""
+    """Phi rises, stays below 1 / lambda, and makes every step shorter than the SNR does."""
     lam = float(10.0 ** case.rng.uniform(-4.0, 2.0))
     snr = np.sort(case.sigmas**-2.0)
     steps = np.diff(Saturating(lam).phi(snr))
@@ -94,7 +95,7 @@ def objective(case: Case) -> Reading:
     ratio = np.log(snr[1:] / snr[:-1])
     found = 0.0
     for k in range(snr.size - 1):
-        # The difference of phi as one fraction, since phi itself saturates.
+        # The difference of phi is one fraction, because phi itself saturates.
         room = (snr[k + 1] - snr[k]) / ((1.0 + lam * snr[k + 1]) * (1.0 + lam * snr[k]))
         found += risks[k] * room
     for k in range(ratio.size - 1):
@@ -106,13 +107,13 @@ def _candidates(case: Case) -> tuple[Array, Array, int, np.random.Generator]:
     rng = case.rng
     snr = np.exp(np.cumsum(rng.uniform(0.2, 1.5, CANDIDATES)))
     risks = rng.uniform(0.0, 1.0, CANDIDATES)
-    if rng.random() < 0.5:  # as exact risks do, which takes another programme
+    if rng.random() < 0.5:  # risks that never rise with SNR use another programme
         risks = np.sort(risks)[::-1].copy()
     return snr, risks, int(rng.integers(2, 7)), rng
 
 
 def _least(snr: Array, risks: Array, n_steps: int, mu: float, power: float, lam: float) -> float:
-    """Least J over every choice of inner candidates."""
+    """The least J over all choices of inner candidates."""
     phi, x, last = snr / (1.0 + lam * snr), np.log(snr), snr.size - 1
     best = np.inf
     for inner in combinations(range(1, last), n_steps - 1):
@@ -123,7 +124,7 @@ def _least(snr: Array, risks: Array, n_steps: int, mu: float, power: float, lam:
 
 
 def exact_programme(case: Case) -> Reading:
-    """Algorithm 1 finds the least J (mu = 0) of all grids, as every choice tried says."""
+    """Algorithm 1 finds the least J (mu = 0) of all grids, compared with exhaustive search."""
     snr, risks, n, rng = _candidates(case)
     lam = float(10.0 ** rng.uniform(-3.0, 0.0))
     goal = Objective(Saturating(lam))
@@ -133,7 +134,7 @@ def exact_programme(case: Case) -> Reading:
 
 
 def beam_programme(case: Case) -> Reading:
-    """Algorithm 2 with beam and window as wide as the candidates is exact; J is its path's own."""
+    """Algorithm 2 is exact if beam and window span the candidates; its J is that of its grid."""
     snr, risks, n, rng = _candidates(case)
     lam, mu = float(10.0 ** rng.uniform(-3.0, 0.0)), float(10.0 ** rng.uniform(-2.0, 1.0))
     goal = Objective(Saturating(lam), mu, 2.0)
@@ -143,7 +144,7 @@ def beam_programme(case: Case) -> Reading:
 
 
 def beam_is_never_below(case: Case) -> Reading:
-    """Algorithm 2 as it comes, on 120 candidates, against the exact second-order programme."""
+    """Algorithm 2 with default settings on 120 candidates, against the exact programme."""
     rng = case.rng
     snr = np.geomspace(1e-3, 1e3, 120)
     risks = 1.0 / (1.0 + snr) * np.exp(0.1 * rng.normal(size=snr.size))
@@ -154,10 +155,10 @@ def beam_is_never_below(case: Case) -> Reading:
 
 
 def prediction(case: Case) -> Reading:
-    """(F.2): the window stands where the log-SNR ratio repeats.
+    """(F.2): the window is centred where the log-SNR ratio repeats.
 
-    Without risks, with one path, one neighbour on either side and no others, algorithm 2 must
-    walk the geometric grid among geometric candidates, whose penalty is 0.
+    Without risks, with a single path, one neighbour on either side and no global set, algorithm 2
+    must find the geometric grid among geometric candidates, whose penalty is 0.
     """
     n, stride = int(case.rng.integers(2, 8)), int(case.rng.integers(2, 8))
     snr = np.geomspace(1.0, 1e4, n * stride + 1)
@@ -168,13 +169,13 @@ def prediction(case: Case) -> Reading:
 
 
 def _gaussian(case: Case) -> tuple[float, int, float, float]:
-    """c, steps and ends in units of it."""
+    """c, the number of steps, and the highest and lowest level."""
     c = float(case.toy.stds[0, 0])
     return c, max(case.sigmas.size - 1, 2), 100.0 * c, 0.05 * c
 
 
 def gaussian_optimum(case: Case) -> Reading:
-    """For N(0, c^2) the least sum of l dsnr is on levels geometric in snr + 1 / c^2."""
+    """For N(0, c^2) the sum of l dsnr is least on levels geometric in snr + 1 / c^2."""
     c, n, top, low = _gaussian(case)
     ends = np.array([top, low]) ** -2.0 + c**-2
     u = np.geomspace(ends[0], ends[1], n + 1)
@@ -190,7 +191,7 @@ def gaussian_optimum(case: Case) -> Reading:
 
 
 def gaussian_levels(case: Case) -> Reading:
-    """The suite's schedule (programme and Newton's method) reaches that optimum's J."""
+    """The suite's schedule (programme and Newton's method) reaches the J of that optimum."""
     c, n, top, low = _gaussian(case)
     grid = np.geomspace(low, top, PLAIN_LEVELS)
     sigmas = las_sigmas(
@@ -202,10 +203,10 @@ def gaussian_levels(case: Case) -> Reading:
 
 
 def eps_losses(case: Case) -> Reading:
-    """Remark 6: l = E |eps - eps_hat|^2 / snr, draw by draw in DDPM's coordinates.
+    """Remark 6: l = E |eps - eps_hat|^2 / snr, for every draw in DDPM's coordinates.
 
-    x_t = sqrt(abar) x0 + sqrt(1 - abar) eps, x0_hat = (x_t - sqrt(1 - abar) eps_hat) / sqrt(abar),
-    snr = abar / (1 - abar); the suite turns the eps losses of its log into x0 risks.
+    x_t = sqrt(abar) x0 + sqrt(1 - abar) eps, x0_hat = (x_t - sqrt(1 - abar) eps_hat) / sqrt(abar)
+    and snr = abar / (1 - abar). The suite converts eps losses to x0 risks.
     """
     rng, toy = case.rng, case.toy
     levels = np.geomspace(0.05, 100.0, 6)
@@ -226,16 +227,16 @@ def eps_losses(case: Case) -> Reading:
 
 
 def klub(case: Case) -> Reading:
-    """The bound of Align Your Steps (its eqs. 10, 13) is E_disc, for N(0, c^2) in its closed form.
+    """The bound of Align Your Steps (its eqs. (10), (13)) is E_disc, on N(0, c^2) in closed form.
 
-    KLUB = sum int E |D(x_t, t) - D(x_ti, ti)|^2 dsigma / sigma^3, the expectation being
+    KLUB = sum int E |D(x_t, t) - D(x_ti, ti)|^2 dsigma / sigma^3, and the expectation is
     c^4 (1 / (sigma^2 + c^2) - 1 / (sigma_i^2 + c^2)).
     """
     c = float(case.toy.stds[0, 0])
     nodes, weights = np.polynomial.legendre.leggauss(60)
     found = []
     for a, b in pairwise(case.sigmas.tolist()):
-        # In pieces of log sigma; the difference of the two fractions as one.
+        # Panels in log sigma; the difference of the two fractions is formed as one fraction.
         edges = np.linspace(np.log(b), np.log(a), int(np.ceil(np.log(a / b))) + 1)
         piece = 0.0
         for low, high in pairwise(edges.tolist()):

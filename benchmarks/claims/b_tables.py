@@ -1,6 +1,7 @@
-"""Paper B's printed tables: its two mixtures beside ours, their metric, and ImageNet.
+"""Paper B's printed tables: its two mixtures compared with ours, their metric, and ImageNet.
 
-Printed numbers: figures/published/B_tables.csv. Ours: benchmarks/results/las_mixtures.csv.
+The printed numbers are in figures/published/B_tables.csv, ours in
+benchmarks/results/las_mixtures.csv.
 """
 
 from functools import cache
@@ -29,13 +30,13 @@ OURS = {"LAS": "las", "linear time": "vp_linear", "EDM (rho = 7)": "edm"}
 SAMPLERS = {"DDIM (eta = 1)": "stochastic_ddim", "SDE-DPM++(2M)": "sde_dpmpp_2m"}
 CALLS = (5, 7, 10)
 FIRST_ORDER = "DDIM (eta = 1)"
-PATHS, BIN, REACH = 2**17, 0.2, 6.0  # of the second route: squares narrower than the modes
-BLUR = 0.1  # as in the study: without it the last step's missing width decides all
+PATHS, BIN, REACH = 2**17, 0.2, 6.0  # of the second route; its squares are narrower than the modes
+BLUR = 0.1  # as in the study; without it the missing noise of the last step dominates the KL
 
 
 @cache
 def printed(metric: str) -> pd.DataFrame:
-    """Printed values of a metric: rows (dataset, solver, nfe), a column a schedule."""
+    """Printed values of a metric: rows (dataset, solver, nfe), one column per schedule."""
     rows = pd.read_csv(PRINTED)
     rows = rows[rows["metric"] == metric]
     return rows.pivot_table(index=["dataset", "solver", "nfe"], columns="schedule", values="value")
@@ -43,7 +44,7 @@ def printed(metric: str) -> pd.DataFrame:
 
 @cache
 def ours(column: str) -> pd.DataFrame:
-    """Our values in the printed settings, of the same shape."""
+    """Our values in the printed settings, in the same shape."""
     rows = pd.read_csv(MIXTURE_ROWS)
     back = {v: k for k, v in OURS.items()}
     rows = rows[rows["nfe"].isin(CALLS) & rows["schedule"].isin(back)]
@@ -56,21 +57,21 @@ def ours(column: str) -> pd.DataFrame:
 
 
 def beaten(table: pd.DataFrame, sign: float = 1.0) -> Reading:
-    """Share of settings in which LAS is not strictly the least of its row."""
+    """The share of settings in which LAS is not strictly the smallest of its row."""
     others = table.drop(columns="LAS")
     lost = (sign * table["LAS"]).to_numpy() >= (sign * others).min(axis=1).to_numpy()
     return Reading(float(np.mean(lost)), 0.0, f"{int((~lost).sum())} of {lost.size} settings")
 
 
 def printed_likelihoods(case: Case, dataset: str) -> Reading:
-    """LAS has the least NLL of its table, as printed and in ours."""
+    """LAS has the smallest NLL of its table, in the printed numbers and in ours."""
     theirs, mine = (beaten(t.loc[[dataset]]) for t in (printed("NLL"), ours("nll")))
     words = f"printed: {theirs.detail}; ours: {mine.detail}"
     return Reading(max(theirs.value, mine.value), 0.0, words)
 
 
 def printed_differences(case: Case) -> Reading:
-    """Our NLLs have the printed order in every column: share of the columns that have not."""
+    """Our NLLs have the printed order in every column; the share of columns that do not."""
     theirs, mine = printed("NLL"), ours("nll")
     mine = mine.loc[theirs.index, theirs.columns]
     same = (theirs.to_numpy().argsort(axis=1) == mine.to_numpy().argsort(axis=1)).all(axis=1)
@@ -80,24 +81,24 @@ def printed_differences(case: Case) -> Reading:
 
 
 def divergences(case: Case) -> Reading:
-    """LAS improves the samples: by KL(data || sampler) of the blurred laws it is best as well."""
+    """LAS improves the samples: it is also best by KL(data || sampler) of the blurred laws."""
     reading = beaten(ours("kl_data_model"))
     far = beaten(ours("sliced_w2")).detail
     return reading._replace(detail=f"best by KL in {reading.detail}, by sliced W2 in {far}")
 
 
 def reverse_divergences(case: Case) -> Reading:
-    """Corrected: by KL(sampler || data), which forgives what a sampler leaves out, it is."""
+    """Corrected: it is best by KL(sampler || data), which hardly penalises missing modes."""
     return beaten(ours("kl_model_data"))
 
 
 def study_route(case: Case) -> float:
-    """Share of settings in which LAS does not have the least KL(data || sampler): the study's."""
+    """The study's share of settings in which LAS does not have the least KL(data || sampler)."""
     return beaten(ours("kl_data_model")).value
 
 
 def binned_route(case: Case) -> float:
-    """The same share from fresh samples and the data's exact masses on squares, both blurred."""
+    """The same share from new samples and the data's exact masses on squares, both blurred."""
     rows = pd.read_csv(MIXTURE_ROWS)
     rows = rows[rows["nfe"].isin(CALLS) & rows["schedule"].isin(OURS.values())]
     found = [
@@ -111,7 +112,7 @@ def binned_route(case: Case) -> float:
 
 
 def _binned_kl(toy: Mixture, solver: str, levels: str) -> float:
-    """KL(data || sampler) of the masses of squares; half a sample in an empty one."""
+    """KL(data || sampler) of the masses of squares; an empty square counts half a sample."""
     sigmas = np.array(levels.split(), dtype=np.float64)
     table = make_table(solver, sigmas, PROCESSES["vp"].start_std())
     x = sampling.sample(toy, table, PATHS, seed=1)
@@ -131,8 +132,8 @@ def _binned_kl(toy: Mixture, solver: str, levels: str) -> float:
 def below_the_data(case: Case) -> Reading:
     """Lower is better: no sampler's NLL is below the data's own; the gap in nats.
 
-    Stochastic DDIM on N(0, c^2), from the true law: its variance falls short of the data's, and
-    with it the mean of -log p, by (1 - v / v_data) / 2.
+    Stochastic DDIM on N(0, c^2), started from the true law, has a variance v below the data's. Its
+    mean of -log p is therefore below the data's by (1 - v / v_data) / 2.
     """
     excess = variance_route(case)
     rows = pd.read_csv(MIXTURE_ROWS)
@@ -148,14 +149,14 @@ def _table(case: Case) -> tuple[SolverTable, float, float]:
 
 
 def variance_route(case: Case) -> float:
-    """NLL of the data less that of the sampler, from the sampler's variance in closed form."""
+    """NLL of the data minus that of the sampler, from the sampler's variance in closed form."""
     table, std, _ = _table(case)
     variance = float(table_variances(table, float(case.toy.stds[0, 0]))[-1])
     return 0.5 * (1.0 - variance / std**2)
 
 
 def law_route(case: Case) -> float:
-    """The same from the sampler's exact density, by quadrature."""
+    """NLL of the data minus that of the sampler, from the sampler's exact density by quadrature."""
     table, std, low = _table(case)
     law = Law(case.toy, table, "data", 2.0, 30.0)
     nodes, weights = np.polynomial.legendre.leggauss(200)
@@ -167,7 +168,7 @@ def law_route(case: Case) -> float:
 
 
 def gibbs(case: Case) -> Reading:
-    """Corrected: -E log q of the data under the sampler's law q is least for the data's own."""
+    """Corrected: -E log q over the data, with q a sampler's law, is least for the data's law."""
     table, std, _ = _table(case)
     variance = float(table_variances(table, float(case.toy.stds[0, 0]))[-1])
     data = 0.5 * (np.log(2.0 * np.pi * std**2) + 1.0)
@@ -176,7 +177,7 @@ def gibbs(case: Case) -> Reading:
 
 
 def image_fid(case: Case) -> Reading:
-    """LAS's FID over the best of the others, less 1, at its worst in the printed table."""
+    """The largest printed ratio of LAS's FID to the best of the others, minus 1."""
     table = printed("FID")
     ratio = table["LAS"] / table.drop(columns="LAS").min(axis=1)
     return Reading(
@@ -185,7 +186,7 @@ def image_fid(case: Case) -> Reading:
 
 
 def image_inception(case: Case) -> Reading:
-    """Overall improves over linear time, by the printed inception scores: the worst ratio."""
+    """LAS improves over linear time by the printed inception scores: the worst ratio."""
     table = printed("IS")
     ratio = table["time-uniform"] / table["LAS"]
     lost = int((ratio > 1.0).sum())
@@ -195,7 +196,7 @@ def image_inception(case: Case) -> Reading:
 
 
 def image_first_order(case: Case) -> Reading:
-    """The gain over linear time (share of FID saved) is largest for DDIM at 10 calls."""
+    """The gain over linear time (relative decrease of FID) is largest for DDIM at 10 calls."""
     table = printed("FID")
     gain = 1.0 - table["LAS"] / table["time-uniform"]
     first = [row[1:] == (FIRST_ORDER, 10) for row in gain.index]
@@ -206,7 +207,8 @@ def image_first_order(case: Case) -> Reading:
 def smoothness(case: Case) -> Reading:
     """Section 6.2: SDE-DPM++(2M) extrapolates by half the ratio of steps, without limit.
 
-    Its weight on D - D_before is (1 - q) h / (2 h_before): even steps halve, uneven ones amplify.
+    Its weight on D - D_before is (1 - q) h / (2 h_before), half of 1 - q for even steps and larger
+    without limit for uneven ones.
     """
     sigmas = case.sigmas
     table = sde_dpmpp_2m_table(sigmas, lower_order_final=False)

@@ -1,4 +1,4 @@
-"""What the study of paper B's bounds says of its text; rows in results/bound_tightness.csv."""
+"""Paper B's statements about its bounds, by our study; rows in results/bound_tightness.csv."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from benchmarks.engine.results import results_file
 # The same file as in benchmarks.studies.bound_tightness, which imports the measures beside this
 # one.
 ROWS = results_file("bound_tightness")
-LOOSE = 0.01  # what the largest ratio found stays below
+LOOSE = 0.01  # upper limit of the largest ratio found
 
 
 @cache
@@ -22,7 +22,7 @@ def rows(kind: str) -> pd.DataFrame:
 
 
 def never_tight(case: Case) -> Reading:
-    """Slope over its bound, at its largest: searches in 1-D, codes of up to 2^14 points."""
+    """The largest ratio of slope to bound: searches in 1-D, codes of up to 2^14 points."""
     found = pd.concat([rows("search"), rows("family"), rows("curve")])
     ratio = found["excess"] / (64.0 * (found["h"] ** 2 + found["h"] + 1.0))
     constant = (found["excess"] / (1.0 + found["h"]) ** 2).max()
@@ -33,7 +33,10 @@ def never_tight(case: Case) -> Reading:
 
 
 def tails_matter(case: Case) -> Reading:
-    """Slope over H^2 + H + 1 of the rare codes: more for most points than for few, by 8 errors."""
+    """Slope over H^2 + H + 1 for codes with rare points rises with the number of points.
+
+    The value at the most points exceeds that at the fewest by 4 standard errors of each.
+    """
     found = rows("family")
     found = found[found["target"] == "rare"].sort_values("size")
     scale = found["shannon"] ** 2 + found["shannon"] + 1.0

@@ -1,4 +1,4 @@
-"""Paper C, records of algorithm 1 and EVODiff, and their orders of convergence."""
+"""Paper C, claims of algorithm 1 and EVODiff, and their orders of convergence."""
 
 from functools import partial
 

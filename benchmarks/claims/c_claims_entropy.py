@@ -1,4 +1,4 @@
-"""Paper C, records of (3.8)-(3.11) and propositions 3.1-3.4: conditional entropies."""
+"""Paper C, claims of (3.8) to (3.11) and propositions 3.1 to 3.4: conditional entropies."""
 
 from functools import partial
 

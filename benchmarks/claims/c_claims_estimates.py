@@ -1,4 +1,4 @@
-"""Paper C, records of (4.9)-(4.19) and the lemmas: the weights from state differences."""
+"""Paper C, claims of (4.9) to (4.19) and the lemmas: the weights from state differences."""
 
 from functools import partial
 

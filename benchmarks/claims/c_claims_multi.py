@@ -1,4 +1,4 @@
-"""Paper C, records of (4.4)-(4.8), remark 2 and proposition 4.2: the multi-step iterations."""
+"""Paper C, claims of (4.4) to (4.8), remark 2 and proposition 4.2: the multi-step iterations."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Paper C, records of its tables and figures."""
+"""Paper C, claims of its tables and figures."""
 
 from functools import partial
 

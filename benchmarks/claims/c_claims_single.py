@@ -1,4 +1,4 @@
-"""Paper C, records of (4.1)-(4.3), proposition 4.1 and theorem 4.1: the single-step iteration."""
+"""Paper C, claims of (4.1) to (4.3), proposition 4.1, theorem 4.1: the single-step iteration."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Paper C, records of (2.1)-(3.7): the processes, the score integral and its Taylor series."""
+"""Paper C, claims of (2.1) to (3.7): the processes, the score integral and its Taylor series."""
 
 from functools import partial
 

@@ -1,8 +1,8 @@
-"""Paper C, (3.8)-(3.11): entropies of one noisy state given a noisier one.
+"""Paper C, (3.8) to (3.11): entropies of one noisy state given a noisier one.
 
-x_b = x0 + b eps and x_a = x_b + t z, t^2 = a^2 - b^2: x_b is data of its own, a mixture with wider
-components, seen through noise t. So H(x_b | x_a) and I(x_b; x_a) are the engine's curves of that
-mixture.
+Let x_b = x0 + b eps and x_a = x_b + t z with t^2 = a^2 - b^2. Then x_b follows a mixture with wider
+components, and x_a observes it through noise t. So H(x_b | x_a) and I(x_b; x_a) are the engine's
+curves of that mixture.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ UNIT = 0.5 * float(np.log(2.0 * np.pi * np.e))  # entropy of N(0, 1)
 
 
 def pair(case: Case) -> tuple[Mixture, float, float, float]:
-    """The law of x_b as a mixture, a, b and the noise t between."""
+    """The law of x_b as a mixture, the levels a and b, and the noise t between them."""
     a, b = case.sigmas[:2].tolist()
     toy = case.toy
     wide = Mixture(toy.weights, toy.means, np.hypot(toy.stds, b))
@@ -29,14 +29,14 @@ def pair(case: Case) -> tuple[Mixture, float, float, float]:
 
 
 def own_entropy(toy: Mixture, sigma: float) -> float:
-    """H(x0 + sigma eps) by the claims' own quadrature of -log p."""
+    """H(x0 + sigma eps) by quadrature of -log p in this file."""
     return float(expect(toy, sigma, lambda x: -toy.log_density(x, sigma)[None])[0])
 
 
 def information_of_states(case: Case) -> Reading:
-    """(3.8): I(x_b; x_a) = H(x_b) - H(x_b | x_a), and as well H(x_a) - H(x_a | x_b).
+    """(3.8): I(x_b; x_a) = H(x_b) - H(x_b | x_a), and also H(x_a) - H(x_a | x_b).
 
-    I and H(x_b | x_a) are the engine's, the entropies of the states this file's.
+    I and H(x_b | x_a) come from the engine, the entropies of the states from this file.
     """
     wide, a, b, t = pair(case)
     shared = float(information.mutual_information(wide, t)[0])
@@ -51,7 +51,7 @@ def information_of_states(case: Case) -> Reading:
 
 
 def transition(case: Case) -> Reading:
-    """(3.9): given x0 too, x_b is Gaussian; Bayes' rule and the engine's ancestral step agree.
+    """(3.9): given x_a and x0, x_b is Gaussian; Bayes' rule and the engine's ancestral step agree.
 
     log p(x_b | x0) + log p(x_a | x_b) = log p(x_a | x0) + log N(x_b; keep x_a + w x0, noise^2).
     """
@@ -77,7 +77,7 @@ def gaussian_formula(case: Case) -> Reading:
 
 
 def _formula(variance: float) -> float:
-    """(3.10) at d = 1."""
+    """The right side of (3.10) at d = 1, from the variance."""
     return 0.5 * (float(np.log(2.0 * np.pi)) + 1.0) + 0.5 * float(np.log(variance))
 
 
@@ -96,7 +96,7 @@ def approximation_errs_upwards(case: Case) -> Reading:
 
 
 def _two_entropies(case: Case) -> tuple[Array, Array]:
-    """H(x_b | x_a) and its log variance of a Gaussian, at two pairs of levels a factor 2 apart."""
+    """H(x_b | x_a) and log Var(x_b | x_a) of a Gaussian, at two pairs of levels with ratio 2."""
     c, (_, a, b, _) = float(case.toy.stds[0, 0]), pair(case)
     entropies, logs = [], []
     for high, low in ((a, b), (0.5 * a, 0.5 * b)):

@@ -1,8 +1,8 @@
-"""Paper C, (4.9)-(4.19): two estimates of one state, and the weights that are to match them.
+"""Paper C, (4.9) to (4.19): two estimates of one state, and the weights that should match them.
 
-Data form, f = x / sigma, k = 1 / sigma, d = D. One-dimensional states of one draw form the vector
-of which the paper takes norms ("vec"). The step goes from a = t_i to b = t_{i-1} by the engine's
-iteration (4.1), s between; a1 = t_{i+1} is the level before.
+All is in the data form, f = x / sigma, k = 1 / sigma, d = D. The one-dimensional states of one draw
+form the vector whose norm the paper takes ("vec"). The step goes from level a of t_i to level b of
+t_{i-1} by the engine's iteration (4.1), with an inner level s; a1 is the level of t_{i+1}.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from theory.solvers.differences import re_single_table
 from toys.sampling import walk_states
 
 STATES = 20
-SMALL = 1e-200  # squared norms below it: the predictions agree, and any weight is as good
+SMALL = 1e-200  # below this squared norm the predictions agree, and all weights are equivalent
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Estimates:
     """The vectors of one step, shape (n,), and its numbers.
 
     Args:
-        x: True state at a; it is where the step started.
-        end: State after (4.1) at b, by the engine.
+        x: True state at a, from which the step starts.
+        end: State at b after (4.1), by the engine.
         h: k_b - k_a.
         mix: Weight g of (4.1).
         d_a: Prediction at (x, a).
-        d_s: At the inner stage.
-        d_b: At (end, b).
+        d_s: Prediction at the inner stage.
+        d_b: Prediction at (end, b).
         at_a: F(s, t_i).
         at_b: F(s, t_{i-1}).
         a: Level of t_i.
@@ -75,17 +75,17 @@ class Estimates:
 
     @property
     def p_tilde(self) -> Array:
-        """P of lemma 4.1, less the part of G without a weight."""
+        """P tilde of lemma 4.1: P minus the part of sigma h G that has no weight."""
         return self.p - self.a * self.h * self.d_a
 
     @property
     def direction(self) -> Array:
-        """What the weight multiplies in (4.15): sigma h D_i."""
+        """The vector that the weight multiplies in (4.15): sigma h D_i."""
         return self.a * self.h * (self.d_s - self.d_a)
 
 
 def estimates(case: Case) -> Estimates:
-    """The step of a case."""
+    """The vectors of the case's step."""
     _, a, b = three(case)
     x = case.toy.sample_noisy(STATES, a, case.seed)[:, 0]
     table = re_single_table([a, b], form="data")
@@ -99,7 +99,7 @@ def estimates(case: Case) -> Estimates:
 
 
 def rearranged(case: Case) -> Reading:
-    """(4.9) at the weight of (4.1) gives the start of the engine's step back."""
+    """(4.9) with the weight of (4.1) recovers the start of the engine's step."""
     e = estimates(case)
     return balance(e.tilde(e.mix), -e.x)
 
@@ -111,14 +111,14 @@ def objective(case: Case) -> Reading:
 
 
 def objective_of_errors(case: Case) -> Reading:
-    """(4.13): its norm, of both estimates' errors added, is that of their sum less 2 x.
+    """(4.13): the norm of the sum of both errors is that of the sum of both estimates minus 2 x.
 
-    It adds the errors of two estimates whose difference the text speaks of; nothing is claimed.
+    The display adds the errors of two estimates, although the text speaks of their difference.
     """
     e, weight = estimates(case), float(case.rng.uniform(0.05, 1.0))
     tilde, hat = e.tilde(weight), e.hat
     found = np.linalg.norm((tilde - e.x) + (hat - e.x))
-    # The zero errors of a flat prediction are rounding: both sides against the state's own size.
+    # Errors that are 0 up to rounding are compared on the scale of the state.
     added, size = np.linalg.norm(tilde + hat - 2.0 * e.x), 1e-3 * np.linalg.norm(e.x)
     return relative(found + size, added + size)
 
@@ -147,12 +147,12 @@ class Balance:
     slope: Array
 
     def blend(self, weight: float) -> Array:
-        """Delta^s, weight eta on the quotient ahead."""
+        """Delta^s with weight eta on the quotient ahead."""
         return weight * self.ahead + (1.0 - weight) * self.back
 
 
 def balance_of(case: Case) -> Balance:
-    """From x at t_{i+1} by the engine's DDIM to t_i and to t_{i-1}."""
+    """The quotients along the engine's DDIM from t_{i+1} to t_i and t_{i-1}."""
     a1, a, b = three(case)
     toy, x1 = case.toy, case.toy.sample_noisy(STATES, a1, case.seed)
     x = walk_states(toy, ddim_table([a1, a]), x1, 0)
@@ -163,14 +163,14 @@ def balance_of(case: Case) -> Balance:
 
 
 def balanced_errors(case: Case) -> Reading:
-    """(4.17): the blend of two quotients' errors is the blended quotient less d^(1)."""
+    """(4.17): the blend of both quotients' errors is the blended quotient minus d^(1)."""
     b, weight = balance_of(case), float(case.rng.uniform(0.05, 1.0))
     errors = weight * (b.ahead - b.slope) + (1.0 - weight) * (b.back - b.slope)
     return balance(errors, -b.blend(weight), b.slope)
 
 
 def _problem(case: Case, of: str) -> tuple[Array, Array, Array]:
-    """Of zeta or eta: v and w of |v - weight w|, and what the bound leaves out of v."""
+    """For zeta or eta: v and w of the bound |v - weight w|, and what the objective takes off v."""
     if of == "zeta":
         e = estimates(case)
         return e.p_tilde, e.direction, 2.0 * e.x
@@ -179,12 +179,12 @@ def _problem(case: Case, of: str) -> tuple[Array, Array, Array]:
 
 
 def closed_form(v: Array, w: Array, sign: float) -> float:
-    """Lemmas 4.1, 4.2: sign <w, v> / <w, w>; printed with -1, least squares has 1."""
+    """Lemmas 4.1, 4.2: sign <w, v> / <w, w>, printed with sign -1; least squares has sign 1."""
     return sign * float(w @ v) / float(w @ w)
 
 
 def lemma(case: Case, of: str, sign: float) -> Reading:
-    """By how much the least-squares solution, by QR, improves on the closed form's norm."""
+    """The amount by which the least-squares solution improves on the closed form's norm."""
     v, w, _ = _problem(case, of)
     if w @ w < SMALL:
         return Reading(0.0, 0.0, "both predictions agree")
@@ -193,7 +193,7 @@ def lemma(case: Case, of: str, sign: float) -> Reading:
 
 
 def bound_minimised(case: Case, of: str) -> Reading:
-    """Of "we can optimize L by minimizing its bound", by how much L's own minimiser is better."""
+    """The amount by which L's own minimiser is better than that of its bound, the paper's choice."""
     v, w, rest = _problem(case, of)
     if w @ w < SMALL:
         return Reading(0.0, 0.0, "both predictions agree")
@@ -202,7 +202,10 @@ def bound_minimised(case: Case, of: str) -> Reading:
 
 
 def _improvement(v: Array, w: Array, weight: float, best: float) -> Reading:
-    """In units of the norm at weight 0: vectors of one direction leave nothing but rounding."""
+    """Decrease of |v - t w| from `weight` to `best`, over |v|.
+
+    The unit is |v| because for parallel vectors the least norm is only rounding.
+    """
     found, least = (float(np.linalg.norm(v - t * w)) for t in (weight, best))
     value = (found - least) / float(np.linalg.norm(v))
     return Reading(value, 0.0, f"norm {found:.6g} at {weight:.6g}, {least:.6g} at {best:.6g}")

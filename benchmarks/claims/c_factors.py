@@ -1,8 +1,8 @@
-"""Paper C's iterations on N(0, c^2) as plain numbers: what each takes x = 1 to.
+"""Paper C's iterations on N(0, c^2) in plain numbers: the end state of each from x = 1.
 
-The second, independent text of `c_orders`: every prediction is a multiple of the state, so a
-one-step iteration is a product of factors and a multi-step one a short recursion. Data form is
-f = x / sigma, k = 1 / sigma, d = D, noise form f = x, k = sigma, d = eps.
+These are the second, independent routes of `c_orders`. Every prediction is a multiple of the state,
+so that a one-step iteration is a product of factors and a multi-step one a short recursion. The
+data form has f = x / sigma, k = 1 / sigma, d = D, the noise form f = x, k = sigma, d = eps.
 """
 
 from itertools import pairwise
@@ -36,7 +36,7 @@ def single(levels: Array, c: float, form: str, weight: str) -> float:
 
 
 def two_point_rows(form: str, levels: Array) -> SolverTable:
-    """(4.4), the first step DDIM, as a solver table of this file."""
+    """(4.4) after a first step of DDIM, as a solver table made in this file."""
     a, b = levels[:-1], levels[1:]
     k = a if form == "noise" else 1.0 / a
     h = (b if form == "noise" else 1.0 / b) - k
@@ -54,7 +54,7 @@ def two_point_rows(form: str, levels: Array) -> SolverTable:
 
 
 def two_point_table(form: str, levels: Array, c: float) -> float:
-    """(4.4) by the engine's recursion."""
+    """(4.4) on N(0, c^2), by the engine's recursion for tables."""
     return float(np.sqrt(table_variances(two_point_rows(form, levels), c)[-1]))
 
 
@@ -66,10 +66,10 @@ def logistic(v: float) -> float:
 def algorithm(
     levels: Array, c: float, prior: str, sign: float = 1.0, literal: bool = False
 ) -> float:
-    """Algorithm 1 by its own recursion on numbers; literal line 3 restarts from the DDIM state.
+    """Algorithm 1 as a recursion on numbers, with line 3 optionally read literally.
 
-    Read literally, line 3 sets the state at t_i by DDIM from that at t_{i+1}, over what line 9 had
-    left there; d(t_i) is then evaluated at it.
+    Read literally, line 3 replaces the state at t_i from line 9 by the DDIM state from t_{i+1};
+    d(t_i) is then evaluated there.
     """
 
     def shrink(sigma: float) -> float:
@@ -104,12 +104,12 @@ def algorithm(
 
 
 def _clip(v: float) -> float:
-    """Between -2 and 2."""
+    """The value clipped to [-2, 2]."""
     return max(-2.0, min(2.0, v))
 
 
 def evodiff(levels: Array, c: float, special_last: bool = False, mu: float = 0.5) -> float:
-    """EVODiff as its released code walks it (PAPERS.md 4.2, items 1 to 3), on numbers."""
+    """EVODiff on numbers, items 1 to 3 of docs/papers/c.md, EVODiff as released."""
 
     def shrink(sigma: float) -> float:
         return c * c / (c * c + sigma * sigma)

@@ -1,10 +1,10 @@
 """Paper C's propositions measured on the true, dependent predictions.
 
-The variance is that of an iteration's state, or of its increment, given the clean data x0, of which
-the paper speaks. On N(0, c^2) every map is linear, x' = k x, and Var(x' | x0) = (k a)^2: the
-engine's exact recursion against products of the slopes of eps, e(sigma) = sigma / (c^2 + sigma^2).
-There the exact flow, k = sqrt((c^2 + b^2) / (c^2 + a^2)), itself leaves more than DDIM,
-k = (c^2 + a b) / (c^2 + a^2), by Cauchy's inequality: a better step leaves more.
+The variance is that of an iteration's state, or of its increment, given the clean data x0. On
+N(0, c^2) every map is linear, x' = k x, and Var(x' | x0) = (k a)^2. The engine's exact recursion is
+compared with products of the slopes of eps, e(sigma) = sigma / (c^2 + sigma^2). There the exact
+flow has k = sqrt((c^2 + b^2) / (c^2 + a^2)) and DDIM k = (c^2 + a b) / (c^2 + a^2). By Cauchy's
+inequality the exact flow has the larger k, so a more accurate step has the larger variance.
 """
 
 from functools import partial
@@ -54,7 +54,7 @@ def state_variance(
 
 
 def forms_compared(case: Case) -> Reading:
-    """Beside proposition 3.4: (3.7) at proposition 3.2's inner level, data form <= noise form."""
+    """Cf. proposition 3.4: at 3.2's inner level (3.7) has less variance in data than noise form."""
     a, b = levels(case)
     found = [
         float(table_variances(table_of("fd_2", a, b, form, "interval"), std_of(case))[-1])
@@ -64,7 +64,7 @@ def forms_compared(case: Case) -> Reading:
 
 
 def gains(case: Case, s: float, form: str = "noise") -> dict[str, float]:
-    """Factors k of one step's map x' = k x on N(0, c^2), from the slopes of the predictions."""
+    """Factors k of the maps x' = k x of one step on N(0, c^2), from the predictions' slopes."""
     (a, b), c2 = levels(case), std_of(case) ** 2
 
     def e(sigma: float) -> float:
@@ -117,9 +117,9 @@ def forms_by_slopes(case: Case) -> float:
 
 
 def assumed_variance(case: Case, of: str) -> Reading:
-    """Propositions 3.2 and 4.2's assumption: Var(eps | x0), or Var(D | x0), grows as sigma^2.
+    """Assumption of propositions 3.2 and 4.2: Var(eps | x0), or Var(D | x0), grows as sigma^2.
 
-    Across the case's first step; measured by the engine's rule over x0 and z.
+    It is measured over the case's first step, by the engine's rule over x0 and z.
     """
     a, b = levels(case)
     found = [predictions(case.toy, sigma)[f"variance_{of}"] for sigma in (a, b)]
@@ -135,7 +135,7 @@ def assumed_by_formula(case: Case, of: str) -> float:
 
 
 def given_points(toy: Mixture, values: list[Array]) -> float:
-    """E Var(values | x0) of values (n,) on Z_NODES around each point."""
+    """E Var(values | x0) from values (n,) at Z_NODES around each point."""
     spread = [float(Z_WEIGHTS @ (v - Z_WEIGHTS @ v) ** 2) for v in values]
     return float(toy.weights @ spread)
 
@@ -143,8 +143,8 @@ def given_points(toy: Mixture, values: list[Array]) -> float:
 def point_increments(case: Case, solver: str, other: str) -> Reading:
     """Points: E Var(x' - x | x0), noise form, after `solver` is at most that after `other`.
 
-    By a trapezoidal rule in z for every point; the increment is h times the mixed predictions.
-    Where h / h_s is outside proposition 3.1's interval, of measured variances, nothing is said.
+    The rule in z is trapezoidal for every point. The statement is void where h / h_s lies outside
+    the interval of proposition 3.1 with the measured variances.
     """
     (a, b), s, toy = levels(case), middle(case), case.toy
     points = toy.means[:, 0]

@@ -1,7 +1,7 @@
-"""Paper C, (4.5)-(4.8) and algorithm 1: the multi-step iterations, written out, against the engine.
+"""Paper C, (4.5) to (4.8) and algorithm 1: the multi-step iterations against the engine's.
 
-Data form, f = x / sigma, k = 1 / sigma, d = D, unless it says otherwise. Levels a1 > a > b are
-those of t_{i+1}, t_i and t_{i-1}.
+All is in the data form, f = x / sigma, k = 1 / sigma, d = D, unless noted otherwise. Levels
+a1 > a > b are those of t_{i+1}, t_i and t_{i-1}.
 """
 
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ def start(case: Case) -> Array:
 
 @dataclass(frozen=True)
 class Second:
-    """The second step of a three-level walk.
+    """The second step of an iteration over three levels.
 
     Args:
         x: State at a, shape (n, d).
-        d0: Output there.
-        d1: Output at a1.
+        d0: Prediction at (x, a), shape (n, d).
+        d1: Prediction at a1, shape (n, d).
         h: k_b - k_a.
         h1: k_a - k_a1.
-        weights: Proposition 4.2's, printed or minimising: zeta of d_s and of d_l.
-        d_s: Interpolation between an output at b and d0; that output itself with "log_snr".
-        d_l: Interpolation between d0 and d1; with "log_snr" what gives line 4's quotient.
+        weights: zeta of d_s and of d_l, as proposition 4.2 prints them or minimising.
+        d_s: Interpolation between a prediction at b and d0; with "log_snr" that prediction itself.
+        d_l: Interpolation between d0 and d1; with "log_snr" it gives the quotient of line 4.
         b_s: B(s_i, t_i) = (d_s - d0) / h.
         b_l: B(t_i, l_i) = (d0 - d_l) / h1, or (d0 - d1) / (r h).
     """
@@ -57,7 +57,7 @@ class Second:
 
 
 def second(case: Case, prior: str, d_t: Array | None = None) -> Second:
-    """After the first step, DDIM: (4.5) and (4.6) with an output d_t at b (0 if not given)."""
+    """(4.5) and (4.6) after a first step of DDIM, with a prediction d_t at b (0 if not given)."""
     (a1, a, b), toy, x1 = three(case), case.toy, start(case)
     d1 = toy.denoise(x1, a1)
     x = a / a1 * x1 + (1.0 - a / a1) * d1
@@ -78,7 +78,7 @@ def second(case: Case, prior: str, d_t: Array | None = None) -> Second:
 def interpolated_quotients(case: Case, ahead: bool) -> Reading:
     """(4.5), (4.6): the interpolated predictions d_l and d_s, against the engine's factors.
 
-    d_i - d_l = h_{i+1} B(t_i, l_i), and d_s - d_i = h_i B(s_i, t_i), where the engine has B.
+    d_i - d_l = h_{i+1} B(t_i, l_i) and d_s - d_i = h_i B(s_i, t_i), with B from the engine.
     """
     readings = []
     for prior in ("printed", "minimiser"):
@@ -93,10 +93,10 @@ def interpolated_quotients(case: Case, ahead: bool) -> Reading:
 
 
 def unified(case: Case, corrected: bool) -> Reading:
-    """(4.7): zeta B for the B of (4.5) and (4.6) is to be the same iteration as B.
+    """(4.7): the iteration with zeta B is that of (4.5) and (4.6) with B.
 
-    Corrected: B(s_i, t_i) = zeta B(t_{i-1}, t_i), B(t_i, l_i) = (1 - zeta) B(t_i, t_{i+1}), with
-    the engine's zetas for proposition 4.2's.
+    Corrected: B(s_i, t_i) = zeta B(t_{i-1}, t_i) and B(t_i, l_i) = (1 - zeta) B(t_i, t_{i+1}), with
+    the engine's zetas of proposition 4.2.
     """
     d_t = case.toy.denoise(start(case), three(case)[2])
     s = second(case, "printed", d_t)
@@ -108,16 +108,16 @@ def unified(case: Case, corrected: bool) -> Reading:
 
 
 def unified_by_weights(case: Case) -> float:
-    """The excess of (4.7): 1 - zeta, the larger of both."""
+    """The excess of (4.7) as printed: the larger of both values 1 - zeta."""
     a1, a, b = three(case)
     return max(1.0 / (1.0 + (b / a) ** 2), 1.0 / (1.0 + (a / a1) ** 2))
 
 
 def blended_step(case: Case, prior: str) -> Reading:
-    """(4.8): the engine's step, with the weights that the engine says it used.
+    """(4.8): the engine's step, with the weights that the engine reports.
 
-    x' / b = x / a + h D_i + zeta h^2 / 2 (eta' B(s, t) + (1 - eta') B(t, l)), eta' = eta / 2 as in
-    line 7 of algorithm 1, and zeta as in line 9.
+    x' / b = x / a + h D_i + zeta h^2 / 2 (eta' B(s, t) + (1 - eta') B(t, l)) with eta' = eta / 2 as
+    in line 7 of algorithm 1, and zeta as in line 9.
     """
     iteration = re_multi_iteration(three(case), prior=prior)
     used = weights_used(case.toy, iteration, start(case))
@@ -125,7 +125,7 @@ def blended_step(case: Case, prior: str) -> Reading:
 
 
 def probed(case: Case, prior: str) -> tuple[Array, Second]:
-    """The call at the explicit prediction of line 5, shape (n, d), and the step with it."""
+    """The prediction at the probe of line 5, shape (n, d), and the step with it."""
     b, s = three(case)[2], second(case, prior)
     x_p = b * (s.x / three(case)[1] + s.h * s.d0 + 0.5 * s.h**2 * s.b_l)
     d_t = case.toy.denoise(x_p, b)
@@ -144,13 +144,13 @@ def _against_engine(
 
 
 def _ratio(top: Array, bottom: Array) -> Array:
-    """The quotient, 0 where its denominator is below 1e-300."""
+    """The quotient; it is 0 where the denominator is below 1e-300."""
     fine = bottom >= 1e-300
     return np.asarray(np.where(fine, top / np.where(fine, bottom, 1.0), 0.0))
 
 
 def printed_weights(case: Case, prior: str, d_t: Array) -> tuple[Array, Array]:
-    """The eta of line 6 and |zeta*| of line 8, each path with its own, shape (n, 1).
+    """The eta of line 6 and |zeta*| of line 8 for each path, shape (n, 1) each.
 
     F(s_i, t_i) and F(s_i, t_{i-1}) are both F(t_{i-1}, t_i), as s_i ends up at t_{i-1}.
     """
@@ -162,7 +162,7 @@ def printed_weights(case: Case, prior: str, d_t: Array) -> tuple[Array, Array]:
     x_p = b * (s.x / a + s.h * s.d0 + 0.5 * s.h**2 * s.b_l)
     hat = a * (x_p / b - s.h * d_t + 0.5 * s.h**2 * ahead)
     p = hat + a / b * x_p - 0.5 * a * s.h**2 * ahead
-    # d_s - d_i, without the cancellation of an interpolation between equal outputs.
+    # d_s - d_i without the cancellation of an interpolation between equal predictions.
     p_tilde, d_i = p - a * s.h * s.d0, s.weights[0] * (d_t - s.d0)
     zeta = _ratio(np.abs((d_i * p_tilde).sum(axis=1)), a * s.h * (d_i**2).sum(axis=1))
     return eta[:, None], zeta[:, None]
@@ -171,7 +171,8 @@ def printed_weights(case: Case, prior: str, d_t: Array) -> tuple[Array, Array]:
 def algorithm(case: Case, sign: float) -> Reading:
     """Algorithm 1, lines 4-9, against the engine's iteration, line 3 read as the DDIM point.
 
-    All three readings of line 4; sign 1 is the ICLR text's sigmoid, -1 the NeurIPS text's.
+    All three readings of line 4 are checked. Sign 1 is the ICLR text's sigmoid, -1 the NeurIPS
+    text's.
     """
     make = re_multi_iteration if sign > 0 else re_multi_2025_iteration
     readings = []
@@ -183,9 +184,9 @@ def algorithm(case: Case, sign: float) -> Reading:
 
 
 def algorithm_of_difference(case: Case) -> Reading:
-    """(4.12) less (4.9) where s_i = t_{i-1}, as in algorithm 1: sigma h zeta D_i and nothing else.
+    """(4.12) minus (4.9) where s_i = t_{i-1}, as in algorithm 1, is sigma h zeta D_i.
 
-    So a zeta that makes the two estimates agree is 0, which is outside (0, 1], and is DDIM.
+    So the two estimates agree only at zeta = 0, which lies outside (0, 1] and is DDIM.
     """
     (_, a, b), zeta = three(case), float(case.rng.uniform(0.05, 1.0))
     d_t, s = probed(case, "log_snr")

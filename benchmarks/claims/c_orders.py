@@ -1,10 +1,10 @@
 """Paper C's orders of convergence: theorem 4.1, (4.4) and algorithm 1, on N(0, c^2).
 
-Every iteration of the paper is linear there, the state-dependent ones too: on a line their weights
-do not depend on the state's size. So the error of the end's standard deviation is a number, from
-the engine's exact recursion or its compiled loop, and again from products of each step's factor
-(`c_factors`); the order is its slope over a doubling of the steps, on a log-SNR grid. Where an
-order is confirmed, the paths of a mixture are measured against the reference flow as well.
+Every iteration of the paper is linear there, including the state-dependent ones: in one dimension
+their weights do not depend on the size of the state. The error of the final standard deviation
+comes from the engine's exact recursion or its compiled loop, and again from products of the factors
+of all steps (`c_factors`). The order is its slope over a doubling of the steps, on a log-SNR grid.
+Where an order is confirmed, the paths of a mixture are also compared with the reference flow.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,9 @@ from toys.mixture import Mixture
 from toys.sampling import walk_states
 
 STEPS = (128, 256)
-SLACK = 0.2  # of a slope at 128 to 256 steps: the next order's term is some h, a tenth
-# On N(0, 1) between these the leading term of second-order iterations does not change its sign.
+SLACK = 0.2  # allowance for the next order's term in a slope at 128 to 256 steps
+# Highest level, lowest level and c for which the leading error of second-order iterations keeps its
+# sign.
 FIXED = (4.0, 0.25, 1.0)
 FIXED_STEPS = (512, 1024)
 MIXTURE = "gaussians5"
@@ -36,7 +37,7 @@ PATH_RANGE = (2.0, 0.05)
 PATH_STARTS = 12
 
 
-Map = Callable[[Array, float], float]  # levels and c to the end's standard deviation from 1
+Map = Callable[[Array, float], float]  # (levels, c) to the end state from 1
 
 
 def ends(case: Case) -> tuple[float, float, float]:
@@ -45,20 +46,20 @@ def ends(case: Case) -> tuple[float, float, float]:
 
 
 def fitted(end: Map, high: float, low: float, c: float, steps: tuple[int, int]) -> float:
-    """Order of an iteration that takes x = 1 at the highest level to `end`."""
+    """Order of an iteration from the errors of `end` at two numbers of steps."""
     exact = float(np.hypot(c, low) / np.hypot(c, high))
     return local_order([abs(end(log_snr_sigmas(n, high, low), c) - exact) for n in steps])
 
 
 def local_order(errors: list[float]) -> float:
-    """Log2 of the ratio of two errors; nan where one is 0 or not finite, which says nothing."""
+    """Log2 of the ratio of two errors; nan where one is 0 or not finite."""
     before, after = errors
     fine = np.isfinite(before) and np.isfinite(after) and min(before, after) > 0
     return float(np.log2(before / after)) if fine else float("nan")
 
 
 def slope(case: Case, end: Map) -> float:
-    """Order on the case's Gaussian and over its range."""
+    """Order on the case's Gaussian data and range of levels."""
     return fitted(end, *ends(case), STEPS)
 
 
@@ -71,11 +72,11 @@ def _reference() -> tuple[Mixture, Array, Array]:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine's solver as a map of x = 1.
+    """A solver of the engine as a map of x = 1.
 
     Args:
-        solver: Name.
-        options: Its options.
+        solver: Name of the solver.
+        options: Options of the solver, (name, value) pairs.
     """
 
     solver: str
@@ -86,7 +87,7 @@ class Engine:
         return make_table(self.solver, levels, 1.0, **dict(self.options))
 
     def __call__(self, levels: Array, c: float) -> float:
-        """Standard deviation after the last step, of tables by the exact recursion."""
+        """Standard deviation after the last step; for tables by the exact recursion."""
         table = self.table(levels)
         if isinstance(table, SolverTable):
             return float(np.sqrt(table_variances(table, c)[-1]))
@@ -108,27 +109,27 @@ def _off(found: float, claimed: float) -> Reading:
 
 
 def _at_least(found: list[float], claimed: float, name: str) -> Reading:
-    """By how much the least order falls short; an order that is not finite is none."""
+    """Claimed order minus the least order found; infinite if an order is not finite."""
     shown = ", ".join(f"{v:.4g}" for v in found)
     least = min(found) if np.isfinite(found).all() else float("-inf")
     return Reading(claimed - least, 0.0, f"{name} {shown}, claimed {claimed:g}")
 
 
 def order(case: Case, engine: Map, claimed: float) -> Reading:
-    """By how much the fitted order is off the claimed one, on the case."""
+    """Distance of the fitted order from the claimed one, on the case."""
     return _off(slope(case, engine), claimed)
 
 
 def first_order(case: Case, engine: Engine) -> Reading:
-    """What a claim of order 2 is corrected to: order 1, on the case and on a mixture's paths."""
+    """The correction of a claim of order 2: order 1, on the case and on a mixture's paths."""
     return worst([order(case, engine, 1.0), _off(engine.path_slope(), 1.0)])
 
 
 def second_order(case: Case, engine: Map) -> Reading:
-    """Order 2 or more on N(0, 1) and, for the engine's own, on a mixture's paths.
+    """Order 2 or more on N(0, 1) and, for solvers of the engine, on a mixture's paths.
 
-    Ranges are fixed. On some the leading error changes its sign at a few hundred steps, and a
-    slope says nothing; (3.7) at s = sqrt(a b) is of order 3 on Gaussians.
+    The ranges are fixed, because on some the leading error changes its sign at a few hundred steps,
+    where a slope is meaningless. (3.7) at s = sqrt(a b) has order 3 on Gaussian data.
     """
     found = [fitted(engine, *FIXED, FIXED_STEPS)]
     if isinstance(engine, Engine):
@@ -137,15 +138,15 @@ def second_order(case: Case, engine: Map) -> Reading:
 
 
 def order_by_factors(case: Case, own: Map, claimed: float) -> float:
-    """The excess of `order` by this file's own factors."""
+    """The excess of `order` from the products of factors in `c_factors`."""
     return abs(slope(case, own) - claimed)
 
 
 def literal_by_engine(levels: Array, c: float) -> float:
-    """Algorithm 1 with line 3 read literally, by the engine: DDIM, but for the last step.
+    """Algorithm 1 with line 3 read literally, by the engine: DDIM except for the last step.
 
-    The state of line 9 is overwritten by line 3 of the next turn, except after the last one, so
-    it is DDIM's table to t_2 and the three-level iteration from there, whose first step is DDIM.
+    Line 3 overwrites the state of line 9 in the next turn, except after the last one. So the steps
+    to t_2 are DDIM's, followed by the iteration on the last three levels, whose first step is DDIM.
     """
     toy = Mixture([1.0], [0.0], c)
     x = walk_states(toy, make_table("ddim", levels[:-2], 1.0), np.ones((1, 1)), 0)
@@ -163,9 +164,9 @@ def _inverse_miss(toy: Mixture, a: float, b: float, end: Array, form: str) -> tu
 
 
 def inverse_order(case: Case, form: str) -> Reading:
-    """(4.11): the estimate of the inverse integral misses by O(h^3), on Gaussian data.
+    """(4.11): the error of the estimate of the inverse integral is O(h^3) on Gaussian data.
 
-    The local order between relative steps of 2 % and 1 %; 3 or more.
+    The local order between relative steps of 2 % and 1 % must be at least 3.
     """
     a, errors = case.sigma, []
     for share in (0.02, 0.01):
@@ -175,7 +176,7 @@ def inverse_order(case: Case, form: str) -> Reading:
 
 
 def inverse_order_of_paths(case: Case) -> Reading:
-    """(4.12): from a true state, the state before is met to O(h^3): paths of five Gaussians."""
+    """(4.12): from a true state, the error of the state before is O(h^3), on five Gaussians."""
     toy, _, end = _reference()
     found_orders = []
     for form in ("noise", "data"):

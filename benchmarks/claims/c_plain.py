@@ -1,8 +1,8 @@
-"""Paper C, (4.9)-(4.19) as plain numbers, for two points at -1 and 1: the lemmas' second routes.
+"""Paper C, (4.9) to (4.19) in plain numbers, for points at -1 and 1: second routes of the lemmas.
 
-The text of `c_estimates` again, with nothing of it: D = tanh(x / sigma^2), each vector a list, each
-display of the paper as it is printed in data form, f = x / sigma and k = 1 / sigma, and a norm's
-least point from three of its values. States are drawn by the case's own mixture.
+This repeats `c_estimates` without using it. D = tanh(x / sigma^2), vectors are lists, the paper's
+displays are written as printed in the data form, f = x / sigma and k = 1 / sigma, and the minimum
+of a norm comes from three of its values. The case's own mixture draws the states.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from math import cosh, sqrt, tanh
 
 from benchmarks.claims.cases import Case
 
-DRAWN = 20  # as many as the first routes draw
+DRAWN = 20  # the number of states that the first routes draw
 Norm = Callable[[float], float]
 
 
@@ -38,13 +38,13 @@ def _size(u: Sequence[float]) -> float:
 
 
 def _least(norm: Norm) -> float:
-    """Where a norm |v - t w| is least: the vertex of its square, a parabola, from three values."""
+    """The t at which a norm |v - t w| is least: the vertex of its square, from three values."""
     before, here, after = (norm(t) ** 2 for t in (-1.0, 0.0, 1.0))
     return 0.5 * (before - after) / (before - 2.0 * here + after)
 
 
 def _of_zeta(case: Case) -> tuple[Norm, Norm, float]:
-    """L_1s, L_1 and the printed zeta* of lemma 4.1, after a step (4.1) from t_i to t_{i-1}."""
+    """L_1s, L_1 and the printed zeta* of lemma 4.1, after a step of (4.1) from t_i to t_{i-1}."""
     _, a, b = _levels(case)
     s = sqrt(a * b)
     h, to_s, back = 1.0 / b - 1.0 / a, 1.0 / s - 1.0 / a, 1.0 / s - 1.0 / b
@@ -92,7 +92,7 @@ def _of_eta(case: Case) -> tuple[Norm, Norm, float]:
         d_new = tanh((x / a + (1.0 / b - 1.0 / a) * d) / b)
         ahead.append((d_new - d) / (1.0 / b - 1.0 / a))
         back.append((d1 - d) / (1.0 / a1 - 1.0 / a))
-        # dx / dsigma = (x - D) / sigma, so d tanh(x / sigma^2) / d(1 / sigma) is this.
+        # d tanh(x / sigma^2) / d(1 / sigma) along the flow dx / dsigma = (x - D) / sigma
         slope.append((x + d) / (a * cosh(x / a**2) ** 2))
 
     def blend(eta: float) -> list[float]:
@@ -111,12 +111,12 @@ def _problem(case: Case, of: str) -> tuple[Norm, Norm, float]:
 
 
 def lemma(case: Case, of: str) -> float:
-    """By how much the bound's least value is below that at the printed closed form."""
+    """The amount by which the bound's least value is below that at the printed closed form."""
     bound, _, printed = _problem(case, of)
     return (bound(printed) - bound(_least(bound))) / bound(0.0)
 
 
 def bound_minimised(case: Case, of: str) -> float:
-    """By how much the objective's least value is below that where the bound is least."""
+    """The amount by which the objective's least value is below that at the bound's minimiser."""
     bound, objective, _ = _problem(case, of)
     return (objective(_least(bound)) - objective(_least(objective))) / objective(0.0)

@@ -1,4 +1,4 @@
-"""Paper C, remark 2 on two points again, by adaptive quadrature and D = tanh(x / sigma^2)."""
+"""Paper C, second route of remark 2 on two points: adaptive quadrature, D = tanh(x / sigma^2)."""
 
 from functools import partial
 from math import exp, pi, sqrt, tanh
@@ -8,11 +8,14 @@ from scipy.integrate import quad
 
 from benchmarks.claims.cases import Case
 
-REACH, PIECE = 9.0, 1.5  # of the rule in z, and of each of its parts
+REACH, PIECE = 9.0, 1.5  # range of the rule in z, and width of each panel
 
 
 def step(x1: float, a1: float, a: float, b: float, name: str) -> float:
-    """From t_{i+1} by DDIM to t_i, then (4.4), "plain", (4.5) or (4.6), printed weights."""
+    """End state of DDIM from t_{i+1} to t_i, then (4.4), (4.5) or (4.6) with printed weights.
+
+    `name` is "plain" for (4.4), "explicit" for (4.5) and "implicit" for (4.6).
+    """
     k1, k, k_new = 1.0 / a1, 1.0 / a, 1.0 / b
     d1 = tanh(x1 / a1**2)
     f = x1 / a1 + (k - k1) * d1
@@ -29,7 +32,7 @@ def step(x1: float, a1: float, a: float, b: float, name: str) -> float:
 def state_by_quad(case: Case, form: str) -> float:
     """The excess of `c_remark.point_state`, printed weights, points at -1 and 1, three levels.
 
-    By symmetry either point has the same variance.
+    By symmetry both points have the same variance.
     """
     a1, a, b = case.sigmas.tolist()
 

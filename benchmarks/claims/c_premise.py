@@ -12,9 +12,9 @@ from toys.mixture import Mixture
 
 
 def _terms(toy: Mixture, a: float, b: float) -> Reading:
-    """DDIM from a to b: the data form's prediction term has no more variance than the noise form's.
+    """DDIM from a to b: the data form's prediction term has at most the noise form's variance.
 
-    x' = b / a x + (1 - b / a) D = x - (a - b) eps, each prediction apart from the state.
+    x' = b / a x + (1 - b / a) D = x - (a - b) eps; the prediction terms are those with D and eps.
     """
     found = predictions(toy, a)
     share = 1.0 - b / a
@@ -22,13 +22,13 @@ def _terms(toy: Mixture, a: float, b: float) -> Reading:
 
 
 def prediction_terms(case: Case) -> Reading:
-    """Proposition 3.4 from its premise, independent predictions, at any level."""
+    """Proposition 3.4 under its premise of independent predictions, at any level."""
     a, b = levels(case)
     return _terms(case.toy, a, b)
 
 
 def prediction_terms_above(case: Case) -> Reading:
-    """The same at a level above the data's std c: at a or, if that is below, mirrored at c."""
+    """Proposition 3.4 at a level of at least the data's std c: at a, or at c^2 / a if a < c."""
     (a, b), c = levels(case), std_of(case)
     high = max(a, c**2 / a)
     return _terms(case.toy, high, b / a * high)
@@ -46,9 +46,9 @@ def prediction_terms_by_formula(case: Case) -> float:
 
 
 def shorter_step(case: Case) -> Reading:
-    """Section 4.2: H(x_{i-1} | x_i) <= H(x_{i-1} | x_{i+1}), the step shorter, its end the same.
+    """Section 4.2: H(x_{i-1} | x_i) <= H(x_{i-1} | x_{i+1}): a shorter step to the same end.
 
-    x_{i-1} is data of its own, a wider mixture, and the engine's curve is taken at both noises.
+    x_{i-1} follows a wider mixture, and the engine's entropy curve of it is taken at both noises.
     """
     (a1, a, b), toy = three(case), case.toy
     wide = Mixture(toy.weights, toy.means, (toy.stds**2 + b**2) ** 0.5)
@@ -65,21 +65,21 @@ def calls(solver: str, case: Case) -> int:
 
 
 def calls_of_single_steps(case: Case) -> Reading:
-    """(4.1) makes two calls a step, as (3.7), DPM-Solver-2 and Heun do."""
+    """(4.1) makes two calls per step, like (3.7), DPM-Solver-2 and Heun."""
     wanted = 2 * (case.sigmas.size - 1)
     names = ("re_single", "fd_2", "dpm_solver_2", "heun")
     return worst([relative(calls(name, case), wanted) for name in names])
 
 
 def calls_of_algorithm(case: Case, more: int) -> Reading:
-    """Algorithm 1 makes no more calls than DPM-Solver++(2M) at equal steps, and so many."""
+    """Algorithm 1 makes at most `more` calls more than DPM-Solver++(2M) at equal steps."""
     return at_most(calls("re_multi", case), calls("dpmpp_2m", case) + more)
 
 
 def calls_by_lines(case: Case) -> float:
     """The excess of `calls_of_algorithm` from the listing: line 3 once, line 6 in every turn.
 
-    Of N >= 2 steps that is N + 1; the two-step solver calls once a step.
+    For N >= 2 steps that is N + 1 calls; the two-step solver makes one call per step.
     """
     n_steps = case.sigmas.size - 1
     made = 1 + n_steps if n_steps > 1 else 1

@@ -1,8 +1,9 @@
-"""Paper C, (2.1)-(2.6): the forward and reverse processes, and the network's two predictions.
+"""Paper C, (2.1) to (2.6): the forward and reverse processes, and the network's two predictions.
 
-A process is x_t = alpha x0 + s eps with the paper's s = alpha sigma. Here stand its coefficients
-f = d log alpha / dt and g^2 = d s^2 / dt - 2 f s^2, differentiated by complex steps from formulas
-of this file; the engine's `theory.noise.processes` gives sigma, its slope and alpha by its own.
+A process is x_t = alpha x0 + s eps with the paper's s = alpha sigma. This file has formulas for
+alpha and s^2, and differentiates them by complex steps to obtain the coefficients
+f = d log alpha / dt and g^2 = d s^2 / dt - 2 f s^2. The engine's `theory.noise.processes` gives
+sigma, its slope and alpha independently.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from toys.information import information
 from toys.information.quadrature import integrals
 
 TINY = 1e-30  # complex step
-WAVE = 0.5  # of the test functions cos(k x) and sin(k x), in noisy deviations
+WAVE = 0.5  # k of the test functions cos(k x) and sin(k x), per deviation of the noisy data
 
 
 def slope(f: Callable[[complex], Any], at: float) -> float:
@@ -29,9 +30,9 @@ def slope(f: Callable[[complex], Any], at: float) -> float:
 
 
 def balance(*terms: Array | float) -> Reading:
-    """How far terms are from adding up to 0: the largest against the sum of the others.
+    """Largest |sum of the terms|, which should be 0, over the largest |term|.
 
-    Of arrays, (n,) each, the whole array is one side, in its largest entry.
+    For arrays, (n,) each, both maxima are over all entries.
     """
     table = np.array([np.ravel(np.asarray(t, dtype=np.float64)) for t in terms])
     size = float(np.abs(table).max())
@@ -47,7 +48,7 @@ class Formulas:
     """A process by the formulas of this file, and the engine's coordinate of the same process.
 
     Args:
-        coordinate: The engine's.
+        coordinate: The engine's time coordinate of the process.
         log_alpha: Log of the signal scale at a time, real or complex.
         variance: s^2 at a time.
     """
@@ -95,8 +96,8 @@ def processes(case: Case) -> tuple[Formulas, ...]:
 def forward_sde(case: Case) -> Reading:
     """(2.1): f and g^2 carry N(alpha x0, s^2) from the lowest to the highest level.
 
-    The variance of the SDE, (alpha / alpha_1)^2 s_1^2 + int (alpha / alpha_r)^2 g^2 dr and the
-    mean's factor exp int f, against the engine's alpha and alpha sigma.
+    The variance of the SDE, (alpha / alpha_1)^2 s_1^2 + int (alpha / alpha_r)^2 g^2 dr, and the
+    mean's factor exp int f are compared with the engine's alpha and alpha sigma.
     """
     high, low = float(case.sigmas[0]), float(case.sigmas[-1])
     readings = []
@@ -138,10 +139,10 @@ def _waves(case: Case, sigma: float) -> tuple[float, float, float, float]:
 def marginals(case: Case, reverse: bool) -> Reading:
     """(2.2) and (2.3): both processes have the marginals of the forward one.
 
-    For phi(x) = cos k (x / alpha - mean), with the characteristic function of the mixture
-    differentiated in t (left), against the generator's terms, integrated with the engine's score:
-    reverse SDE, in its own direction of time, E[(f x - g^2 score) phi'] - g^2 / 2 E phi''; ODE,
-    E[(f x - g^2 / 2 score) phi'].
+    For phi(x) = cos k (x / alpha - mean) the time derivative of E phi, from the characteristic
+    function of the mixture, is compared with the terms of the generator, integrated with the
+    engine's score. For the reverse SDE, in its own direction of time, they are
+    E[(f x - g^2 score) phi'] - g^2 / 2 E phi''; for the ODE, E[(f x - g^2 / 2 score) phi'].
     """
     sigma, toy, mean = case.sigma, case.toy, float(case.toy.mean[0])
     score, drift, second, k = _waves(case, sigma)
@@ -163,9 +164,10 @@ def marginals(case: Case, reverse: bool) -> Reading:
 
 
 def training_loss(case: Case) -> Reading:
-    """(2.4): the loss of any network is that of E[eps | x], mmse / sigma^2, plus its distance.
+    """(2.4): the loss of any network is mmse / sigma^2 plus its distance from E[eps | x].
 
-    Left, the display itself, component by component: x and eps are jointly Gaussian there.
+    mmse / sigma^2 is the loss of E[eps | x] itself. The left side is the display, component by
+    component, where x and eps are jointly Gaussian.
     """
     toy, sigma, wrong = case.toy, case.sigma, case.wrong
     cuts = np.linspace(-9.5, 9.5, 25)
@@ -189,7 +191,8 @@ def training_loss(case: Case) -> Reading:
 def ode(case: Case, data: bool) -> Reading:
     """(2.5), (2.6): with any network they are the engine's dx / dsigma = (x - D) / sigma.
 
-    That is dx / dt = alpha' y + alpha sigma' (y - D) / sigma, y = x / alpha, the engine's slopes.
+    In time that is dx / dt = alpha' y + alpha sigma' (y - D) / sigma with y = x / alpha and the
+    engine's slopes.
     """
     sigma = case.sigma
     y = case.states()[:, 0]
@@ -210,7 +213,7 @@ def ode(case: Case, data: bool) -> Reading:
 
 
 def noise_prediction_is_score(case: Case) -> Reading:
-    """What (2.5) puts for the score: eps = -s grad log q, and D = (x - s eps) / alpha."""
+    """The prediction in (2.5) is eps = -s grad log q, and D = (x - s eps) / alpha."""
     sigma, y = case.sigma, case.states()[:, 0]
     eps = -sigma * case.toy.score(y, sigma)
     return balance(y, -sigma * eps, -case.toy.denoise(y, sigma))

@@ -1,8 +1,8 @@
-"""How paper C's claims are recorded: one short form for each kind of statement.
+"""Makers of paper C's claims: one function for each kind of statement.
 
-In its notation t_i falls to t_{i-1}, s_i lies between, kappa and f(x) are sigma and x (noise form)
-or 1 / sigma and x / sigma (data form) in our coordinate, d the prediction eps or D, zeta, eta
-and SNR as printed, and g stands for its gamma_i, our `mix`.
+In the paper's notation t_i falls to t_{i-1}, and s_i lies between. In the suite's coordinate kappa
+and f(x) are sigma and x (noise form) or 1 / sigma and x / sigma (data form), and d is the
+prediction eps or D. zeta, eta and SNR are as printed; g is the paper's gamma_i, the suite's `mix`.
 """
 
 from functools import partial
@@ -14,8 +14,8 @@ from benchmarks.claims.cases import SIGMA_RANGE, Case
 from benchmarks.claims.ledger import IDENTITY, ROUNDING, Claim, Measure, Route
 
 Span = tuple[float, float]
-# Below a hundredth of the data's size a rounding of the state between two points' basins moves
-# the prediction by (gap / sigma)^2 of it; above a hundred all predictions are the data's mean.
+# Below 1e-2 a rounding error of a state between two points changes the prediction by
+# (gap / sigma)^2 times as much; above 1e2 all predictions are the data's mean.
 STEPPED = (1e-2, 1e2)
 ORDERED = (5e-2, 5e1)  # where 256 steps are in the asymptotic regime
 # Levels up to the data's own scale, where predictions at two levels depend on each other.
@@ -24,17 +24,17 @@ FLOW = "reference flow to 1e-12, Gauss rules and rounding"
 SLOPE = "slopes at 128 to 256 steps: the next order's share"
 EXACT = 1e-12
 ALGEBRA = "algebra: both sides written out from the paper"
-# What the measured rows change in the paper's premise.
+# How the measured claims differ from the paper's premise.
 AVERAGED = "predictions as dependent as they are, x_i averaged over"
 
 
 class Wrong(NamedTuple):
-    """What goes with a statement that fails.
+    """The second route and the correction of a statement that fails.
 
     Args:
-        route: Its excess by a route that shares nothing with its measure.
-        correction: One line.
-        corrected: The excess of the corrected statement.
+        route: The excess of the statement by a route independent of its measure.
+        correction: The correction, in one line.
+        corrected: Function that gives the excess of the corrected statement.
     """
 
     route: Route
@@ -60,7 +60,7 @@ def record(
     span: Span,
     wrong: Wrong | None,
 ) -> Claim:
-    """A claim from its parts; a wrong one's first route is its own measure."""
+    """A claim from its parts; the first route of a statement that fails is its own measure."""
     fails = wrong or Wrong(partial(value_of, measure))
     return Claim(
         f"C.{name}",
@@ -122,7 +122,7 @@ def inequality(
     span: Span = SIGMA_RANGE,
     wrong: Wrong | None = None,
 ) -> Claim:
-    """A left side that is at most the right one, or an optimum that nothing improves on."""
+    """A left side that is at most the right one, or an optimum that nothing improves."""
     return record(
         name,
         number,
@@ -163,7 +163,7 @@ def only_first(
     correction: str = "the order is 1",
 ) -> Claim:
     """A claim of order 2 that fails, corrected to order 1."""
-    # Paths of evodiff on a 1-D mixture overflow: it divides by what vanishes there.
+    # Paths of evodiff on a 1-D mixture overflow, because its divisor can vanish there.
     corrected = (
         partial(c_orders.first_order, engine=engine)
         if isinstance(engine, Engine) and engine.solver != "evodiff"
@@ -192,7 +192,7 @@ def needs_data(
     command: str,
     formula: str,
 ) -> Claim:
-    """A statement about trained networks; its measure says what is printed."""
+    """A statement about trained networks; its measure reports the printed numbers."""
     return Claim(
         f"C.{name}",
         number,

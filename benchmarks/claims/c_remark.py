@@ -1,7 +1,7 @@
-"""Paper C, remark 2 measured: (4.5) and (4.6) against (4.4), predictions dependent as they are.
+"""Paper C, remark 2 measured with the true, dependent predictions: (4.5) and (4.6) against (4.4).
 
-Data form. Variances are of the state x' given x0; x_{i+1} = x0 + a1 z is averaged over. The weights
-are the engine's. (4.6) takes d_{i-1} at the state of (4.5), as algorithm 1 does.
+All is in the data form. Variances are of the state x' given x0, over x_{i+1} = x0 + a1 z. The
+weights are the engine's. (4.6) takes d_{i-1} at the state of (4.5), as algorithm 1 does.
 """
 
 from collections.abc import Callable
@@ -25,13 +25,13 @@ Denoiser = Callable[[Array, float], Array]
 def ends(
     x: Array, d1: Array, on: tuple[float, float], case: Case, denoise: Denoiser
 ) -> dict[str, Array]:
-    """States (n,) after (4.4), "plain", (4.5), "explicit", and (4.6), "implicit".
+    """States (n,) after (4.4), key "plain", (4.5), key "explicit", and (4.6), key "implicit".
 
     Args:
         x: States at t_i, shape (n,).
         d1: Predictions at t_{i+1}, shape (n,).
-        on: What (4.5) puts on d_i - d_{i+1}, and (4.6) on d_{i-1} - d_i.
-        case: For its levels.
+        on: Coefficient of d_i - d_{i+1} in the quotient of (4.5), and of d_{i-1} - d_i in (4.6).
+        case: The case, whose levels are used.
         denoise: The data prediction.
     """
     a1, a, b = three(case)
@@ -47,7 +47,7 @@ def ends(
 
 
 def engine_shares(case: Case, prior: str) -> tuple[float, float]:
-    """B(t_i, l_i) per d_i - d_{i+1} and B(s_i, t_i) per d_{i-1} - d_i, in the engine."""
+    """The engine's factors of d_i - d_{i+1} in B(t_i, l_i) and of d_{i-1} - d_i in B(s_i, t_i)."""
     step = constants(case.toy.dim, re_multi_iteration(three(case), prior=prior))[1]
     return float(step[3]), float(step[4])
 
@@ -55,7 +55,7 @@ def engine_shares(case: Case, prior: str) -> tuple[float, float]:
 def gaussian_state(case: Case, prior: str, form: str = "explicit") -> Reading:
     """N(0, c^2): Var(x' | x0) of (4.5), or (4.6), is at most that of (4.4).
 
-    x_{i+1} lies on the exact flow to x_i, so all predictions are multiples of it.
+    x_i is taken on the exact flow from x_{i+1}, so that all predictions are multiples of x_{i+1}.
     """
     (a1, a, _), c = three(case), std_of(case)
     x = np.array([np.hypot(c, a) / np.hypot(c, a1)])
@@ -68,9 +68,9 @@ def gaussian_state(case: Case, prior: str, form: str = "explicit") -> Reading:
 
 
 def point_state(case: Case, prior: str, form: str) -> Reading:
-    """Points: E Var(x' | x0) of (4.5), or (4.6), is at most that of (4.4), DDIM before.
+    """Points: E Var(x' | x0) of (4.5), or (4.6), is at most that of (4.4), after a step of DDIM.
 
-    By a trapezoidal rule in z for every point.
+    The rule in z is trapezoidal for every point.
     """
     (a1, a, _), toy = three(case), case.toy
     table, on = ddim_table([a1, a]), engine_shares(case, prior)

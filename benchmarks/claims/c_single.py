@@ -1,8 +1,8 @@
 """Paper C, (3.7), (4.1) and propositions 3.2, 3.3: the single-step iterations, written out.
 
-A step goes from a to b with the inner level s. Noise form f = x, k = sigma, d = eps; data form
-f = x / sigma, k = 1 / sigma, d = D. h = k_b - k_a, h_s = k_s - k_a. The engine's side is its
-solver table, walked by its kernel.
+A step goes from level a to b with the inner level s. The noise form has f = x, k = sigma, d = eps,
+the data form f = x / sigma, k = 1 / sigma, d = D; h = k_b - k_a and h_s = k_s - k_a. The engine's
+side is its solver table, applied by its kernel.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ MIXES: dict[str, Callable[[float, float], float]] = {
 
 
 def levels(case: Case) -> tuple[float, float]:
-    """The case's first step, to a tenth of its start at most.
+    """The case's first step, shortened to a / b <= 10.
 
-    A longer one magnifies the rounding of its inner stage by (a / b) (gap / b)^2 where that lands
-    between two points.
+    A longer step magnifies the rounding of its inner stage by (a / b) (gap / b)^2 where that stage
+    lies between two points.
     """
     a = float(case.sigmas[0])
     return a, max(float(case.sigmas[1]), 0.1 * a)
@@ -42,7 +42,7 @@ def levels(case: Case) -> tuple[float, float]:
 def printed(
     toy: Mixture, x: Array, a: float, s: float, b: float, form: str, mix: float
 ) -> tuple[Array, Array, Array]:
-    """The state after (4.1), and d_a and d_s; mix 0 is (3.7). d_s is taken at the DDIM point.
+    """The state after (4.1), d_a and d_s; mix = 0 is (3.7). d_s is taken at the DDIM point.
 
     f(x') = f(x) + h (mix d_s + (1 - mix) d_a) + h^2 / 2 (d_s - d_a) / h_s.
     """
@@ -94,7 +94,7 @@ def mixed_step(case: Case) -> Reading:
 
 
 def stage_ratio(case: Case) -> Reading:
-    """Of (3.7), "often h_s / h <= 1": the engine's inner levels are inside the step."""
+    """(3.7), "often h_s / h <= 1": the engine's inner levels lie inside the step."""
     a, b = levels(case)
     readings = []
     for form in FORMS:
@@ -106,10 +106,10 @@ def stage_ratio(case: Case) -> Reading:
 
 
 def shared_limit(case: Case) -> Reading:
-    """(4.1) less (3.7) vanishes as s goes to t: it is mix h (d_s - d_t), and that falls.
+    """(4.1) minus (3.7) is mix h (d_s - d_t), which vanishes as s tends to t.
 
-    The identity is checked at every s; from a step of 1e-2 to one of 1e-5 towards s the norm of
-    d_s - d_t has to fall to a tenth or less (a thousandth, where it is linear).
+    The identity is checked at every s. As the distance of s from t falls from 1e-2 to 1e-5 of the
+    step, the norm of d_s - d_t must fall to a tenth or less (it falls to a thousandth if linear).
     """
     a, b = levels(case)
     x, mix = starts(case), 0.7
@@ -124,15 +124,15 @@ def shared_limit(case: Case) -> Reading:
             gap = mix * h * (d_s - d_a) * (1.0 if form == "noise" else b)
             readings.append(balance(moved, -plain, -gap))
             sizes.append(float(np.linalg.norm(d_s - d_a)))
-        if sizes[1] > 1e-12 * float(np.linalg.norm(d_a)):  # else it has vanished already
+        if sizes[1] > 1e-12 * float(np.linalg.norm(d_a)):  # otherwise it has vanished
             readings.append(at_most(sizes[1], 0.1 * sizes[0]))
     return worst(readings)
 
 
 def interval_stage(case: Case) -> Reading:
-    """Proposition 3.2: V as 1 / SNR turns 4 V_t / (V_s + V_t) into 4 SNR_s / (SNR_t + SNR_s).
+    """Proposition 3.2: with V = 1 / SNR, 4 V_t / (V_s + V_t) is 4 SNR_s / (SNR_t + SNR_s).
 
-    The engine's inner level "interval" is where h / h_s is that upper end, in both forms.
+    At the engine's inner level "interval" h / h_s equals that upper end, in both forms.
     """
     a, b = levels(case)
     readings = []
@@ -148,9 +148,9 @@ def interval_stage(case: Case) -> Reading:
 def known_instances(case: Case) -> Reading:
     """Proposition 3.3: EDM's Heun is (3.7) with s = t_{i-1}; DPM-Solver-2 is (4.1).
 
-    The latter at s = sqrt(a b) with the weight (1 - sqrt(b / a)) / 2, in (0, 1/2). Their
-    variances under independence and V as 1 / SNR, h^2 (V_t + V_b) / 4 and h^2 V_s, are at most
-    DDIM's h^2 V_t.
+    DPM-Solver-2 has s = sqrt(a b) and the weight (1 - sqrt(b / a)) / 2, in (0, 1/2). With
+    independent predictions and V = 1 / SNR their variances, h^2 (V_t + V_b) / 4 and h^2 V_s, are
+    at most DDIM's h^2 V_t.
     """
     a, b = levels(case)
     x = starts(case)
@@ -169,7 +169,7 @@ def known_instances(case: Case) -> Reading:
 
 
 def one_iteration(case: Case) -> Reading:
-    """At s = sqrt(a b) the noise and the data form of (3.7) are one iteration, as (3.5)'s are."""
+    """At s = sqrt(a b) the noise and data forms of (3.7) are the same iteration, as for (3.5)."""
     a, b = levels(case)
     x, s = starts(case), float(np.sqrt(a) * np.sqrt(b))
     ends = [printed(case.toy, x, a, s, b, form, 0.0)[0] for form in FORMS]

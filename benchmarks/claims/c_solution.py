@@ -1,8 +1,9 @@
-"""Paper C, (3.2)-(3.6) and (4.10): the score integral along the exact flow, and its Taylor series.
+"""Paper C, (3.2) to (3.6), (4.10): the score integral along the exact flow, and its Taylor series.
 
-Left sides come from the engine, the reference flow and its denoiser. Right sides are written out
-here: the prediction's derivatives along the flow in closed form from the posterior's moments,
-noise form d = eps, k = sigma, data form d = D, k = 1 / sigma. One step, six paths.
+Left sides come from the engine's reference flow and denoiser. Right sides are written out here:
+they use the prediction's derivatives along the flow, in closed form from the posterior's moments.
+The noise form has d = eps, k = sigma, the data form d = D, k = 1 / sigma. Each case is one step of
+six paths.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from toys import reference
 from toys.mixture import Mixture
 from toys.sampling import walk_states
 
-RATIO = 1.25  # widest step: 24 nodes resolve the flow of any mixture over it
+RATIO = 1.25  # largest a / b of a step, over which 24 nodes resolve the flow of any mixture
 PATHS = 6
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 FORMS = ("noise", "data")
@@ -41,7 +42,7 @@ def moments(toy: Mixture, x: Any, sigma: Any) -> tuple[Any, Any, Any]:
     logs = logs - np.real(logs).max(axis=1, keepdims=True)
     r = np.exp(logs)
     r = r / r.sum(axis=1, keepdims=True)
-    # From the most likely component's own mean: free of cancellation where it is alone.
+    # Moments about the most likely component's mean do not cancel where that component dominates.
     own = mean + s2 / v * gap
     top = np.real(r).argmax(axis=1)[:, None]
     offset = own - np.take_along_axis(own, top, axis=1)
@@ -56,8 +57,8 @@ def moments(toy: Mixture, x: Any, sigma: Any) -> tuple[Any, Any, Any]:
 def derivative(toy: Mixture, x: Any, sigma: Any, form: str) -> Any:
     """d^(1), the total derivative of the prediction in k along the flow, at x (n,).
 
-    dD / dsigma = (M3 - (x - D) V) / sigma^3 with the posterior's moments; noise form
-    deps / dsigma = -(dD / dsigma) / sigma, data form dD / dk = -sigma^2 dD / dsigma.
+    dD / dsigma = (M3 - (x - D) V) / sigma^3 with the posterior's moments. The noise form has
+    deps / dsigma = -(dD / dsigma) / sigma, the data form dD / dk = -sigma^2 dD / dsigma.
     """
     m, v, third = moments(toy, x, sigma)
     rate = (third - (x - m) * v) / sigma**3
@@ -73,7 +74,7 @@ def second_derivative(toy: Mixture, x: Array, sigma: float, form: str) -> Array:
 
 
 class Step(NamedTuple):
-    """A step of the exact flow: from level a down to b, and what is between.
+    """A step of the exact flow from level a down to b, with nodes between.
 
     Args:
         a: Level of the start.
@@ -82,7 +83,7 @@ class Step(NamedTuple):
         end: States at b, shape (n,).
         levels: Nodes between, rising, shape (m,).
         states: States there, shape (m, n).
-        weights: Of an integral over sigma from a to b, negative, shape (m,).
+        weights: Weights of an integral over sigma from a to b, negative, shape (m,).
     """
 
     a: float
@@ -95,7 +96,7 @@ class Step(NamedTuple):
 
 
 def step_of(case: Case) -> Step:
-    """The case's first step, shortened, its paths walked up from the data's own law at b."""
+    """The case's first step, shortened; its paths follow the flow up from the data's law at b."""
     a = float(case.sigmas[0])
     b = max(float(case.sigmas[1]), a / RATIO)
     levels = 0.5 * (a + b) + 0.5 * (a - b) * NODES
@@ -105,12 +106,12 @@ def step_of(case: Case) -> Step:
 
 
 def scale(x: Array | float, sigma: Any, form: str) -> Any:
-    """The paper's f(x): the state over alpha, or over s = alpha sigma."""
+    """The paper's f(x): the state over alpha (noise form) or over s = alpha sigma (data form)."""
     return x if form == "noise" else x / sigma
 
 
 def clock(sigma: Any, form: str) -> Any:
-    """The paper's kappa."""
+    """The paper's kappa: sigma (noise form) or 1 / sigma (data form)."""
     return sigma if form == "noise" else 1.0 / sigma
 
 
@@ -133,7 +134,7 @@ def along(case: Case, step: Step, form: str) -> Array:
 
 
 def score_integral(case: Case, backwards: bool = False) -> Reading:
-    """(3.2): f(x_t) - f(x_s) is the integral of the prediction over kappa; (4.10) turned round."""
+    """(3.2): f(x_t) - f(x_s) is the integral of the prediction over kappa; backwards, (4.10)."""
     step, readings = step_of(case), []
     sign = -1.0 if backwards else 1.0
     for form in FORMS:
@@ -146,8 +147,8 @@ def score_integral(case: Case, backwards: bool = False) -> Reading:
 def derivative_of_f(case: Case) -> Reading:
     """Remark 1: along (2.5) or (2.6), f(x_t) changes by d per unit of kappa.
 
-    The ODE's right side is written with this paper's f and g^2; what turns it into the rate of
-    f(x_t), and the rate of kappa, are the engine's slopes of alpha and sigma.
+    The ODE's right side is written with the paper's f and g^2. The rates of f(x_t) and of kappa
+    also need the slopes of alpha and sigma, which come from the engine.
     """
     sigma, y = case.sigma, case.states()[:, 0]
     eps, denoised = (prediction(case.toy, y, sigma, form) for form in FORMS)
@@ -189,7 +190,7 @@ def taylor(case: Case, integrated: bool) -> Reading:
     """(3.3) and (3.4) at n = 1, with the remainder as an integral of d^(2) over the step.
 
     d_b = d_a + h d_a^(1) + int (k_b - k) d^(2) dk, and u = h d_a + h^2 / 2 d_a^(1) +
-    int (k_b - k)^2 / 2 d^(2) dk, which are O(h^2) and O(h^3) as the paper says.
+    int (k_b - k)^2 / 2 d^(2) dk; the remainders are O(h^2) and O(h^3) as the paper says.
     """
     readings = []
     for form in FORMS:
@@ -201,7 +202,7 @@ def taylor(case: Case, integrated: bool) -> Reading:
 def difference_quotient(case: Case) -> Reading:
     """(3.6) at k = 1: h times the quotient's error is int (k_s - k) d^(2) dk, so it is O(h).
 
-    That is (3.3) again; and it is at most h^2 / 2 times the largest d^(2) on the step.
+    This is (3.3) again. The integral is at most h^2 / 2 times the largest d^(2) on the step.
     """
     step, readings = step_of(case), []
     for form in FORMS:
@@ -213,7 +214,7 @@ def difference_quotient(case: Case) -> Reading:
 
 
 def first_terms(case: Case, form: str, terms: int) -> Reading:
-    """(3.5): (3.4) cut behind so many terms is DDIM; the paper says n = 1, which has two terms."""
+    """(3.5): the first `terms` terms of (3.4) are DDIM; the paper's n = 1 has two terms."""
     step, toy = step_of(case), case.toy
     h = clock(step.b, form) - clock(step.a, form)
     d_a = prediction(toy, step.start, step.a, form)
@@ -232,8 +233,8 @@ def ddim_step(case: Case) -> Reading:
 def second_term_on_gaussian(case: Case) -> float:
     """The excess of "(3.4) at n = 1 is DDIM" on N(0, c^2), noise form, in closed form.
 
-    eps = sigma x / v, v = c^2 + sigma^2, and eps^(1) = c^2 x / v^2 along the flow; the terms are
-    those of `first_terms`, all proportional to x.
+    eps = sigma x / v with v = c^2 + sigma^2, and eps^(1) = c^2 x / v^2 along the flow. The terms
+    are those of `first_terms`, all proportional to x.
     """
     step, c2 = step_of(case), float(case.toy.stds[0, 0] ** 2)
     v, h = c2 + step.a**2, step.b - step.a

@@ -1,8 +1,8 @@
-"""Paper C's tables and figures: what is printed, and the same comparison on targets known exactly.
+"""Paper C's tables and figures: the printed numbers, and the same comparison on exact toys.
 
-The printed FIDs are those of figures/published/C_tables.csv, the toy's divergences those of the
-committed study benchmarks/results/re_vs_baselines_kl.csv, 42 settings (two mixtures, three grids,
-NFE 5 to 20).
+The printed FIDs are those of figures/published/C_tables.csv. The divergences on toys are those of
+the committed study benchmarks/results/re_vs_baselines_kl.csv with 42 settings (two mixtures, three
+grids, NFE 5 to 20).
 """
 
 import csv
@@ -24,9 +24,10 @@ PRINTED = printed_file("C")
 TOYS = results_file("re_vs_baselines_kl")
 OURS = ("RE", "EVODiff")
 REDUCING = ("re_multi", "evodiff")
-COMPARED = ("dpmpp_2m", "unipc_2", "heun")  # what its tables compare them with
+COMPARED = ("dpmpp_2m", "unipc_2", "heun")  # the baselines of the paper's tables
 FEW_STEPS = 10
-# Table 3, ScoreSDE and EDM, and table 2: ours and the best other, as typed from PAPERS.md 4.3.
+# Table 3, ScoreSDE and EDM, and table 2: the paper's iteration and the best other solver, typed
+# from docs/papers/c.md, Settings and printed results.
 TYPED = (
     ((13.54, 8.56, 4.11, 3.38, 3.22, 2.76, 2.42), (12.76, 7.40, 3.94, 3.40, 3.24, 2.91, 2.71)),
     ((11.82, 8.30, 3.46, 2.48, 2.21, 2.07, 2.01), (12.21, 8.56, 3.50, 2.51, 2.24, 2.08, 2.01)),
@@ -42,7 +43,7 @@ def printed() -> tuple[dict[str, str], ...]:
 
 
 def pairs(paper: str, table: str, dataset: str, net: str = "") -> list[tuple[str, float, float]]:
-    """Of each printed column: its name, our iteration's value and the best other's."""
+    """For each printed column: its name, the paper's iteration's value and the best other's."""
     columns: dict[str, dict[bool, list[float]]] = {}
     for row in printed():
         asked = (row["paper"], row["table"], row["dataset"]) == (paper, table, dataset)
@@ -57,7 +58,10 @@ def pairs(paper: str, table: str, dataset: str, net: str = "") -> list[tuple[str
 def published(
     case: Case, paper: str, table: str, dataset: str, net: str = "", fewest: int = 0
 ) -> Reading:
-    """Share of printed columns, from so many calls on, in which the paper's is not the best."""
+    """Share of printed columns in which the paper's iteration is not the best.
+
+    Columns with fewer than `fewest` calls are left out.
+    """
     found = pairs(paper, table, dataset, net)
     found = [row for row in found if not fewest or int(row[0]) >= fewest]
     shown = ", ".join(f"{name}: {ours / other:.4g}" for name, ours, other in found)
@@ -75,9 +79,9 @@ def limits_of_sampling(case: Case) -> Reading:
 
 
 def consistently(case: Case) -> Reading:
-    """Section 5.2, "tables 3, 2 demonstrate ... consistently improves": columns that say otherwise.
+    """Section 5.2, "tables 3, 2 demonstrate ... consistently improves": columns that contradict it.
 
-    Ties are not counted against it.
+    Ties do not count as contradictions.
     """
     found = [
         *pairs("C-v1", "3", "CIFAR-10", "ScoreSDE"),
@@ -91,7 +95,7 @@ def consistently(case: Case) -> Reading:
 
 
 def consistently_by_csv(case: Case) -> float:
-    """The excess of `consistently` again."""
+    """The excess of `consistently` as a route."""
     return consistently(case).value
 
 
@@ -103,7 +107,7 @@ def consistently_typed(case: Case) -> float:
 
 @lru_cache(maxsize=1)
 def _settings() -> dict[tuple[str, str, str], dict[str, float]]:
-    """KL by setting and solver; a value that is not known or infinite is infinite."""
+    """KL by setting and solver; an unknown value counts as infinite."""
     out: dict[tuple[str, str, str], dict[str, float]] = {}
     with TOYS.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -114,7 +118,7 @@ def _settings() -> dict[tuple[str, str, str], dict[str, float]]:
 
 
 def first_on_toys(case: Case) -> Reading:
-    """Share of the toy settings in which no iteration of the paper is first among the compared."""
+    """Share of the toy settings in which no iteration of the paper is better than all baselines."""
     settings = _settings()
 
     def best(of: dict[str, float], names: Sequence[str]) -> float:
@@ -126,7 +130,7 @@ def first_on_toys(case: Case) -> Reading:
 
 
 def first_on_toys_by_rows(case: Case) -> float:
-    """The excess of `first_on_toys` again."""
+    """The excess of `first_on_toys` as a route."""
     return first_on_toys(case).value
 
 
@@ -142,14 +146,14 @@ def first_on_toys_by_pandas(case: Case) -> float:
 
 
 def drawn(case: Case, solver: str, other: str) -> Reading:
-    """What stands for a figure without numbers: KL of both at 10 calls on the overlapping toy."""
+    """A counterpart of a figure without numbers: KL ratio at 10 calls on the overlapping toy."""
     values = _settings()["gaussians15_overlap", "log_snr", "10"]
     ratio = values[solver] / values[other]
     return Reading(ratio - 1.0, 0.0, f"on the toy, KL of {solver} over {other}'s is {ratio:.4g}")
 
 
 def single_steps_on_gaussian(case: Case) -> Reading:
-    """Figure 2 on exact Gaussian data: ten steps of (4.1) end nearer than ten of (3.7)."""
+    """Figure 2 on Gaussian data: ten steps of (4.1) have a smaller error than ten of (3.7)."""
     high, low, c = ends(case)
     levels, exact = log_snr_sigmas(FEW_STEPS, high, low), np.hypot(c, low) / np.hypot(c, high)
     found = [abs(Engine(name)(levels, c) - exact) for name in ("re_single", "fd_2")]

@@ -1,4 +1,4 @@
-"""Paper C, (4.4): the two-point iteration, written out, against the engine, and its step's size."""
+"""Paper C, (4.4): the two-point iteration against the engine, and the comparison of step sizes."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from toys.sampling import walk_states
 
 
 def two_point_step(case: Case, printed: bool) -> Reading:
-    """(4.4), data form, as section 4.2 has it, and noise form, against the engine's kernel.
+    """(4.4) in the data form of section 4.2 and in the noise form, against the engine's kernel.
 
-    Noise form is Adams-Bashforth in sigma, the engine's `ab_2`; data form is that in 1 / sigma, a
-    table of this paper's files. Its left side is printed as f(x_{t_{i+1}}), the state before; the
-    right one is x_{t_{i-1}}'s.
+    The noise form is Adams-Bashforth in sigma, the engine's `ab_2`. The data form is the same in
+    1 / sigma, a table of `c_factors`. The left side is printed as f(x_{t_{i+1}}), the state before;
+    correct is f(x_{t_{i-1}}).
     """
     grid, toy, x1 = three(case), case.toy, start(case)
     a1, a, b = grid
@@ -39,7 +39,7 @@ def two_point_step(case: Case, printed: bool) -> Reading:
 
 
 def two_point_by_slopes(case: Case) -> float:
-    """The excess of the printed (4.4) on N(0, c^2), the larger of both forms.
+    """The excess of the printed (4.4) on N(0, c^2), the larger value of both forms.
 
     There eps = sigma x / (c^2 + sigma^2) and D = c^2 x / (c^2 + sigma^2).
     """
@@ -55,7 +55,7 @@ def two_point_by_slopes(case: Case) -> float:
 
 
 def step_sizes(case: Case, sign: float) -> Reading:
-    """|h_i| is smaller than |h_i - h_{i+1}| (sign -1, printed), or than their sum (sign 1)."""
+    """|h_i| is smaller than |h_i - h_{i+1}| (sign -1, printed) or than |h_i + h_{i+1}| (sign 1)."""
     readings = []
     for form in ("noise", "data"):
         k1, k, k_next = (clock(sigma, form) for sigma in three(case))
@@ -65,7 +65,7 @@ def step_sizes(case: Case, sign: float) -> Reading:
 
 
 def step_sizes_by_levels(case: Case) -> float:
-    """The excess of the printed comparison from a - b and a1 - a; data form times a1 a b."""
+    """The excess of the printed `step_sizes` from a - b and a1 - a; data form times a1 a b."""
     a1, a, b = three(case)
     found = []
     for h, h1 in ((a - b, a1 - a), ((a - b) * a1, (a1 - a) * b)):

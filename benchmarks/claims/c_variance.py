@@ -1,7 +1,7 @@
 """Paper C's variances under its own assumptions: propositions 3.1, 4.1, 4.2, (4.3), remark 2.
 
 Predictions at two levels are taken as independent, with variances proportional to sigma^2 where the
-paper says so. What an iteration puts on each prediction is read off the engine's tables.
+paper says so. The coefficients of the predictions in an iteration come from the engine's tables.
 """
 
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ PAPER_STEP = Step("re_single noise", "re_single", "noise")
 
 @dataclass(frozen=True)
 class Shares:
-    """What a two-call step puts on its predictions: f(x') = f(x) + on_a d_a + on_s d_s."""
+    """Coefficients of the predictions in a two-call step, f(x') = f(x) + on_a d_a + on_s d_s."""
 
     on_a: float
     on_s: float
 
     def variance(self, v_a: float, v_s: float) -> float:
-        """Of the increment, for independent predictions."""
+        """Variance of the increment, for independent predictions."""
         return self.on_a**2 * v_a + self.on_s**2 * v_s
 
 
 def shares(table: SolverTable, form: str, a: float, b: float) -> Shares:
     """Shares of a table of two rows: u = (s / a) x + (1 - s / a) D_a, x' = keep u + w D_s + v D_a.
 
-    In noise form D_a = x - a eps_a, u = x + (s - a) eps_a and D_s = u - s eps_s.
+    In the noise form D_a = x - a eps_a, u = x + (s - a) eps_a and D_s = u - s eps_s.
     """
     s, keep = float(table.sigma[1]), float(table.keep[1, 0])
     w, v = (float(weight) for weight in table.weights[1])
@@ -48,9 +48,9 @@ def shares(table: SolverTable, form: str, a: float, b: float) -> Shares:
 
 
 def interval_of_differences(case: Case) -> Reading:
-    """Proposition 3.1: for h / h_s in its interval (3.7) has no more variance than (3.5).
+    """Proposition 3.1: for h / h_s in its interval (3.7) has at most the variance of (3.5).
 
-    V_s / V_t is drawn so that h / h_s is inside; at the upper end both are equal.
+    V_s / V_t is drawn so that h / h_s is inside; at the upper end both variances are equal.
     """
     a, b = levels(case)
     share = float(case.rng.uniform(0.0, 1.0))
@@ -62,7 +62,7 @@ def interval_of_differences(case: Case) -> Reading:
             h = clock(b, form) - clock(a, form)
             r = h / (clock(s, form) - clock(a, form))
             end = 4.0 / r - 1.0  # V_s / V_t at which r is the upper end
-            if end > 0:  # else the interval is empty or a point
+            if end > 0:  # otherwise the interval is empty or a point
                 found = shares(table, form, a, b)
                 readings.append(at_most(found.variance(1.0, share * end), h**2))
                 readings.append(relative(found.variance(1.0, end), h**2))
@@ -70,10 +70,10 @@ def interval_of_differences(case: Case) -> Reading:
 
 
 def distinct_components(case: Case) -> Reading:
-    """(4.2): h d_a and h (g d_s + (1 - g) d_a), of which (3.7) and (4.1) do not share a term.
+    """(4.2): h^2 (g^2 V_s + (1 - g)^2 V_a) is the variance of the term h (g d_s + (1 - g) d_a).
 
-    The engine's tables give the difference of the two iterations; the rest of (4.1) less h d_a is
-    that difference.
+    (4.1) has this term where (3.7) has h d_a. The engine's tables give the difference of the two
+    iterations, which is added to h d_a.
     """
     a, b = levels(case)
     v_a, v_s = case.rng.uniform(0.1, 1.0, 2).tolist()
@@ -100,7 +100,7 @@ def printed_change(g: float, ratio: float) -> float:
 
 
 def entropy_change(case: Case) -> Reading:
-    """(4.3) against the engine's `paper_change` at the lower end, V an arbitrary power of sigma."""
+    """(4.3) against the suite's `paper_change` at the lower end, V an arbitrary power of sigma."""
     a, b = levels(case)
     power = float(case.rng.uniform(-3.0, 3.0))
     s = float(np.sqrt(a * b))
@@ -110,7 +110,7 @@ def entropy_change(case: Case) -> Reading:
 
 
 def least_change(case: Case) -> Reading:
-    """Of (4.3): it is least at g = SNR_s / (SNR_t + SNR_s), the engine's weight "minimum"."""
+    """(4.3) is least at g = SNR_s / (SNR_t + SNR_s), the engine's weight "minimum"."""
     a, b = levels(case)
     plain = shares(fd_2_table([a, b]), "noise", a, b)
     mixed = shares(re_single_table([a, b], mix="minimum"), "noise", a, b)
@@ -120,7 +120,7 @@ def least_change(case: Case) -> Reading:
 
 
 def never_positive(case: Case, interval: bool) -> Reading:
-    """Delta H <= 0: for any g in (0, 1], or for those of proposition 4.1's interval."""
+    """Delta H <= 0 in (4.3) for any g in (0, 1], or for g in proposition 4.1's interval."""
     a, b = levels(case)
     s = float(np.sqrt(a * b))
     drawn = np.append(case.rng.uniform(1e-3, 1.0, 20), 1.0)
@@ -139,8 +139,9 @@ def never_positive(case: Case, interval: bool) -> Reading:
 def whole_increment(case: Case) -> Reading:
     """Proposition 4.1 with all terms: (4.1)'s increment has less variance than (3.7)'s.
 
-    (4.2) leaves out the last term, which holds the same two predictions. Counted in, under the
-    paper's own assumptions, (4.1) has more at any weight once h / h_s >= 2 / (1 + V_s / V_t).
+    (4.2) leaves out the last term, which contains the same two predictions. With it, under the
+    paper's own assumptions, (4.1) has the larger variance at any weight once
+    h / h_s >= 2 / (1 + V_s / V_t).
     """
     a, b = levels(case)
     table = fd_2_table([a, b])
@@ -161,7 +162,7 @@ def whole_increment_by_formula(case: Case) -> float:
 
 
 def three(case: Case) -> tuple[float, float, float]:
-    """Levels of t_{i+1}, t_i and t_{i-1}: the case's first three, or two and their middle."""
+    """Levels of t_{i+1}, t_i and t_{i-1}: the case's first three, or its two and their middle."""
     first, second = case.sigmas[:2].tolist()
     if case.sigmas.size > 2:
         return first, second, float(case.sigmas[2])
@@ -169,17 +170,17 @@ def three(case: Case) -> tuple[float, float, float]:
 
 
 def engine_weights(case: Case, prior: str) -> tuple[float, float]:
-    """Proposition 4.2's two weights in the engine: zeta of d_s on d_{i-1}, of d_l on d_i."""
+    """The engine's weights of proposition 4.2: zeta of d_{i-1} in d_s, and of d_i in d_l."""
     a1, a, b = three(case)
     step = constants(case.toy.dim, re_multi_iteration([a1, a, b], prior=prior))[1]
     return float(step[5]), float(1.0 - step[3] / step[6])
 
 
 def interpolations(case: Case, prior: str) -> Reading:
-    """Proposition 4.2: share by which the best weight improves on the engine's printed one.
+    """Proposition 4.2: the share by which the best weight improves on the engine's.
 
-    Variance w^2 V_near + (1 - w)^2 V_far, V as sigma^2, of both interpolations; minimised by
-    search.
+    The variance of both interpolations, w^2 V_near + (1 - w)^2 V_far with V = sigma^2, is minimised
+    by search.
     """
     a1, a, b = three(case)
     on_s, on_l = engine_weights(case, prior)
@@ -196,7 +197,7 @@ def interpolations(case: Case, prior: str) -> Reading:
 
 
 def swapped_by_formula(case: Case) -> float:
-    """The excess of the printed weights: least V_n V_f / (V_n + V_f) over theirs, closed form."""
+    """The excess of the printed weights, from the least variance V_n V_f / (V_n + V_f)."""
     a1, a, b = three(case)
     pairs = [(b**2, a**2), (a**2, a1**2)]
     least = [n * f / (n + f) for n, f in pairs]
@@ -205,10 +206,10 @@ def swapped_by_formula(case: Case) -> float:
 
 
 def multistep_variance(case: Case, prior: str) -> Reading:
-    """Remark 2 under independence, V as sigma^2, data form: (4.5) and (4.6) against (4.4).
+    """Remark 2 for independent predictions, V = sigma^2, data form: (4.5), (4.6) against (4.4).
 
-    (4.4) puts h (1 + q / 2) on d_i and -h q / 2 on d_{i+1}, q = h_i / h_{i+1}; what (4.5) puts on
-    their difference, and (4.6) on d_{i-1} - d_i, is the engine's.
+    With q = h_i / h_{i+1}, (4.4) has the coefficients h (1 + q / 2) of d_i and -h q / 2 of d_{i+1}.
+    Those of (4.5) and (4.6) come from the engine.
     """
     a1, a, b = three(case)
     h, h1 = 1.0 / b - 1.0 / a, 1.0 / a - 1.0 / a1

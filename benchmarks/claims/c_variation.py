@@ -1,4 +1,4 @@
-"""Paper C, (3.1): variation of constants, kernels integrated as printed, along the flow."""
+"""Paper C, (3.1): variation of constants, with its kernels integrated along the flow."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def _integral(process: Formulas, rate: str, low: float, high: float) -> float:
 
 
 def variation_of_constants(case: Case, form: str, power: int = 2) -> Reading:
-    """(3.1) in VP time, h_1 with g^2 / (2 s^power): the paper prints 2, (2.5) has 1.
+    """(3.1) in VP time, h_1 with g^2 / (2 s^power): the paper prints power 2, (2.5) implies 1.
 
     x_t = e^{int f} (int h_1 eps dr + x_s), h_1 = e^{-int f} g^2 / (2 s^power), or in data form
     e^{h_2(t)} (-int e^{-h_2(r)} alpha g^2 / (2 s^2) D dr + x_s), h_2 = int f + g^2 / (2 s^2).

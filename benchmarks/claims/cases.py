@@ -1,6 +1,6 @@
-"""What a claim is evaluated on: a mixture, a falling grid of noise levels, and a wrong denoiser.
+"""Cases of a claim: a mixture, a falling grid of noise levels, and a wrong denoiser.
 
-Cases come from the papers' own targets, at random from (domain, seed), from a user's mixture, or
+A case comes from the papers' own targets, at random from (domain, seed), from a user's mixture, or
 from a saved counterexample. Domains: "line" (1-D, any stds), "density" (1-D, every std positive),
 "points" (1-D, every std 0), "several" (1-D, points or densities with at least two components),
 "gaussian" (1-D, one component at 0), "space" (d = 2 to 4), "discrete" (points, d = 1 to 4), and
@@ -49,14 +49,14 @@ FITS: dict[str, Callable[[Mixture], bool]] = {
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One evaluation of a claim.
+    """What one evaluation of a claim takes.
 
     Args:
-        name: Where it comes from: a target's name, "random 17", "user".
+        name: Origin of the case: a target's name, "random 17", "user 17" or "saved".
         toy: The data.
         sigmas: Noise levels, shape (n_steps + 1,), n_steps in 1..8, falling, positive, data units.
-        wrong: A denoiser of another mixture, scaled and tilted: a learned one with its error.
-        seed: For whatever else the claim draws, in [0, 2**32).
+        wrong: A scaled and tilted denoiser of another mixture, which models a learned denoiser.
+        seed: Seed of all other random draws of the claim, in [0, 2**32).
     """
 
     name: str
@@ -67,12 +67,12 @@ class Case:
 
     @property
     def sigma(self) -> float:
-        """One noise level: the grid's middle one."""
+        """The middle level of the grid."""
         return float(self.sigmas[self.sigmas.size // 2])
 
     @property
     def rng(self) -> np.random.Generator:
-        """A fresh generator of the case's seed."""
+        """A new generator with the case's seed."""
         return np.random.default_rng(self.seed)
 
     def states(self, n: int = 40) -> Array:
@@ -81,7 +81,7 @@ class Case:
 
 
 def random_mixture(domain: str, rng: np.random.Generator) -> Mixture:
-    """A mixture of the domain: 1 to 12 components, stds 0 to 1, spread about 1."""
+    """A mixture of the domain: 1 to 12 components, stds from 0 to 1, means of spread about 1."""
     d = 1
     if domain in ("space", "discrete"):
         d = int(rng.integers(2 if domain == "space" else 1, 5))
@@ -100,7 +100,7 @@ def random_mixture(domain: str, rng: np.random.Generator) -> Mixture:
 
 
 def random_sigmas(rng: np.random.Generator, low: float, high: float) -> Array:
-    """Falling levels, 2 to 9, uneven in log sigma, in [low, high], neighbours 3 % apart or more."""
+    """2 to 9 falling levels in [low, high], unevenly spaced in log sigma, at least 3 % apart."""
     n = int(rng.integers(1, MOST_STEPS + 1))
     share = rng.dirichlet(np.full(n, 2.0)) + 0.05
     share /= share.sum()
@@ -111,7 +111,7 @@ def random_sigmas(rng: np.random.Generator, low: float, high: float) -> Array:
 
 
 def random_wrong(toy: Mixture, rng: np.random.Generator) -> WrongDenoiser:
-    """The denoiser of a perturbed mixture of positive stds, scaled and tilted a little."""
+    """The denoiser of a perturbed mixture with positive stds, slightly scaled and tilted."""
     means = toy.means + 0.2 * rng.normal(size=toy.means.shape)
     stds = 0.1 + 0.9 * rng.random(toy.size)
     model = Mixture(rng.dirichlet(np.full(toy.size, 3.0)) + 1e-2, means, stds)
@@ -125,7 +125,7 @@ def random_case(
     high: float = SIGMA_RANGE[1],
     toy: Mixture | None = None,
 ) -> Case:
-    """The case of a domain and a seed, a pure function of both; of a given mixture, if any."""
+    """The case of a domain and a seed, a pure function of both; `toy` replaces its mixture."""
     rng = np.random.default_rng(seed)
     drawn = random_mixture(domain, rng)
     data = drawn if toy is None else toy
@@ -136,7 +136,7 @@ def random_case(
 def target_cases(
     domain: str, low: float = SIGMA_RANGE[0], high: float = SIGMA_RANGE[1]
 ) -> list[Case]:
-    """The papers' own targets that fit a domain, each on a grid of its own."""
+    """The papers' own targets that belong to a domain, each on its own grid."""
     cases = []
     for i, name in enumerate(TARGETS[domain]):
         case = random_case(domain, i, low, high, zoo.toy(name))
@@ -145,7 +145,7 @@ def target_cases(
 
 
 def save_case(path: Path, case: Case, fields: dict[str, Any]) -> None:
-    """Write a case and what is said about it as JSON."""
+    """Write a case and further fields as JSON."""
     wrong = case.wrong
     write_json(
         path,
@@ -161,7 +161,7 @@ def save_case(path: Path, case: Case, fields: dict[str, Any]) -> None:
 
 
 def load_case(path: Path) -> tuple[Case, dict[str, Any]]:
-    """A saved case and what else its file says."""
+    """A saved case and all fields of its file."""
     fields = read_json(path, "counterexample", ("claim", "mixture", "sigmas", "wrong", "seed"))
     wrong = fields["wrong"]
     case = Case(

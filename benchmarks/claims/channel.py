@@ -1,8 +1,8 @@
 """Identities of the Gaussian channel that papers A and D share, each a measure of one case.
 
-One side comes from the suite's engine (toys/, theory/), the other from `posterior`, written out
-from the displays, or from an integral over the noise level. Expectations on both sides are taken
-over panels and densities of the engine, which `score_from_kernel` and certified values check.
+One side comes from the suite's engine (toys/, theory/). The other comes from `posterior`, which is
+written out from the displays, or from an integral over the noise level. Expectations on both sides
+use the panels and densities of the engine, which `score_from_kernel` and certified values check.
 """
 
 import numpy as np
@@ -19,17 +19,17 @@ from theory.profiles.risks import x0_risks
 from toys.information import information
 from toys.mixture import Mixture
 
-# Ratio of the two levels of an integrated identity: 16 nodes see it to rounding even where the
-# mmse of points is near 1e-290 and changes by exp(30) over it.
+# Ratio of the two levels of an integrated identity: 16 nodes resolve the integral to rounding even
+# where the mmse of points is near 1e-290 and changes by exp(30) between the levels.
 WINDOW = 1.02
-STATE_WINDOW = 1.1  # the same for densities at fixed states, which change far less
-WIDE = 1.4  # the same for what goes through a Profile of 64 levels
+STATE_WINDOW = 1.1  # the same ratio for densities at fixed states, which change far less
+WIDE = 1.4  # the same ratio for integrals by a Profile of 64 levels
 
 
 def norm_relative(left: Array, right: Array) -> Reading:
     """|left - right| / max(|left|, |right|) of whole arrays, in the Euclidean norm.
 
-    A single entry that happens to be near 0 has no relative accuracy of its own.
+    A single entry that happens to be near 0 has no relative accuracy.
     """
     scale = max(float(np.linalg.norm(left)), float(np.linalg.norm(right)))
     gap = float(np.linalg.norm(np.asarray(left) - right))
@@ -55,7 +55,7 @@ def noise_entropy(sigma: float) -> float:
 
 
 def entropy_gained(toy: Mixture, low: float, high: float) -> float:
-    """H[x0 | x_high] - H[x0 | x_low] in nats, 1-D, from definitions, whichever cancels least."""
+    """H[x0 | x_high] - H[x0 | x_low] in nats, 1-D, by the definition that cancels least."""
     merged = information.merged(toy)
     if merged.is_points:
         at_low, at_high = posterior_entropy(merged, low), posterior_entropy(merged, high)
@@ -65,11 +65,11 @@ def entropy_gained(toy: Mixture, low: float, high: float) -> float:
 
 
 def label_information(toy: Mixture, sigma: float) -> float:
-    """I(x0; x) in nats, 1-D: E KL(posterior of the component || weights) and the part within."""
+    """I(x0; x) in nats, 1-D: E KL(component's posterior || weights) plus the information within."""
 
     def gain(x: Array) -> Array:
         r = Posterior(toy, x, sigma).r
-        # r log(r / w) - r + w >= 0 adds up to the same and does not cancel where r is near w.
+        # r log(r / w) - r + w >= 0 has the same sum and does not cancel where r is near w.
         share = r / toy.weights
         t = (r - toy.weights) / toy.weights
         direct = xlogy(share, share) - t
@@ -83,7 +83,7 @@ def label_information(toy: Mixture, sigma: float) -> float:
 
 
 def posterior_risk(case: Case, sigma: float) -> Array:
-    """E|x0 - m|^2, E|x0 - D|^2, E|m - D|^2, (3,), m exact, D the case's wrong denoiser, 1-D."""
+    """E|x0 - m|^2, E|x0 - D|^2, E|m - D|^2, shape (3,), 1-D; m is exact, D the wrong denoiser."""
 
     def f(x: Array) -> Array:
         p = Posterior(case.toy, x, sigma)
@@ -94,7 +94,7 @@ def posterior_risk(case: Case, sigma: float) -> Array:
     return expect(case.toy, sigma, f)
 
 
-# What the claims measure.
+# The measures of the claims.
 
 
 def score_from_kernel(case: Case) -> Reading:
@@ -174,7 +174,7 @@ def log_snr_integral(case: Case) -> Reading:
 
 
 def entropy_of_profile(case: Case) -> Reading:
-    """A-final's integral: H(t) - H(t_0) by the suite's Profile, against posterior entropies."""
+    """A final (14): H(t) - H(t_0) by the suite's Profile, against posterior entropies."""
     low, high = case.sigma, WIDE * case.sigma
     levels = np.geomspace(low, high, 64)
     profile = Profile(1, levels, information.mmse(case.toy, levels))
@@ -182,9 +182,9 @@ def entropy_of_profile(case: Case) -> Reading:
 
 
 def rate_from_losses(case: Case, parametrisation: str) -> Reading:
-    """A (31), (32): the entropy rate from a network's loss, here of the exact denoiser.
+    """A (31), (32): the entropy rate from a network's loss, here that of the exact denoiser.
 
-    The loss is the squared error of what the network predicts: from the posterior by definition.
+    The loss is the squared error of the network's prediction, computed from the posterior.
     """
     s, spread = case.sigma, 0.5
     risk = float(expect(case.toy, s, lambda x: Posterior(case.toy, x, s).second_moment()[None])[0])

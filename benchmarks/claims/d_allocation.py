@@ -1,4 +1,4 @@
-"""Paper D: the claims of its sections 3, 4 and 6.4: the allocation, the pivot and InfoGrid."""
+"""Paper D, claims of sections 3, 4 and 6.4: the allocation, the pivot and InfoGrid."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from benchmarks.claims.d_kinds import bound, identity, observation, pointwise
 from benchmarks.claims.d_published import CIFAR10
 from benchmarks.claims.ledger import Claim
 
-FEW = 4  # random cases of measures that ask for dozens of mmse each
+FEW = 4  # random cases of measures that need dozens of mmse evaluations each
 
 ALLOCATION: tuple[Claim, ...] = (
     identity(

@@ -1,4 +1,4 @@
-"""Paper D: the claims of its appendix A; `d_appendix_b` has those of B and D."""
+"""Paper D, claims of appendix A; `d_appendix_b` has those of appendices B and D."""
 
 from benchmarks.claims import channel as shared
 from benchmarks.claims import d_boundary, d_channel, d_points, d_two_points

@@ -1,11 +1,11 @@
-"""Paper D: the claims of its appendices B and D."""
+"""Paper D, claims of appendices B and D."""
 
 from benchmarks.claims import d_boundary, d_gate, d_pivot, d_schedule, d_softmax
 from benchmarks.claims.d_kinds import bound, identity, observation, pointwise
 from benchmarks.claims.ledger import Claim
 
-FEW = 4  # random cases of measures that ask for dozens of mmse each
-FINE = (1e-3, 1e-2)  # levels at which float32 tells neighbours of size 1 apart, but only just
+FEW = 4  # random cases of measures that need dozens of mmse evaluations each
+FINE = (1e-3, 1e-2)  # levels at which float32 barely resolves points of size 1 one sigma apart
 
 BOUNDARY: tuple[Claim, ...] = (
     bound(

@@ -1,8 +1,8 @@
 """Paper D, appendix B.1: entropy rates at low noise.
 
-Densities: mmse = D sigma^2 - sigma^4 J(x_sigma), J the Fisher information E score^2, which only
-falls with noise; so J(x0) bounds every remainder of the paper's limits. Points: the log-log slope
-of the rate is 2 E Var^2 / (sigma^2 mmse) - 3.
+For densities mmse = D sigma^2 - sigma^4 J(x_sigma). J is the Fisher information E score^2, which
+falls with noise, so that J(x0) bounds every remainder of the paper's limits. For points the log-log
+slope of the rate is 2 E Var^2 / (sigma^2 mmse) - 3.
 """
 
 import numpy as np
@@ -31,21 +31,21 @@ def fisher(toy: Mixture, sigma: float) -> float:
 
 
 def data_fisher(toy: Mixture) -> float:
-    """J(x0), by moving part of the least variance into the noise."""
+    """J(x0), computed by moving a part of the smallest component variance into the noise."""
     part = 0.5 * float(toy.stds.min())
     sharp = np.sqrt((toy.stds - part) * (toy.stds + part))
     return fisher(Mixture(toy.weights, toy.means, sharp), part)
 
 
 def fisher_remainder(case: Case) -> Reading:
-    """(48) with its remainder: sigma r = D - sigma^2 J(x_sigma), on any 1-D data."""
+    """(48) with its remainder: sigma r = D - sigma^2 J(x_sigma), for any 1-D data."""
     s = case.sigma
     found = float(information.entropy_rate(case.toy, s)[0]) * s
     return relative(found + s**2 * fisher(case.toy, s), 1.0)
 
 
 def small_noise_rate(case: Case) -> Reading:
-    """(48): r = D / sigma up to the factor 1 - sigma^2 J(x0) .. 1."""
+    """(48): r is D / sigma times a factor between 1 - sigma^2 J(x0) and 1."""
     s = case.sigma
     found = float(information.entropy_rate(case.toy, s)[0]) * s
     upper, lower = at_most(found, 1.0), at_most(1.0, found + s**2 * data_fisher(case.toy))
@@ -56,7 +56,7 @@ def small_noise_rate(case: Case) -> Reading:
 
 
 def small_noise_entropy(case: Case) -> Reading:
-    """B.1: H = D log sigma + const: log(b/a) - (b^2 - a^2) J(x0) / 2 <= H_b - H_a <= log(b/a)."""
+    """B.1: H ~ D log sigma + const: log(b/a) - (b^2 - a^2) J(x0) / 2 <= H_b - H_a <= log(b/a)."""
     toy, a = case.toy, case.sigma
     b = 2.0 * a
     told = information.mutual_information(toy, np.array([a, b]))
@@ -66,23 +66,24 @@ def small_noise_entropy(case: Case) -> Reading:
 
 
 def small_noise_mmse(case: Case) -> Reading:
-    """B.1: the Bayes error is D sigma^2 to leading order: mmse <= D sigma^2 <= mmse + sigma^4 J."""
+    """B.1: the mmse is D sigma^2 to leading order: mmse <= D sigma^2 <= mmse + sigma^4 J."""
     s = case.sigma
     risk = float(information.mmse(case.toy, s)[0])
     return worst([at_most(risk, s**2), at_most(s**2, risk + s**4 * data_fisher(case.toy))])
 
 
 def mass_concentrates(case: Case) -> Reading:
-    """B.1: normalised, the mass moves below any level b: 1 - share <= rest / (log(b/a) - b^2 J/2).
+    """B.1: the share above any level b falls with sigma_min: <= rest / (log(b/a) - b^2 J/2).
 
-    b: a tenth of the finest component. a: 1 to 7 decades below.
+    b is a tenth of the smallest component std, a = sigma_min is 1 to 7 decades below it, and rest is
+    the entropy above b.
     """
     toy = case.toy
     b, top = 0.1 * float(toy.stds.min()), 100.0 * float(np.sqrt(toy.variance))
     lows = b * 10.0 ** -np.array([1.0, 4.0, 7.0])
     told = information.mutual_information(toy, np.concatenate([lows, [b, top]]))
     rest = float(told[3] - told[4])
-    above = rest / (told[:3] - told[4])  # what the mass above b is, normalised
+    above = rest / (told[:3] - told[4])  # normalised mass above b
     floor = np.log(b / lows) - 0.5 * b**2 * data_fisher(toy)
     reading = at_most(above, rest / floor)
     falls = bool(np.all(np.diff(above) < 0))
@@ -97,7 +98,7 @@ def finest_gap(toy: Mixture) -> float:
 
 
 def residual(toy: Mixture) -> float:
-    """Square of the residual error: what a network's loss exceeds the mmse by."""
+    """Square of the residual error, by which a network's loss exceeds the mmse."""
     return DENOISER_ERROR**2 * toy.variance
 
 
@@ -119,9 +120,9 @@ def boundary_levels(toy: Mixture) -> tuple[float, float]:
 
 
 def exact_slopes(case: Case) -> Reading:
-    """(49) waits for losses of networks; as a number, the exact slopes of two points at +-1.
+    """(49) needs losses of networks; the number given here is from exact slopes of points at +-1.
 
-    By how much the slope changes over an octave at low noise, closed form and engine alike.
+    It is the change of the slope over an octave at low noise, by closed form and by the engine.
     """
     toy = Mixture([1, 1], [-1, 1], 0)
     low, high = boundary_levels(toy)
@@ -132,9 +133,9 @@ def exact_slopes(case: Case) -> Reading:
 
 
 def residual_power_law(case: Case) -> Reading:
-    """A residual error of 0.01 deviations: the slope tends to -3; fitted over a decade.
+    """With a residual error of 0.01 deviations the slope, fitted over a decade, tends to -3.
 
-    The decade ends where the exact mmse is a tenth of the squared error, so that it still counts.
+    The decade ends where the exact mmse is a tenth of the squared error.
     """
     toy = information.merged(case.toy)
     if toy.size == 1:
@@ -145,7 +146,7 @@ def residual_power_law(case: Case) -> Reading:
         log_risk = float(information.log_mmse(toy, float(np.exp(log_s)))[0])
         return max(log_risk - float(np.log(0.1 * excess)), -100.0)
 
-    # The mmse only rises with noise, from nothing at gap / 40 to the variance.
+    # The mmse rises with noise, from almost 0 at gap / 40 to the variance.
     ends = np.log([finest_gap(toy) / 40.0, 10.0 * float(np.sqrt(toy.variance))])
     top = float(np.exp(brentq(departure, *ends.tolist(), xtol=0.01)))
     sigma = top * 10.0 ** -np.linspace(0.0, 1.0, 7)
@@ -155,22 +156,23 @@ def residual_power_law(case: Case) -> Reading:
 
 
 def entropy_is_bounded(case: Case) -> Reading:
-    """B.1: points: 0 <= H[x0 | x] <= H[x0] at every level."""
+    """B.1: for points 0 <= H[x0 | x] <= H[x0] at every level."""
     held = information.conditional_entropy(case.toy, case.sigma)
     return worst([at_most(0.0, held), at_most(held, information.entropy(case.toy))])
 
 
 def weights_sharpen(case: Case) -> Reading:
-    """A.2: weights are diffuse at high noise and concentrate at low noise: E H(w) falls with it."""
+    """A.2: the weights concentrate as the noise falls: E H(w) falls with it."""
     held = information.conditional_entropy(case.toy, case.sigmas)
     return at_most(held[1:], held[:-1])
 
 
 def exponentially_small(case: Case) -> Reading:
-    """What stands against (49): mmse <= sum_{i<j} sqrt(w_i w_j) g^2 exp(-g^2 / 8 sigma^2) / 2.
+    """Against (49): mmse <= sum_{i<j} sqrt(w_i w_j) g^2 exp(-g^2 / 8 sigma^2) / 2.
 
-    g = |x_i - x_j|: a product of posterior weights is at most half the root of their densities'
-    product, whose integral is Hellinger's. Excess in nats.
+    g = |x_i - x_j|. Times the marginal, a product of two posterior weights is at most half the root
+    of the product of their weighted densities, which integrates to a Hellinger affinity. The excess
+    is in nats.
     """
     toy = information.merged(case.toy)
     if toy.size == 1:

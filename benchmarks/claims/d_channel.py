@@ -1,7 +1,8 @@
-"""Paper D, (1)-(5), (8), (10), (25): the channel, its SDEs and its ODE, and what denoisers lose.
+"""Paper D, (1) to (5), (8), (10), (25): the channel, its SDEs and ODE, and losses of denoisers.
 
-One-dimensional data. Test functions are a wave cos k (x - mean) and a bump exp(-(x - c)^2 / 2 q^2),
-whose means under a mixture have closed forms, written out here for real and complex sigma.
+Data are one-dimensional. The test functions are a wave cos k (x - mean) and a bump
+exp(-(x - c)^2 / 2 q^2). Their means under a mixture have closed forms, written out here for real
+and complex sigma.
 """
 
 from typing import Any
@@ -26,11 +27,11 @@ from toys.reference import flow
 
 TINY = 1e-30  # complex step
 PATHS = 5
-STEEPEST = 2.0  # ratio of the levels that paths are followed between
+STEEPEST = 2.0  # largest ratio of the levels between which paths are followed
 
 
 def balance(*terms: Array | float) -> Reading:
-    """How far terms are from adding up to 0, against the largest of them."""
+    """|sum of the terms|, which should be 0, over the largest |term|."""
     table = np.array(terms, dtype=np.float64)
     size, gap = float(np.abs(table).max()), float(abs(table.sum()))
     shown = f"{len(terms)} terms up to {size:.6g} add up to {gap:.3g}"
@@ -68,14 +69,14 @@ class Probe:
         )
 
     def after(self, x: Array, variance: float) -> Array:
-        """E of both functions of x + N(0, variance), shape (2, n)."""
+        """E of both functions at x + N(0, variance), shape (2, n)."""
         wide = self.q**2 + variance
         wave = np.exp(-0.5 * self.k**2 * variance) * np.cos(self.k * (x - self.mean))
         bump = self.q / np.sqrt(wide) * np.exp(-0.5 * (x - self.c) ** 2 / wide)
         return np.array([wave, bump])
 
     def means(self, sigma: Any) -> Any:
-        """E of both functions of x0 + sigma eps, from the components, shape (2,)."""
+        """E of both functions at x0 + sigma eps, from the components, shape (2,)."""
         w, m, v = self.toy.weights, self.toy.means[:, 0], self.toy.stds[:, 0] ** 2 + sigma**2
         wide = self.q**2 + v
         wave = w @ (np.cos(self.k * (m - self.mean)) * np.exp(-0.5 * self.k**2 * v))
@@ -105,14 +106,14 @@ def bayes_rule(case: Case) -> Reading:
     found = toy.log_density(x, case.sigma)
     joint = np.log(toy.responsibilities(x, case.sigma) + 1e-300) + found[:, None]
     seen = logs - found[:, None] > -600.0
-    # Of log p, d log sigma is as large as the rest: one unit per coordinate is the scale.
+    # log p contains d log sigma, so that the scale is at least one unit per coordinate.
     scale = np.maximum(np.abs(logs), d)
     gap = np.where(seen, np.abs(joint - logs) / scale, 0.0)
     return Reading(float(gap.max()), 0.0, f"{int(seen.sum())} of {seen.size} weights compared")
 
 
 def forward_sde(case: Case) -> Reading:
-    """(2): dx = sqrt(2 sigma) dW carries p_a to p_b: added variance int 2 s ds."""
+    """(2): dx = sqrt(2 sigma) dW takes p_a to p_b: it adds the variance int 2 s ds."""
     low, high = float(case.sigmas[-1]), float(case.sigmas[-2])
     nodes, weights = np.polynomial.legendre.leggauss(4)
     added = 0.5 * (high - low) * float(weights @ (low + high + (high - low) * nodes))
@@ -122,7 +123,7 @@ def forward_sde(case: Case) -> Reading:
 
 
 def reverse_sde(case: Case) -> Reading:
-    """(3): backwards, -d/dsigma E phi = E[2 sigma score phi'] + sigma E phi'', engine's score."""
+    """(3) in weak form: -d/dsigma E phi = E[2 sigma score phi'] + sigma E phi'', engine's score."""
     s, probe = case.sigma, Probe(case, case.sigma)
 
     def terms(x: Array) -> Array:
@@ -135,7 +136,7 @@ def reverse_sde(case: Case) -> Reading:
 
 
 def probability_flow(case: Case) -> Reading:
-    """(4): paths of dx/dsigma = -sigma score keep their share of the mass: F_a(x_a) = F_b(x_b)."""
+    """(4): paths of dx/dsigma = -sigma score keep their probability: F_a(x_a) = F_b(x_b)."""
     toy, low = case.toy, case.sigma
     x = toy.sample_noisy(PATHS, low, case.seed)
     paths = flow(toy, x, np.array([low, STEEPEST * low]))
@@ -159,7 +160,7 @@ def flow_drift(case: Case) -> Reading:
 def objective_minimum(case: Case) -> Reading:
     """(5): sum over levels of pi w E|D - x0|^2 is least at the posterior mean.
 
-    Against the case's wrong denoiser, and the exact one times 1.01 and plus 0.01 sigma.
+    The competitors are the case's wrong denoiser, and the exact one times 1.01 and plus 0.01 sigma.
     """
     levels = case.sigmas[:2].tolist()
     emphasis = case.rng.dirichlet(np.ones(len(levels)))
@@ -184,12 +185,12 @@ def conditional_entropy(case: Case) -> Reading:
             return Posterior(toy, x, s).label_entropy()[None]
 
         return relative(information.conditional_entropy(toy, s), expect(toy, s, surprise))
-    # h(x0) as the entropy of a sharper mixture seen through the noise taken out of it.
+    # h(x0) is the entropy of a mixture with smaller stds plus the noise removed from it.
     part = 0.5 * float(toy.stds.min())
     sharp = Mixture(toy.weights, toy.means, np.sqrt((toy.stds - part) * (toy.stds + part)))
     whole, seen = observed_entropy(sharp, part), observed_entropy(toy, s)
     found = float(information.conditional_entropy(toy, s)[0])
-    # Entropies of densities may be 0: one nat is the least scale.
+    # Differential entropies may be 0, so that the scale is at least one nat.
     gap = abs(found + seen - whole - noise_entropy(s))
     value = gap / max(1.0, abs(found), abs(seen), abs(whole))
     return Reading(value, 0.0, f"H = {found:.12g}")
@@ -201,7 +202,7 @@ def mmse_bounds_every_risk(case: Case) -> Reading:
 
 
 def scaled_observation(case: Case) -> Reading:
-    """(25): y = x / sigma tells as much: the engine on x0 / sigma at noise 1, in nats and mmse."""
+    """(25): y = x / sigma is as informative: the engine's curves of x0 / sigma at noise level 1."""
     toy, s = case.toy, case.sigma
     found = information.curves(toy.scaled(0.0, 1.0 / s), 1.0)
     risk = expect(toy, s, lambda x: Posterior(toy, x, s).second_moment()[None])

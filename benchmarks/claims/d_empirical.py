@@ -1,8 +1,8 @@
 """Paper D's empirical statements: on toys where they can be computed, and as published elsewhere.
 
 InfoGrid (section 6.4) is compared with EDM's grid under Heun at the same number of calls, on
-one-dimensional densities with the exact denoiser: paths from the quantiles of the noisy data to
-sigma = 0, against the quantiles of the data, which is where the exact flow takes them.
+one-dimensional densities with the exact denoiser. The paths start at quantiles of the noisy data
+and end at sigma = 0. They are compared with the quantiles of the data, the ends of the exact flow.
 """
 
 import numpy as np
@@ -25,13 +25,14 @@ PATHS = 200
 GRID = 60
 HEUN_STEPS = (4, 8)  # NFE 7, 15
 MIXTURES = 12
-FIRST_SEED = 100  # the statement was fixed before these mixtures were seen
+FIRST_SEED = 100  # the statement was fixed before the mixtures of these seeds were drawn
 COMPARABLE = 1.05
 STEPS = 8
 
 
 def quantiles(toy: Mixture, share: Array, sigma: float) -> Array:
-    """Quantiles of x0 + sigma eps, shape of share, by bisection of the cumulative law."""
+    """Quantiles of x0 + sigma eps, in the shape of share, by bisection of the distribution function.
+    """
     stds = np.hypot(toy.stds[:, 0], sigma)
     means = toy.means[:, 0]
     low = np.full(share.shape, float((means - 12.0 * stds).min()))
@@ -44,7 +45,7 @@ def quantiles(toy: Mixture, share: Array, sigma: float) -> Array:
 
 
 def walk(toy: Mixture, sigmas: Array, x: Array) -> Array:
-    """Heun's paths along falling sigmas from states x (n,), by the rule itself."""
+    """Ends of Heun's paths along falling sigmas from states x (n,), by the rule written out."""
     for a, b in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
         here = (x - toy.denoise(x, a)) / a
         y = x + (b - a) * here
@@ -53,7 +54,7 @@ def walk(toy: Mixture, sigmas: Array, x: Array) -> Array:
 
 
 def walk_table(toy: Mixture, sigmas: Array, x: Array) -> Array:
-    """The same along the rows of the suite's table."""
+    """Ends of Heun's paths along falling sigmas from states x (n,), by the suite's table."""
     table = heun_table(sigmas)
     states, outputs = [x], []
     for r in range(table.nfe):
@@ -67,7 +68,7 @@ def walk_table(toy: Mixture, sigmas: Array, x: Array) -> Array:
 
 
 def random_five(seed: int) -> Mixture:
-    """Five Gaussians of std 0.1 to 0.3, of weights and means as random cases have them."""
+    """Five Gaussians of std 0.1 to 0.3, with weights and means drawn as in random cases."""
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.full(5, 2.0)) + 1e-3
     means = rng.normal(size=5) * 10.0 ** rng.uniform(-0.3, 0.3)
@@ -75,16 +76,16 @@ def random_five(seed: int) -> Mixture:
 
 
 def gated_density(toy: Mixture) -> Profile:
-    """A density's profile, gated with n = 3 at the onset pivot."""
+    """The profile of a density, gated with n = 3 at the onset pivot."""
     sigma = np.geomspace(SIGMA_MIN, SIGMA_MAX, GRID)
     risk = information.mmse(toy, sigma)
     return Profile(1, sigma, risk * gate(sigma, onset_pivot(sigma, risk / sigma**3)))
 
 
 def path_error(toy: Mixture, sigmas: Array) -> float:
-    """Mean distance of Heun's paths from the exact end, in data deviations.
+    """Mean distance of the ends of Heun's paths from the exact ones, in data deviations.
 
-    Infinite if the rule itself and the suite's table part.
+    It is infinite if the rule written out and the suite's table disagree.
     """
     share = (np.arange(PATHS) + 0.5) / PATHS
     start, end = quantiles(toy, share, SIGMA_MAX), quantiles(toy, share, 0.0)
@@ -95,7 +96,7 @@ def path_error(toy: Mixture, sigmas: Array) -> float:
 
 
 def error_ratios(toy: Mixture) -> Array:
-    """Error on InfoGrid over that on EDM's grid, one per entry of HEUN_STEPS."""
+    """Error on InfoGrid over that on EDM's grid, for each number of steps in HEUN_STEPS."""
     profile, found = gated_density(toy), []
     for n in HEUN_STEPS:
         info = rescaled_sigmas(n, SIGMA_MAX, SIGMA_MIN, "zero", profile=profile)
@@ -107,22 +108,22 @@ def error_ratios(toy: Mixture) -> Array:
 def info_grid_on_toys(case: Case) -> Reading:
     """Section 6.4 on toys: share of settings where InfoGrid's error exceeds EDM's by over 5 %."""
     ratio = np.array([error_ratios(random_five(FIRST_SEED + i)) for i in range(MIXTURES)])
-    worse = ~(ratio <= COMPARABLE)  # no number, where the walkers part, counts too
+    worse = ~(ratio <= COMPARABLE)  # nan, where the two computations disagree, counts as worse
     span = f"errors {ratio.min():.2f} to {ratio.max():.2f} of EDM's, median {np.median(ratio):.2f}"
     shown = f"worse in {int(worse.sum())} of {worse.size}, {span}"
     return Reading(float(worse.mean()), 1e-9, shown)
 
 
 def info_grid_on_images(case: Case) -> Reading:
-    """Section 6.4 waits for images, figure 8 prints no number; as a number, one toy."""
+    """Section 6.4 needs images, and figure 8 prints no number; the number given is for one toy."""
     ratio = float(error_ratios(random_five(0))[0])
     return Reading(ratio - 1.0, 1e-6, f"a toy, 7 calls: {ratio:.3g} of EDM's error")
 
 
 def largest_shares(toy: Mixture) -> Array:
-    """Of points, the largest share of H[x0 | x] in one of 8 steps: InfoGrid, EDM, uniform F.
+    """For points, the largest share of H[x0 | x] in one of 8 steps: InfoGrid, EDM, uniform F.
 
-    InfoGrid as (19) reads, gated at B.4's pivot, from losses with a residual error; F exact.
+    InfoGrid follows (19), gated at B.4's pivot, from losses with a residual error. F is exact.
     """
     sigma = np.geomspace(SIGMA_MIN, SIGMA_MAX, GRID)
     risk = information.mmse(toy, sigma)
@@ -140,7 +141,10 @@ def largest_shares(toy: Mixture) -> Array:
 
 
 def evenness_on_points(case: Case) -> Reading:
-    """Figure 9 on points: uniform F shares the entropy out, a tenth of 1/8 apart; Psi does not."""
+    """Figure 9 on points: steps uniform in F share the entropy evenly; steps uniform in Psi do not.
+
+    Evenly means that the largest of 8 steps takes at most 1.1 / 8; on Psi it takes at least 2 / 8.
+    """
     toy = information.merged(case.toy)
     if toy.size == 1:
         return Reading(0.0, 0.0, "one point: no entropy to lose")
@@ -151,14 +155,14 @@ def evenness_on_points(case: Case) -> Reading:
 
 
 def evenness_on_images(case: Case) -> Reading:
-    """Figure 9 waits for images; as a number, two points: the largest step on Psi over EDM's."""
+    """Figure 9 needs images; the number given is the largest share on Psi over EDM's, two points."""
     psi, edm, even = largest_shares(Mixture([1, 1], [-1, 1], 0)).tolist()
     shown = f"two points, largest of 8 steps: Psi {psi:.3f}, EDM {edm:.3f}, F {even:.3f}"
     return Reading(psi / edm - 1.0, 1e-6, shown)
 
 
 def points_lose_it_at_their_scales(case: Case) -> Reading:
-    """Section 1, points: 9/10 of H[x0] go between a tenth of the finest gap and ten deviations."""
+    """Section 1, points: 9/10 of H[x0] lie between a tenth of the smallest gap and ten deviations."""
     points = information.merged(case.toy)
     if points.size == 1:
         return Reading(0.0, 0.0, "one point: no entropy to lose")
@@ -172,16 +176,16 @@ def points_lose_it_at_their_scales(case: Case) -> Reading:
 
 
 def published(case: Case, number: float, reference: float, what: str) -> Reading:
-    """How far a published number lies above its reference, as a share."""
+    """The ratio of a published number to its reference, minus 1."""
     return Reading(number / reference - 1.0, 0.0, f"{what}: {number:g} against {reference:g}")
 
 
 def pivot_mmse(case: Case, pivot: float) -> Reading:
-    """The mmse per pixel that a pivot asks for by (18): pivot^3, if sigma_min = p."""
+    """The mmse per pixel that a pivot implies by (18): pivot^3 if sigma_min = p."""
     asked = pivot**3
     return Reading(asked, 0.0, f"pivot {pivot:g} asks for mmse / D = {asked:.4g} there")
 
 
 def printed(case: Case, number: float, what: str) -> Reading:
-    """A published number that stands against no other."""
+    """A published number that has no reference."""
     return Reading(number, 0.0, f"{what}: {number:g}")

@@ -1,4 +1,4 @@
-"""Paper D, (17), (50)-(53): the gate, what it does at low noise, and EDM's loss weight."""
+"""Paper D, (17), (50) to (53): the gate, its effect at low noise, and EDM's loss weight."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from toys.information import information
 
 
 def _gate_case(case: Case) -> tuple[float, float]:
-    """A power and a pivot of the case's seed."""
+    """A power and a pivot drawn from the case's seed."""
     rng = case.rng
     return float(rng.uniform(1.0, 6.0)), float(case.sigma * 10.0 ** rng.uniform(-2.0, 2.0))
 
@@ -39,7 +39,7 @@ def gate_limits(case: Case) -> Reading:
 
 
 def gated_boundary(case: Case) -> Reading:
-    """(51): r g is D sigma^(n-1) / c^n, times 1 - sigma^2 J(x0) .. 1, over 1 + (sigma / c)^n."""
+    """(51): r g is D sigma^(n-1) / c^n over 1 + (sigma / c)^n, times 1 - sigma^2 J(x0) to 1."""
     n, c = _gate_case(case)
     n, s = max(n, 1.5), case.sigma
     found = float(information.entropy_rate(case.toy, s)[0]) * float(gate(s, c, n))
@@ -50,10 +50,11 @@ def gated_boundary(case: Case) -> Reading:
 
 
 def gated_points_gain(case: Case) -> Reading:
-    """B.2: the gate suppresses the power law of points as it does 1 / sigma: the slope gains n = 3.
+    """B.2: the gate suppresses the power law of points as it does 1 / sigma: n = 3 adds to the slope.
 
-    Losses with a residual error over an octave below gap / 32, pivot at half the finest gap: the
-    slope of r g by the engine's mmse and gate, that of r by posterior moments.
+    The losses have a residual error, the levels are an octave below gap / 32, and the pivot is half
+    the smallest gap. The slope of r g comes from the engine's mmse and gate, that of r from
+    posterior moments.
     """
     if finest_gap(case.toy) == 0.0:
         return Reading(0.0, 0.0, "one point: no entropy to lose")
@@ -70,7 +71,7 @@ def gated_points_gain(case: Case) -> Reading:
 
 
 def edm_weight(case: Case) -> Reading:
-    """(52): w = (sigma^2 + s_d^2) / (sigma s_d)^2 = 1 / c_out^2: network outputs weigh equally."""
+    """(52): w = (sigma^2 + s_d^2) / (sigma s_d)^2 = 1 / c_out^2, so network outputs count equally."""
     spread = float(np.exp(case.rng.uniform(-2.0, 2.0)))
     _, risk = x0_risks(case.sigmas, np.ones(case.sigmas.size), "edm", 1, spread)
     c_out = case.sigmas * spread / np.hypot(case.sigmas, spread)
@@ -78,7 +79,7 @@ def edm_weight(case: Case) -> Reading:
 
 
 def edm_weight_is_gate(case: Case) -> Reading:
-    """(53): 1 / w = s_d^2 sigma^2 / (sigma^2 + s_d^2), the gate with n = 2 and c = s_d."""
+    """(53): 1 / w = s_d^2 sigma^2 / (sigma^2 + s_d^2), s_d^2 times the gate with n = 2, c = s_d."""
     spread = float(np.exp(case.rng.uniform(-2.0, 2.0)))
     _, risk = x0_risks(case.sigmas, np.ones(case.sigmas.size), "edm", 1, spread)
     return relative(risk, spread**2 * gate(case.sigmas, spread, 2.0))

@@ -1,4 +1,4 @@
-"""Paper D, (19): InfoGrid's coordinate, and which variable its factor sigma belongs to."""
+"""Paper D, (19): InfoGrid's coordinate, and the variable to which its factor sigma belongs."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from theory.schedules.time_change import rescaled_sigmas
 
 
 def info_grid(case: Case) -> Reading:
-    """(19): levels uniform in the integral of s r(s) ds: paper A's rescaled entropy if ungated."""
+    """(19): levels uniform in int s r(s) ds, paper A's rescaled entropy without the gate."""
     readings = []
     for pivot in pivots(case):
         ends = float(case.sigmas[0]), float(case.sigmas[-1])
@@ -38,7 +38,7 @@ def coordinates_apart(case: Case) -> float:
 
 
 def coordinates_apart_closed(case: Case) -> float:
-    """The same by closed forms: arctan(sigma / c), and log(sigma / sqrt(c^2 + sigma^2))."""
+    """`coordinates_apart` by closed forms: arctan(sigma / c), log(sigma / sqrt(c^2 + sigma^2))."""
     ratio = _grid(case) / float(case.toy.stds[0, 0])
     turned, told = np.arctan(ratio), -0.5 * np.log1p(ratio**-2.0)
     share = [(v - v[-1]) / (v[0] - v[-1]) for v in (turned, told)]
@@ -46,18 +46,19 @@ def coordinates_apart_closed(case: Case) -> float:
 
 
 def log_noise_measure(case: Case) -> Reading:
-    """Below (19), as we read it: the extra factor leaves the coordinate that of log noise, F.
+    """Below (19), in our reading: with the extra factor the coordinate is that of log noise, F.
 
-    Excess: the largest difference of Psi, from s r ds, from F of (14), the same in any variable.
+    The excess is the largest difference between Psi, from s r ds, and F of (14), which is the same
+    in any variable.
     """
     value = coordinates_apart(case)
     return Reading(value, 1e-10, f"the two coordinates part by up to {value:.4f}")
 
 
 def log_noise_is_training(case: Case) -> Reading:
-    """Corrected: int s r dlog s is F's curve, int s r ds the rescaled entropy's.
+    """Corrected: int s r dlog s gives F, and int s r ds gives the rescaled entropy.
 
-    Both curves at every level of the engine's profile, against the closed forms.
+    Both curves are compared with closed forms at every level of the engine's profile.
     """
     profile = gated_profile(case)
     c = float(case.toy.stds[0, 0])
@@ -67,7 +68,7 @@ def log_noise_is_training(case: Case) -> Reading:
     rescaled = profile.rescaled_entropy(include_below=False)
     # arctan a - arctan b without cancellation at large ratios.
     turned = c * np.arctan((ratio - ratio[0]) / (1.0 + ratio * ratio[0]))
-    # Told together with what is left: a difference of neighbours has no relative accuracy.
+    # Compared together with the remainder: a difference of neighbours has no relative accuracy.
     return worst(
         [
             relative(gained + told, np.full(told.size, told[0])),

@@ -1,4 +1,4 @@
-"""Makers of paper D's records: what an identity, a bound and an observation have in common."""
+"""Makers of paper D's claims: one function for each kind of statement."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from benchmarks.claims.ledger import IDENTITY, QUADRATURE, ROUNDING, SAMPLED, Cl
 def identity(
     name: str, number: str, statement: str, formula: str, domain: str, measure: Measure, **more: Any
 ) -> Claim:
-    """An identity to 1e-9, whose sides are integrals."""
+    """An identity to 1e-9 whose sides are integrals."""
     fields: dict[str, Any] = {"tolerance": IDENTITY, "made_of": QUADRATURE} | more
     return Claim(f"D.{name}", number, statement, formula, "identity", domain, measure, **fields)
 
@@ -16,7 +16,7 @@ def identity(
 def pointwise(
     name: str, number: str, statement: str, formula: str, domain: str, measure: Measure, **more: Any
 ) -> Claim:
-    """An identity to 1e-9 at given states or levels: no integral, only rounding."""
+    """An identity to 1e-9 at given states or levels, without integrals."""
     fields: dict[str, Any] = {"made_of": ROUNDING} | more
     return identity(name, number, statement, formula, domain, measure, **fields)
 
@@ -40,6 +40,6 @@ def bound(
 def observation(
     name: str, number: str, statement: str, formula: str, domain: str, measure: Measure, **more: Any
 ) -> Claim:
-    """A statement that counts: the share of what was judged that disagrees."""
+    """An empirical statement: the share of settings that disagree with it."""
     fields: dict[str, Any] = {"tolerance": 0.0, "made_of": "a count"} | more
     return Claim(f"D.{name}", number, statement, formula, "empirical", domain, measure, **fields)

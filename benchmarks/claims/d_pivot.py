@@ -1,9 +1,9 @@
 """Paper D, (18) and B.4: where the gate's pivot falls, by the onset rule and by the slope rule.
 
-The onset rule is `theory.infonoise.allocation.onset_pivot`; a root of r / max r = p found by
-Brent's method stands beside it. The slope rule is written here as the notes on the paper propose,
-which leaves its tolerances open: slopes on a log grid, the median of the lowest 15 % as reference,
-the end at the first run of three that depart by more than 0.25.
+The onset rule is `theory.infonoise.allocation.onset_pivot`, compared with a root of r / max r = p
+by Brent's method. The paper leaves the tolerances of the slope rule open. Those used here are ours
+(docs/papers/d.md, Pivot): slopes on a log grid, the median of the lowest 15 % as reference, and the
+end at the first run of three slopes that differ by more than 0.25.
 """
 
 from collections.abc import Callable
@@ -34,12 +34,12 @@ Rate = Callable[[Array], Array]
 
 
 def engine_onset(rate: Rate, top: float | None = None, peak: float | None = None) -> float:
-    """The engine's pivot, its grid narrowed around the crossing four times.
+    """The engine's pivot, with the grid refined around the crossing four times.
 
     Args:
-        rate: Maps levels (m,) to rates.
+        rate: Function from levels (m,) to rates (m,).
         top: Highest level.
-        peak: Level of the highest rate; the lowest level by default.
+        peak: Level of the highest rate. Default: the lowest level.
     """
     low = SIGMA_MIN if peak is None else peak
     grid = np.geomspace(low, SIGMA_MAX if top is None else top, COARSE)
@@ -56,7 +56,7 @@ def engine_onset(rate: Rate, top: float | None = None, peak: float | None = None
 def onset_rule(case: Case) -> Reading:
     """(18): the engine's pivot is the largest root of r / max r = p, p = 0.002.
 
-    max r is that over the same coarse grid on both sides; for densities it lies at sigma_min.
+    Both sides take max r over the same coarse grid; for densities it is at sigma_min.
     """
     toy = case.toy
 
@@ -75,10 +75,11 @@ def onset_rule(case: Case) -> Reading:
 
 
 def scan_from_below(case: Case) -> Reading:
-    """Why (18) scans from high noise: from below the first level qualifies, the gate idles.
+    """Why (18) scans from high noise: scanned from below, the first level qualifies.
 
-    N(0, c^2): the rate is largest at sigma_min; a gate with that pivot is at least 1/2 everywhere,
-    while the engine's pivot takes at least 1 - (sigma / pivot)^3 away at every level.
+    On N(0, c^2) the rate is largest at sigma_min. A gate with that pivot is at least 1/2 everywhere
+    and changes little, while the engine's pivot takes away at least 1 - (sigma / pivot)^3 at every
+    level.
     """
     std = float(case.toy.stds[0, 0])
     sigma = np.geomspace(SIGMA_MIN, 100.0 * std, 10 * COARSE)
@@ -100,8 +101,8 @@ def scan_from_below(case: Case) -> Reading:
 def onset_values(case: Case) -> Reading:
     """(18) for N(0, c^2) on 0.002..80: 0.6823 at c = 1 and 0.500 at c = 0.5.
 
-    Engine against the root of the closed form; the digits printed; and sigma^3 = mmse, which
-    the rule amounts to if sigma_min = p, to sigma_min^2.
+    The engine is compared with the root of the closed form, with these digits, and with the root of
+    sigma^3 = mmse, to which the rule is equivalent up to sigma_min^2 if sigma_min = p.
     """
     readings, shown = [], []
     for c, printed, half in ((1.0, 0.6823, 5e-5), (0.5, 0.500, 5e-4)):
@@ -137,7 +138,7 @@ def _peak(log_rate: Callable[[float], float], low: float, high: float, guess: fl
 
 
 def point_levels(toy: Mixture) -> tuple[float, float]:
-    """Of points: levels of the highest dH / dsigma and dH / dlog sigma, by the engine."""
+    """For points, the levels of the highest dH / dsigma and dH / dlog sigma, by the engine."""
     low, high = 1e-3 * float(np.sqrt(toy.variance)), 10.0 * float(np.sqrt(toy.variance))
     grid = np.geomspace(low, high, 40)
     logs = information.log_mmse(toy, grid)
@@ -153,7 +154,7 @@ def point_levels(toy: Mixture) -> tuple[float, float]:
 
 
 def onset_on_points(case: Case) -> float:
-    """1/2 less the gate at the informative level, pivot by the onset rule on exact posteriors."""
+    """1/2 minus the gate where dH/dlog sigma peaks, pivot by the onset rule on exact posteriors."""
     toy = information.merged(case.toy)
     first, informative = point_levels(toy)
     top = 100.0 * float(np.sqrt(toy.variance))
@@ -164,7 +165,7 @@ def onset_on_points(case: Case) -> float:
 def onset_above_window(case: Case) -> Reading:
     """(18) on exact posteriors of points: the pivot is above the level where dH/dlog sigma peaks.
 
-    So the gate is below 1/2 there. For two points at +-a the closed form agrees.
+    The gate is then below 1/2 there. For two points at +-a the closed form agrees.
     """
     if information.merged(case.toy).size == 1:
         return Reading(0.0, 0.0, "one point: no entropy to lose")
@@ -177,7 +178,7 @@ def onset_above_window(case: Case) -> Reading:
 
 
 def onset_on_two_points(a: float) -> float:
-    """1/2 less the gate at the informative level of points at +-a, by their closed form."""
+    """1/2 minus the gate where dH/dlog sigma peaks, for points at +-a by their closed form."""
 
     def log_rate(s: float, power: float) -> float:
         return float(np.log(moments(a, s)[0]) - power * np.log(s))
@@ -197,7 +198,7 @@ def power_law_pivot(sigma: Array, rate: Array) -> float:
         rate: Rates, shape (m,), positive.
 
     Returns:
-        The level, or the highest one if the slope never departs.
+        That level, or the highest one if the slope never differs.
     """
     x, y = np.log(sigma), np.log(rate)
     slopes = np.diff(y) / np.diff(x)
@@ -209,16 +210,16 @@ def power_law_pivot(sigma: Array, rate: Array) -> float:
 
 
 def _losses(toy: Mixture) -> tuple[Array, Array]:
-    """A log grid of 64 levels of 3 decades below and 1 above the deviation, and loss / sigma^3."""
+    """64 levels from 3 decades below to 1 above the data's deviation, and loss / sigma^3 there."""
     std = float(np.sqrt(toy.variance))
     sigma = np.geomspace(1e-3 * std, 10.0 * std, BINS)
     return sigma, (information.mmse(toy, sigma) + residual(toy)) / sigma**3
 
 
 def slope_rule(case: Case) -> Reading:
-    """B.4: on losses with a residual error the rule finds where the exact slope departs by 0.25.
+    """B.4: on losses with a residual error the rule finds where the exact slope differs by 0.25.
 
-    Distance in bins of the grid, against the root of the slope by posterior moments.
+    The value is the distance, in bins of the grid, from the root of the slope by posterior moments.
     """
     toy = information.merged(case.toy)
     if toy.size == 1:
@@ -231,7 +232,7 @@ def slope_rule(case: Case) -> Reading:
 
     step = float(np.log(sigma[1] / sigma[0]))
     x = float(np.log(found))
-    # The last departure nearby: on several scales the slope may graze the limit and return.
+    # The last crossing nearby: with several scales the slope may reach the limit and return.
     near = x + step * np.arange(-3.0, 3.1, 0.5)
     away = np.array([departure(u) > 0 for u in near.tolist()])
     leaves = np.flatnonzero(~away[:-1] & away[1:])

@@ -1,7 +1,7 @@
 """Paper D, appendix A.2: finite data sets, their weights, moments and stationary points.
 
-A data set is N draws from the case's data, weights 1 / N; the engine's side is the `Mixture` of
-those points. The other side is written out from the displays, one state after the other.
+A data set is N draws from the case's data with weights 1 / N. The engine's side is the `Mixture` of
+those points, and the other side is written out from the displays at single states.
 """
 
 import numpy as np
@@ -68,7 +68,8 @@ def ideal_denoiser(case: Case) -> Reading:
 def posterior_covariance(case: Case) -> Reading:
     """(33): Cov = sum_i w_i x_i x_i^T - D D^T, in its trace and its Frobenius norm.
 
-    As half the sum over pairs, w_i w_j (x_i - x_j)(x_i - x_j)^T / 2: the display cancels.
+    It is computed as the sum over pairs of w_i w_j (x_i - x_j)(x_i - x_j)^T / 2, because the
+    display cancels.
     """
     data = data_set(case)
     x = observed(case, data, 10)
@@ -89,9 +90,9 @@ def posterior_covariance(case: Case) -> Reading:
 
 
 def mmse_of_data_set(case: Case) -> Reading:
-    """(34): mmse = E tr Cov(x0 | x): |x0 - D|^2 less the engine's trace has mean 0, sampled.
+    """(34): mmse = E tr Cov(x0 | x): |x0 - D|^2 minus the engine's trace has mean 0, sampled.
 
-    At a level of the seed, 0.6 to 10 deviations: below, errors may be too rare for 4000 draws.
+    The level is drawn between 0.6 and 10 deviations; below, errors may be too rare for 4000 draws.
     """
     data = data_set(case)
     rng = case.rng
@@ -104,13 +105,13 @@ def mmse_of_data_set(case: Case) -> Reading:
     miss = ((x0 - weights(data, x, sigma) @ data.means) ** 2).sum(axis=1)
     trace = data.posterior_variance(x, sigma)
     seen = trace.mean()
-    if seen < 1e-2 * data.variance:  # so rare an event that 4000 draws may miss it
+    if seen < 1e-2 * data.variance:  # errors so rare that 4000 draws may miss them
         return Reading(0.0, 0.0, f"not judged: mmse {seen:.3g} is too rare to sample")
     return sampled(miss - trace)
 
 
 def log_density_up_to_constant(case: Case) -> Reading:
-    """(35): log p = log sum_i exp(-|x - x_i|^2 / 2 sigma^2) + a constant that x leaves alone."""
+    """(35): log p = log sum_i exp(-|x - x_i|^2 / 2 sigma^2) + a constant independent of x."""
     data = data_set(case)
     x = observed(case, data)
     left = data.log_density(x, case.sigma) - data.log_density(x[:1], case.sigma)
@@ -131,7 +132,7 @@ def empirical_score(case: Case) -> Reading:
 def _zeros(toy: Mixture, sigma: float) -> Array:
     """Zeros of the score of a 1-D mixture, from its components' scores, found by sign changes."""
     stds = np.hypot(toy.stds[:, 0], sigma)
-    ladder = np.linspace(-6.03, 6.0, 97)  # no rung on a mean, where a root may be
+    ladder = np.linspace(-6.03, 6.0, 97)  # avoids the means, where a root may be
     means = toy.means[:, 0]
     grid = np.unique((means[:, None] + stds[:, None] * ladder).ravel())
     grid = grid[(grid >= means.min() - stds.min()) & (grid <= means.max() + stds.min())]
@@ -145,28 +146,28 @@ def _zeros(toy: Mixture, sigma: float) -> Array:
 
 
 def self_consistency(case: Case) -> Reading:
-    """(37): where the score is 0, and only there, x = D(x): root by root, in data deviations."""
+    """(37): x = D(x) where the score is 0, and only there; the distance is in data deviations."""
     toy, s = case.toy, case.sigma
     roots = _zeros(toy, s)
     if not roots.size:
         return Reading(float("inf"), 0.0, "no stationary point found")
     scale = float(np.sqrt(toy.variance + np.abs(roots).max() ** 2))
-    # Near a double root x - D moves little with x: the residual is what (37) speaks of.
+    # Near a double root x - D changes little with x, so that the residual is compared.
     gap = np.abs(toy.denoise(roots, s) - roots).max()
     return Reading(float(gap / scale), 0.0, f"{roots.size} stationary points")
 
 
 def maxima_have_small_spread(case: Case) -> Reading:
-    """(38), the criterion on random data: maximum of log p <=> Cov / sigma^2 < 1; share that errs.
+    """(38) on random data: maximum of log p <=> Var / sigma^2 < 1; the share of errors.
 
-    Maximum: the score turns from + to -, by the engine. Curvature: Var / sigma^2 - 1 < 0.
+    A root is a maximum if the engine's score changes from + to - there.
     """
     toy, s = case.toy, case.sigma
     roots = _zeros(toy, s)
     step = 1e-4 * s
     left, right = toy.score(roots - step, s), toy.score(roots + step, s)
     curvature = score_slope(toy, roots, s) * s**2
-    clear = np.abs(curvature) > 1e-2  # closer to 0 a step sees the next term of the expansion
+    clear = np.abs(curvature) > 1e-2  # nearer 0 the next term of the expansion matters
     is_maximum = (left > 0) & (right < 0)
     wrong = (is_maximum != (toy.posterior_variance(roots, s) < s**2)) & clear
     return Reading(float(wrong.mean()), 0.0, f"{int(clear.sum())} of {roots.size} points judged")
@@ -181,7 +182,7 @@ def degenerate_height(case: Case) -> float:
 
 
 def degenerate_height_closed(case: Case) -> float:
-    """The same in closed form: u^2 / 2 - log cosh u, u = x a / sigma^2 = 1/2."""
+    """`degenerate_height` in closed form: u^2 / 2 - log cosh u, u = x a / sigma^2 = 1/2."""
     u = 0.5 * case.sigma / case.sigma
     return float(0.5 * u**2 - np.log(np.cosh(u)))
 
@@ -189,7 +190,7 @@ def degenerate_height_closed(case: Case) -> float:
 def only_negative_hessians(case: Case) -> Reading:
     """A.2, printed "iff": a maximum whose Hessian is not negative definite refutes it.
 
-    Excess: by how many nats log p at 0 exceeds log p(a / 2) while the Hessian is not below 0.
+    The excess is log p(0) - log p(a / 2) in nats, where the Hessian at 0 is not negative.
     """
     a = case.sigma
     toy = Mixture([1, 1], [-a, a], 0)
@@ -210,9 +211,10 @@ def semidefinite_hessians(case: Case) -> Reading:
 
 
 def same_window_further_out(case: Case) -> Reading:
-    """Figure 2: d equal pixels at level sigma tell what one tells at sigma / sqrt(d).
+    """Figure 2: d equal pixels at level sigma carry the information of one at sigma / sqrt(d).
 
-    So the window moves by sqrt(d) if pixels are repeated. State by state, d = 4, points.
+    So the window moves by sqrt(d) if pixels are repeated. Single states of points are compared,
+    d = 4.
     """
     d = 4
     toy = information.merged(case.toy)

@@ -1,7 +1,7 @@
-"""Paper D, section 6: runs on images and DNA, which need the data; the numbers that are published.
+"""Paper D, section 6: published numbers of runs on images and DNA, which need the data to repeat.
 
-Ratios of InfoNoise to the best fixed schedule: examples needed for the same quality, or final FID.
-The paper's text has lost most entries of its Table 1; these are the ones recovered elsewhere.
+They are ratios of InfoNoise to the best fixed schedule: examples needed for the same quality, or
+final FID. The text at hand has lost most entries of Table 1; these are reported elsewhere.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ RUNS = "entropic train --preset {name}_{{recipe}}.json --out out/{name}_{{recipe
 
 
 def _training(name: str, recipes: tuple[str, ...] = ("infonoise", "edm")) -> str:
-    """The runs to compare, one command each."""
+    """The commands of the training runs to compare, one per recipe."""
     return " && ".join(RUNS.format(name=name).format(recipe=recipe) for recipe in recipes)
 
 

@@ -1,7 +1,7 @@
-"""Paper D, (6), (7), (13)-(16) and appendix D: densities over the noise level, and grids from them.
+"""Paper D, (6), (7), (13) to (16), appendix D: densities over the noise level, grids from them.
 
-Where only the arithmetic of a curve matters, the data are N(0, c^2), whose closed forms serve the
-whole range of sigma; the engine's `Profile` then holds LEVELS of them. Gated where the paper gates.
+Where only the arithmetic of a curve matters, the data are N(0, c^2), whose closed forms hold for
+all sigma; the engine's `Profile` then has LEVELS levels. Rates are gated where the paper gates.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from theory.schedules.time_change import entropic_sigmas, rate_sigmas
 from toys.information import information
 
 LEVELS = 2000
-WINDOW = 1.02  # 16 levels hold even the steepest log mmse of points (-660) to 5e-10
+WINDOW = 1.02  # 16 levels resolve even the steepest log mmse of points (-660) to 5e-10
 STEPS = 4
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 SPREAD = 0.5  # EDM's sigma_data
 
 
 def panels(low: float, high: float, per_octave: float = 3.0) -> tuple[Array, Array]:
-    """Levels and weights of an integral over log sigma, shape (q,) each."""
+    """Nodes and weights of an integral over log sigma, shape (q,) each."""
     count = max(1, int(np.ceil(per_octave * np.log2(high / low))))
     edges = np.linspace(np.log(low), np.log(high), count + 1)
     half = 0.5 * np.diff(edges)[:, None]
@@ -51,7 +51,7 @@ class Density:
     """Rate of N(0, c^2) data, gated with n = 3 if there is a pivot, over a weight w.
 
     Args:
-        case: Of domain "gaussian".
+        case: Case of the domain "gaussian".
         pivot: The gate's c, or None.
         weighted: Whether to divide by EDM's loss weight.
         rescaled: Whether to multiply by sigma.
@@ -64,7 +64,7 @@ class Density:
         self.pivot, self.weighted, self.rescaled = pivot, weighted, rescaled
 
     def __call__(self, sigma: Array) -> Array:
-        """Shape of sigma, not normalised."""
+        """The density at sigma, not normalised, in the shape of sigma."""
         rate = self.c**2 / (sigma * (self.c**2 + sigma**2))
         if self.pivot is not None:
             rate = rate / (1.0 + (self.pivot / sigma) ** 3)
@@ -74,7 +74,7 @@ class Density:
 
 
 def gated_profile(case: Case, pivot: float | None = None) -> Profile:
-    """The engine's profile of the case's Gaussian, between the ends of its grid."""
+    """The engine's profile of the case's Gaussian, gated if there is a pivot, over its grid."""
     sigma = np.geomspace(case.sigmas[-1], case.sigmas[0], LEVELS)
     risk = gaussian_mmse(sigma, float(case.toy.stds[0, 0]))
     return Profile(1, sigma, risk if pivot is None else risk * gate(sigma, pivot))
@@ -86,7 +86,7 @@ def pivots(case: Case) -> tuple[None, float]:
 
 
 def _in_sigma(sigma: Array, axis: Coordinate, start: float, end: float, tilt: float) -> Array:
-    """(6) for the density in u that is linear between start and end, per unit of sigma."""
+    """(6) for a density in u that is linear between start and end, per unit of sigma."""
     time = axis.time(sigma)
     share = (time - start) / (end - start)
     in_u = (1.0 + tilt * (2.0 * share - 1.0)) / abs(end - start)
@@ -94,9 +94,9 @@ def _in_sigma(sigma: Array, axis: Coordinate, start: float, end: float, tilt: fl
 
 
 def pushforward(case: Case) -> Reading:
-    """(6): pi(sigma) = pi_u(u(sigma)) |du / dsigma| holds the mass of u's interval, and 1 in all.
+    """(6): pi(sigma) = pi_u(u(sigma)) |du / dsigma| has the mass of the interval of u, 1 in total.
 
-    pi_u is linear in u; six coordinates of `theory.noise.processes`.
+    pi_u is linear in u; u runs through six coordinates of `theory.noise.processes`.
     """
     tilt = float(case.rng.uniform(-0.9, 0.9))
     low, high = float(case.sigmas[-1]), float(case.sigmas[0])
@@ -115,11 +115,11 @@ def pushforward(case: Case) -> Reading:
 
 
 def effective_weight(case: Case) -> Reading:
-    """(7): two recipes of the same pi w have the same objective.
+    """(7): two recipes with the same pi w have the same objective.
 
-    Uniform in sigma^(1/7) with EDM's weight, averaged in that variable; uniform in log sigma with
-    the weight that makes up for it, averaged in log sigma. The loss is the mmse; the first weight
-    is the engine's, the second is written out.
+    The first is uniform in sigma^(1/7) with EDM's weight and is averaged in that variable. The
+    second is uniform in log sigma with the compensating weight and is averaged in log sigma. The
+    loss is the mmse. The first weight is the engine's, the second is written out.
     """
     low, high, c = float(case.sigmas[-1]), float(case.sigmas[0]), float(case.toy.stds[0, 0])
 
@@ -138,7 +138,7 @@ def effective_weight(case: Case) -> Reading:
 
 
 def normalised(case: Case) -> Reading:
-    """(13): rho = r / int r integrates to 1; the total by the engine's profile, gated and not."""
+    """(13): rho = r / int r integrates to 1, with the total from the engine, gated and ungated."""
     readings = []
     for pivot in pivots(case):
         total = gated_profile(case, pivot).entropy_from_sigma_min()[-1]
@@ -151,7 +151,7 @@ def normalised(case: Case) -> Reading:
 
 
 def inverse_cdf(case: Case) -> Reading:
-    """(14): sigma = F^-1(u), u uniform, has density rho: equal steps of u hold equal mass."""
+    """(14): sigma = F^-1(u) with uniform u has density rho: equal steps of u have equal mass."""
     readings = []
     for pivot in pivots(case):
         ends = float(case.sigmas[0]), float(case.sigmas[-1])
@@ -164,7 +164,7 @@ def inverse_cdf(case: Case) -> Reading:
 def normalised_entropy(case: Case) -> Reading:
     """(15): F(sigma) is the normalised increase of H[x0 | x], by entropies from definitions.
 
-    At levels where the engine's F, from mmse on a grid, is 1/2 and 1.
+    It is evaluated at levels where the engine's F, from the mmse on a grid, is 1/2 and 1.
     """
     low, high = case.sigma, WINDOW * case.sigma
     grid = np.geomspace(low, high, 16)
@@ -196,9 +196,9 @@ def _engine_allocation(case: Case, pivot: float, weighted: bool) -> Callable[[Ar
 
 
 def emphasis(case: Case) -> Reading:
-    """(16): pi w holds rho's masses, pi = rho / w; the engine draws that pi, in log SNR.
+    """(16): with pi = rho / w, pi w has the masses of rho; the engine draws that pi in log SNR.
 
-    Cells: those of equal mass of rho by (14). pi from the engine, w from the display (52); w = 1.
+    The cells have equal mass of rho by (14). pi comes from the engine, w from display (52) or is 1.
     """
     ends = float(case.sigmas[0]), float(case.sigmas[-1])
     pivot = pivots(case)[1]
@@ -227,10 +227,10 @@ def emphasis(case: Case) -> Reading:
 
 
 def tabulated_sampler(case: Case) -> Reading:
-    """D.1: inverse-CDF sampling on a log grid of K points: its law is second order in 1 / K.
+    """D.1: the law of inverse-CDF sampling on a log grid of K points is of second order in 1 / K.
 
-    Cumulative mass by the trapezoidal rule, linear interpolation of sigma between grid points;
-    largest error of the CDF for N(0, 1) on 0.002..80, K = 64 to 512.
+    The cumulative mass is from the trapezoidal rule, and sigma is linear between grid points. The
+    error is the largest one of the CDF for N(0, 1) on 0.002..80, K = 64 to 512.
     """
     ends, sizes = (0.002, 80.0), (64, 128, 256, 512)
     errors = []

@@ -1,7 +1,7 @@
 """Paper D, (54) and appendix D.1: posterior weights as a softmax, and their numerics.
 
-What the text calls stable and what it calls fast are two things: in float32 the inner products of
-fast distances cancel at small sigma.
+The text advises one method for stability and another for speed, and the two conflict: in float32
+the inner products of the fast distances cancel at small sigma.
 """
 
 from fractions import Fraction
@@ -18,7 +18,7 @@ from theory.checks import Array
 
 
 def softmax_weights(case: Case) -> Reading:
-    """(54): softmax of -|x - x_i|^2 / 2 sigma^2, in logs: the engine's responsibilities."""
+    """(54): the softmax of -|x - x_i|^2 / 2 sigma^2, in logs, is the engine's responsibilities."""
     data = data_set(case)
     x = observed(case, data)
     logs = logits(data, x, case.sigma)
@@ -34,8 +34,8 @@ def softmax_weights(case: Case) -> Reading:
 def log_space_is_stable(case: Case) -> Reading:
     """D.1: the engine's weights neither overflow nor underflow, however small sigma: sum 1.
 
-    They equal the log-softmax written out. Far states too, 1e3 deviations off, where a bare exp
-    gives 0 / 0.
+    They equal the log-softmax written out. The states include some 1e3 deviations away, where a
+    plain exp gives 0 / 0.
     """
     data = data_set(case)
     x = np.concatenate([observed(case, data, 10), observed(case, data, 10) + 1e3 * case.sigma])
@@ -43,14 +43,14 @@ def log_space_is_stable(case: Case) -> Reading:
     with np.errstate(under="ignore"):
         bare = np.exp(logits(data, x, case.sigma)).sum(axis=1)
     readings = [relative(found.sum(axis=1), np.ones(len(x)))]
-    near = slice(0, 10)  # far off, the logits of 1e6 themselves hold 10 digits
+    near = slice(0, 10)  # at far states the logits, about 1e6, have only 10 digits themselves
     readings.append(norm_relative(found[near], weights(data, x[near], case.sigma)))
     shown = f"a bare exp loses {int((bare == 0).sum())} of {len(x)} states"
     return Reading(worst(readings).value, 0.0, shown)
 
 
 def expanded_distances(case: Case) -> Reading:
-    """D.1: |x - x_i|^2 + 2 x.x_i = |x|^2 + |x_i|^2: as an identity."""
+    """D.1: the identity |x - x_i|^2 + 2 x.x_i = |x|^2 + |x_i|^2."""
     data = data_set(case)
     x = observed(case, data)
     cross = 2.0 * x @ data.means.T
@@ -62,12 +62,12 @@ def expanded_distances(case: Case) -> Reading:
 
 
 def _held(values: Any) -> Array:
-    """Rounded to float32."""
+    """The values rounded to float32."""
     return np.asarray(np.asarray(values, dtype=np.float32), dtype=np.float64)
 
 
 def _single(case: Case) -> tuple[Array, Array, float]:
-    """States (n,) and points (N,) one sigma apart near 1 to 2, all held by float32; the level."""
+    """States (n,) and points (N,) one sigma apart near 1 to 2, exact in float32, and the level."""
     rng = case.rng
     points = rng.uniform(1.0, 2.0) + case.sigma * np.arange(2 + case.seed % 7)
     points = _held(points)
@@ -94,7 +94,7 @@ def single_precision_error(case: Case) -> float:
 
 
 def rounded_fraction_error(case: Case) -> float:
-    """The same with exact fractions, rounded to 24 bits after every operation."""
+    """`single_precision_error` with exact fractions, rounded to 24 bits after every operation."""
     x, points, sigma = _single(case)
     exact = [[(Fraction(a) - Fraction(b)) ** 2 for b in points.tolist()] for a in x.tolist()]
     squares = [[_expanded(Fraction(a), Fraction(b)) for b in points.tolist()] for a in x.tolist()]
@@ -102,7 +102,7 @@ def rounded_fraction_error(case: Case) -> float:
 
 
 def _round24(value: Fraction) -> Fraction:
-    """To the nearest number of 24 significant bits, ties to even."""
+    """The nearest number of 24 significant bits, ties to even."""
     if value == 0:
         return value
     size, shift = abs(value), 0
@@ -122,8 +122,8 @@ def _expanded(a: Fraction, b: Fraction) -> float:
 def fast_distances_single(case: Case) -> Reading:
     """D.1's fast distances in float32: the weights lose digits as (|x| / sigma)^2 rises.
 
-    Their error is at most 3 u M^2 / sigma^2, u = 2^-24, M the largest |x|, and at least 10 times
-    that of differences squared. NumPy's error is that of exact fractions rounded to 24 bits.
+    With u = 2^-24 and M the largest |x|, their error is at most 3 u M^2 / sigma^2 and at least 10
+    times that of squared differences. NumPy's error is that of exact fractions rounded to 24 bits.
     """
     x, points, sigma = _single(case)
     fast, exact = single_precision_error(case), rounded_fraction_error(case)

@@ -1,8 +1,8 @@
-"""Paper D, appendix A.3: points at -a and a, where they become one, and where the information is.
+"""Paper D, appendix A.3: points at -a and a, their bifurcation, and the informative noise levels.
 
 a is the case's sigma times 1/10 to 10. With phi the density of N(0, sigma^2), the product of the
-marginal and sech^2(a x / sigma^2) is exp(-a^2 / 2 sigma^2) phi sech: mmse is a single integral of
-it, without cancellation at any level.
+marginal and sech^2(a x / sigma^2) is exp(-a^2 / 2 sigma^2) phi sech. The mmse is a single integral
+of it, without cancellation at any level.
 """
 
 import numpy as np
@@ -28,13 +28,13 @@ def pair(case: Case) -> tuple[float, Mixture]:
 
 
 def states(case: Case, a: float) -> Array:
-    """Noisy states and states of moderate log odds, shape (n,)."""
+    """Noisy states and states with moderate log odds, shape (n,)."""
     near = 0.5 * case.sigma**2 / a * np.linspace(-30.0, 30.0, 21)
     return np.concatenate([pair(case)[1].sample_noisy(20, case.sigma, case.seed)[:, 0], near])
 
 
 def marginal(case: Case) -> Reading:
-    """(39), (40): p(x) = (N(x; a, sigma^2) + N(x; -a, sigma^2)) / 2, relative at every state."""
+    """(39), (40): p(x) = (N(x; a, sigma^2) + N(x; -a, sigma^2)) / 2, compared at every state."""
     a, toy = pair(case)
     x, s = states(case, a), case.sigma
     peak = -np.log(2.0 * s) - 0.5 * np.log(2.0 * np.pi)
@@ -60,7 +60,7 @@ def denoiser(case: Case) -> Reading:
 
 
 def variance(case: Case) -> Reading:
-    """(43): Var = a^2 - D^2 = a^2 sech^2(a x / sigma^2), and mmse its mean."""
+    """(43): Var = a^2 - D^2 = a^2 sech^2(a x / sigma^2), and the mmse is its mean."""
     a, toy = pair(case)
     x, s = states(case, a), case.sigma
     u = a * x / s**2
@@ -84,9 +84,9 @@ def score(case: Case) -> Reading:
 
 
 def bifurcation(case: Case) -> Reading:
-    """(45), (46): x = D(x) has a solution x > 0 if and only if sigma < a; number in error.
+    """(45), (46): x = D(x) has a solution x > 0 if and only if sigma < a; the share of errors.
 
-    At the case's a, at a = sigma exactly, and 1 % on either side; the engine's denoiser.
+    The engine's denoiser is tested at the case's a, at a = sigma, and 1 % to either side.
     """
     s, wrong = case.sigma, 0
     for a in (pair(case)[0], s, 1.01 * s, 0.99 * s):
@@ -97,9 +97,9 @@ def bifurcation(case: Case) -> Reading:
 
 
 def curvature_at_origin(case: Case) -> Reading:
-    """(47): d^2 log p / dx^2 (0) = (a^2 / sigma^2 - 1) / sigma^2, + 1 / sigma^2 on both sides.
+    """(47): d^2 log p / dx^2 (0) = (a^2 / sigma^2 - 1) / sigma^2, with 1 / sigma^2 added.
 
-    By the engine's variance and (38), and by a complex step.
+    The left side comes from the engine's variance and (38), and from a complex step.
     """
     a, toy = pair(case)
     s = case.sigma
@@ -109,7 +109,8 @@ def curvature_at_origin(case: Case) -> Reading:
 
 
 def modes(case: Case) -> Reading:
-    """(47): p_sigma has one mode for sigma > a, two below; the engine's score; share in error."""
+    """(47): p_sigma has one mode for sigma >= a and two below, by the engine's score; share of errors.
+    """
     s, wrong = case.sigma, 0
     for a in (pair(case)[0], 1.01 * s, 0.99 * s):
         half = a * np.geomspace(1e-3, 3.0, 200)
@@ -120,7 +121,7 @@ def modes(case: Case) -> Reading:
 
 
 def moments(a: float, sigma: float) -> tuple[float, float]:
-    """Both mmse and E Var^2 of points at +-a, by the trapezoidal rule on analytic integrands."""
+    """The mmse and E Var^2 of points at +-a, by the trapezoidal rule on analytic integrands."""
     b = a / sigma
     h = min(0.05, 0.1 / b)
     z = h * np.arange(-int(12.0 / h), int(12.0 / h) + 1)
@@ -139,7 +140,7 @@ def slope_of_rate(a: float, sigma: float) -> float:
 def window_peaks(case: Case) -> Reading:
     """Peaks of dH/dsigma and dH/dlog sigma at 0.643803 a and 0.814239 a: closed form and engine.
 
-    The case's grid stands for nothing; a = 1, since both scale with a.
+    The case is not used: a = 1, because both peaks scale with a.
     """
     roots = window_roots()
     found = engine_roots(Mixture([1, 1], [-1, 1], 0))
@@ -148,14 +149,14 @@ def window_peaks(case: Case) -> Reading:
 
 
 def window_roots() -> tuple[float, float]:
-    """Both peaks over a, by the closed form."""
+    """Both peaks in units of a, by the closed form."""
     first = brentq(lambda s: slope_of_rate(1.0, s), 0.3, 1.5, xtol=1e-13)
     second = brentq(lambda s: slope_of_rate(1.0, s) + 1.0, 0.3, 1.5, xtol=1e-13)
     return float(first), float(second)
 
 
 def engine_roots(toy: Mixture) -> tuple[float, float]:
-    """The same from the engine: where a Chebyshev fit of log mmse - p log sigma is level."""
+    """Both peaks from the engine: stationary points of Chebyshev fits of log mmse - p log sigma."""
     found = []
     for power, low, high in ((3.0, 0.55, 0.75), (2.0, 0.70, 0.95)):
         x = np.cos(np.pi * (np.arange(24) + 0.5) / 24)
@@ -169,10 +170,10 @@ def engine_roots(toy: Mixture) -> tuple[float, float]:
 
 
 def sharpest_drop_is_near(case: Case) -> Reading:
-    """Section 1: the range where the field splits holds the sharpest drop of uncertainty.
+    """Section 1: the range in which the field splits contains the sharpest drop of uncertainty.
 
-    Of the range [a / 2, 2 a] around sigma_c = a: whether it holds both peaks, and at least half
-    of the log 2 nats. Excess: the share that is missing to one half.
+    The range [a / 2, 2 a] around sigma_c = a must contain both peaks and at least half of the log 2
+    nats. The excess is one half minus the share of the nats.
     """
     a, toy = pair(case)
     held = information.conditional_entropy(toy, np.array([0.5 * a, 2.0 * a]))

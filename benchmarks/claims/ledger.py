@@ -1,13 +1,16 @@
-"""The ledger: claims, how they are judged, and their run over many cases.
+"""The ledger: claims, how they are judged, and how saved counterexamples are verified.
 
-A claim is a frozen record around one function that measures by how much a statement is off on a
-case. The same function serves the command line, the property tests and the saved counterexamples.
+A claim is a frozen record around one function that measures by how much a statement is violated on
+a case. The command line, the property tests and the saved counterexamples all use that function.
 
-Sign convention: `Reading.value` is the excess of a statement, and the statement holds on a case
-if value <= tolerance. Identities: |left - right| / max(|left|, |right|). Inequalities
-left <= right: (left - right) / max(|left|, |right|), negative when they hold. Optimality: by what
-share the best competitor found improves on the claimed optimum. Orders: |fitted - claimed|.
-Empirical statements: the share of settings that disagree, unless their formula says another.
+`Reading.value` is the excess of a statement: the statement holds on a case if value <= tolerance.
+The excess depends on the kind of the statement:
+
+* identity: |left - right| / max(|left|, |right|);
+* inequality left <= right: (left - right) / max(|left|, |right|), negative where it holds;
+* optimality: the share by which the best competitor found improves on the claimed optimum;
+* order: |fitted - claimed|;
+* empirical: the share of settings that disagree, unless the formula of the claim says otherwise.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,24 +29,24 @@ from theory.checks import Array
 Kind = Literal["identity", "inequality", "optimality", "order", "empirical"]
 KINDS = ("identity", "inequality", "optimality", "order", "empirical")
 VERDICTS = ("holds", "fails", "holds_as_corrected", "needs_data")
-IDENTITY = 1e-9  # what an identity must reach on 1-D mixtures
-SHOWN = 1e-6  # a relative gap that the printed sides show
+IDENTITY = 1e-9  # tolerance of an identity on 1-D mixtures
+SHOWN = 1e-6  # relative gap from which the detail text says "is not"
 UNDERFLOW = 1e-290  # two sides below it count as equal
 STANDARD_ERRORS = 4.0
 QUADRATURE = "quadrature to 1e-11 and rounding"
 ROUNDING = "rounding"
 SAMPLED = "4 standard errors: 6e-5 false alarms a case"
 COUNTEREXAMPLES = Path(str(files("benchmarks.claims") / "counterexamples"))
-MARGIN = 10.0  # by how many stated errors a counterexample must violate
+MARGIN = 10.0  # number of stated errors by which a counterexample must exceed the tolerance
 
 
 class Reading(NamedTuple):
-    """By how much a statement is off on one case, see the module.
+    """By how much a statement is violated on one case.
 
     Args:
-        value: The excess.
-        error: Numerical error of the value, as far as the route knows it.
-        detail: A few words with the numbers behind it.
+        value: The excess, defined by kind in the module's docstring.
+        error: Numerical error of the value, as far as it is known.
+        detail: A short text with the numbers that were compared.
     """
 
     value: float
@@ -62,20 +65,20 @@ class Claim:
     Args:
         id: Letter of the paper, a dot, its number: "A.13", "B.thm1", "C.prop4.2".
         number: As the paper numbers it: "eq. (13)", "Theorem 5.1", "section 6.1".
-        statement: One plain line.
-        formula: One formula, in text.
+        statement: The statement in one line of words.
+        formula: The statement as one formula, in text.
         kind: One of KINDS.
-        domain: Cases it is evaluated on, see `cases`.
-        measure: The excess of the statement as printed, on a case.
-        tolerance: Largest excess at which it holds.
-        made_of: What the tolerance is made of.
-        corrected: The excess of the corrected statement.
-        correction: What was corrected, one line.
+        domain: Domain of the cases, one of those that `cases` describes.
+        measure: Function that gives the excess of the statement as printed, on a case.
+        tolerance: Largest excess at which the statement holds.
+        made_of: The source of the tolerance, such as rounding.
+        corrected: Function that gives the excess of the corrected statement, on a case.
+        correction: The correction, in one line.
         routes: Two independent computations of the printed statement's excess, on the saved case.
-        command: What decides a statement that needs published files.
-        most: Most random cases, where one takes long.
+        command: Command that decides a statement which needs published files.
+        most: Largest number of random cases, for a measure that takes long.
         low: Lowest noise level of the cases.
-        high: Highest.
+        high: Highest noise level of the cases.
     """
 
     id: str
@@ -97,7 +100,7 @@ class Claim:
 
     @property
     def paper(self) -> str:
-        """Letter of the paper."""
+        """Letter of the paper: "A", "B", "C" or "D"."""
         return self.id[0]
 
     @property
@@ -109,7 +112,7 @@ class Claim:
 def relative(left: ArrayLike, right: ArrayLike, detail: str = "") -> Reading:
     """Largest |left - right| / max(|left|, |right|) of two sides of an identity.
 
-    Sides below 1e-290 count as equal if both are.
+    Two sides that are both below 1e-290 count as equal.
     """
     a, b = _sides(left, right)
     gap, scale = np.abs(a - b), np.maximum(np.abs(a), np.abs(b))
@@ -133,7 +136,7 @@ def _sides(left: ArrayLike, right: ArrayLike) -> tuple[Array, Array]:
 
 
 def _largest(gap: Array, scale: Array) -> tuple[float, int]:
-    """Largest gap / scale and its place; infinite where a side is no number."""
+    """Largest gap / scale and its index; the ratio is infinite where a side is nan."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(scale <= UNDERFLOW, 0.0, gap / scale)
     share = np.where(np.isnan(share), np.inf, share)
@@ -142,10 +145,10 @@ def _largest(gap: Array, scale: Array) -> tuple[float, int]:
 
 
 def sampled(samples: Array, target: ArrayLike = 0.0) -> Reading:
-    """Most standard errors between the means of samples (n,) or (n, Q) and their targets.
+    """Distance in standard errors between the means of samples (n,) or (n, Q) and their targets.
 
-    The worst of Q means counts as the standard errors that one mean exceeds as rarely (Bonferroni),
-    so that the rate of false alarms is `SAMPLED`'s whatever Q.
+    The largest distance of Q means is converted to the distance that a single mean exceeds with the
+    same probability (Bonferroni), so that the rate of false alarms is that of `SAMPLED` for any Q.
     """
     table = samples.reshape(len(samples), -1)
     mean = table.mean(axis=0)
@@ -161,7 +164,7 @@ def sampled(samples: Array, target: ArrayLike = 0.0) -> Reading:
 
 
 def worst(readings: Sequence[Reading]) -> Reading:
-    """The reading of the largest excess."""
+    """The reading with the largest excess."""
     return max(readings, key=lambda r: float("inf") if np.isnan(r.value) else r.value)
 
 
@@ -175,10 +178,13 @@ class Verified(NamedTuple):
 
 
 def verify(claim: Claim) -> Verified:
-    """Repeat the saved counterexample: two routes to 6 digits, a margin of 10 stated errors.
+    """Repeat the saved counterexample of a claim.
+
+    It is confirmed if the two routes agree to 6 digits and the excess is above the tolerance by at
+    least 10 stated errors.
 
     Raises:
-        ValueError: There is no counterexample, or the routes are missing.
+        ValueError: If there is no counterexample or the claim has no routes.
     """
     if claim.routes is None:
         raise ValueError(f"--verify must stand with a claim that fails, got {claim.id}")

@@ -1,4 +1,7 @@
-"""Paper A (Stancevic, Handke and Ambrogioni): its statements as claims. Numbering of version 1."""
+"""Paper A (Stancevic, Handke and Ambrogioni): its statements as claims.
+
+Numbers are those of v1, except for the claims that docs/papers/a.md lists with the final version's.
+"""
 
 from functools import partial
 

@@ -1,8 +1,8 @@
-"""Paper B (Aghapour, Bayraktar and Zhang), every statement as a record.
+"""Paper B (Aghapour, Bayraktar and Zhang): its statements as claims.
 
-The displays are stripped from the text at hand; the prose fixes what each says but for constants.
-Constants said to be ours come from carrying the paper's own proof through. The records stand in
-`b_claims_<part>.py`, one a part of the paper, their measures in the other `b_<topic>.py`.
+The text at hand has lost its displays; the prose determines each of them up to constants. Constants
+marked as ours follow from the paper's own proof. The records are in the modules
+`b_claims_<part>.py`, one per part of the paper, and their measures in the other `b_<topic>.py`.
 """
 
 from benchmarks.claims import (

@@ -1,4 +1,4 @@
-"""Paper C (conditional entropy reduction: RE, EVODiff), statement by statement."""
+"""Paper C (conditional entropy reduction: RE, EVODiff): its statements as claims."""
 
 from benchmarks.claims.c_claims_algorithm import ALGORITHM
 from benchmarks.claims.c_claims_entropy import ENTROPY

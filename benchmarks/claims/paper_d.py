@@ -1,4 +1,4 @@
-"""Paper D (InfoNoise, Raya et al.): the claims of its text, and all of them."""
+"""Paper D (InfoNoise, Raya et al.): its statements as claims."""
 
 from benchmarks.claims import channel as shared
 from benchmarks.claims import (

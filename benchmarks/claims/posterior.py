@@ -1,8 +1,8 @@
-"""The posterior of a mixture, written out from the papers' displays: the other side of identities.
+"""The posterior of a mixture, written out from the papers' displays as one side of identities.
 
-Nothing here comes from the suite's engine. States may be complex: with x + i h e_j, h = 1e-30, the
-imaginary parts over h are derivatives along coordinate j, exact to rounding (complex step), which
-no finite difference is.
+Nothing here comes from the suite's engine. States may be complex: at x + i h e_j with h = 1e-30 the
+imaginary parts over h are derivatives along coordinate j (complex step). Unlike finite differences
+they are exact to rounding.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ Numbers = NDArray[Any]  # real or complex
 
 
 class Posterior:
-    """x0 given x0 + sigma eps = x, of n states at once; K components, d coordinates.
+    """The law of x0 given x0 + sigma eps = x, for n states; K components, d coordinates.
 
     Attributes:
         r: Posterior weights of the components, (n, K).
         own: Variances of x0 within each component, (K, d).
-        gap: Posterior means of the components less that of the likeliest one, (n, K, d).
-        top: Posterior mean of the likeliest one, (n, d).
+        gap: Posterior means of the components minus that of the likeliest one, (n, K, d).
+        top: Posterior mean of the likeliest component, (n, d).
         scores: Score of every component, (mean_k - x) / v_k, (n, K, d).
         log_p: Log density of x, (n,).
     """
@@ -55,7 +55,7 @@ class Posterior:
 
     @property
     def offset(self) -> Numbers:
-        """E[x0 | x] less the likeliest component's posterior mean, (n, d)."""
+        """E[x0 | x] minus the likeliest component's posterior mean, (n, d)."""
         return np.asarray(np.einsum("nk,nkd->nd", self.r, self.gap))
 
     @property
@@ -69,13 +69,13 @@ class Posterior:
         return np.asarray(np.einsum("nk,nkd->nd", self.r, self.scores))
 
     def second_moment(self, about: Numbers | None = None) -> Numbers:
-        """E[|x0 - a|^2 | x], (n,), a (n, d); about E[x0 | x] itself by default."""
+        """E[|x0 - a|^2 | x], (n,), about points a, (n, d). Default: about E[x0 | x]."""
         shift = self.offset if about is None else about - self.top
         spread = (self.gap - shift[:, None]) ** 2 + self.own
         return np.asarray(np.einsum("nk,nkd->n", self.r, spread))
 
     def label_entropy(self) -> Array:
-        """Entropy of the component given x, (n,), in nats; small values keep their digits."""
+        """Entropy of the component given x, (n,), in nats, accurate for small values too."""
         r = self.r.real
         best = r.argmax(axis=1)
         rest = r.copy()
@@ -99,7 +99,7 @@ def denoiser_slope(toy: Mixture, x: Array, sigma: float) -> Array:
 
 
 def score_slope(toy: Mixture, x: Array, sigma: float) -> Array:
-    """Hessian of log p, of the shape of `denoiser_slope`, from the components' own scores."""
+    """Hessian of log p, in the shape of `denoiser_slope`, from the components' own scores."""
     y = x[:, None] if x.ndim == 1 else x
     out = np.empty((*y.shape, y.shape[1]))
     for j in range(y.shape[1]):

@@ -1,6 +1,6 @@
-"""Every claim on two random cases, up to the first whose verdict differs from the committed run's.
+"""Evaluate the claims on two random cases each, up to the first that contradicts the committed run.
 
-`python -m benchmarks.claims.quick`: exit 1 with one line for a claim that went red.
+`python -m benchmarks.claims.quick` prints one line for that claim and exits with status 1.
 """
 
 import sys
@@ -15,7 +15,7 @@ CASES = 2
 
 
 def red(claim: Claim, verdict: str) -> str:
-    """What is wrong with a claim, empty if nothing is."""
+    """A line that says how a claim contradicts its committed verdict, empty if it does not."""
     if verdict == "needs_data":
         return ""
     try:
@@ -35,7 +35,7 @@ def red(claim: Claim, verdict: str) -> str:
 
 
 def main() -> int:
-    """The first red claim, cheap ones first."""
+    """Print the first claim that contradicts the committed run, fast claims first."""
     warnings.simplefilter("ignore")  # a planted fault may divide by 0 before it shows
     verdicts = {row["id"]: row["verdict"] for row in read_full_run()}
     for claim in sorted(all_claims(), key=lambda c: c.most is not None):

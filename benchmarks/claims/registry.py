@@ -13,7 +13,7 @@ def all_claims() -> tuple[Claim, ...]:
 
 
 def find(ids: Sequence[str]) -> tuple[Claim, ...]:
-    """The claims of these ids, all of them for none; ValueError for an unknown one."""
+    """The claims with these ids, all claims if there are none; ValueError for an unknown id."""
     known = {claim.id: claim for claim in all_claims()}
     for name in ids:
         if name not in known:

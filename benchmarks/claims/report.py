@@ -1,4 +1,4 @@
-"""The ledger as text: terminal table, Markdown, CSV, JSON, and the page of the documentation.
+"""The ledger as text: terminal table, Markdown, CSV, JSON, and a page of the documentation.
 
 `python -m benchmarks.claims.report docs/claims.md` writes that page from the committed full run.
 """
@@ -47,12 +47,12 @@ def to_json(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def to_table(rows: Sequence[dict[str, Any]], command: str) -> pd.DataFrame:
-    """The rows as they are kept, with the command that made them."""
+    """The rows as they are saved, with the command that made them."""
     return pd.DataFrame(rows).assign(command=command)
 
 
 def text(rows: Sequence[dict[str, Any]]) -> str:
-    """The terminal's table, a line a claim, what was verified, and the counts."""
+    """The table for the terminal: one line per claim, the verified counterexamples, the counts."""
     wide = max(len(row["id"]) for row in rows)
     lines = [
         f"{row['id']:{wide}s}  {row['verdict']:18s} {row['value']:>10.2g} / "
@@ -64,13 +64,13 @@ def text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def counts(rows: Sequence[dict[str, Any]]) -> str:
-    """How many claims have which verdict, one line."""
+    """The number of claims with each verdict, in one line."""
     found = [f"{sum(r['verdict'] == v for r in rows)} {v}" for v in VERDICTS]
     return f"{len(rows)} claims: {', '.join(found)}"
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Counts, what does not hold as printed, and, folded, the rest of each paper."""
+    """Counts, the claims that do not hold as printed, and the rest of each paper, collapsed."""
     refuted = [row for row in rows if row["verdict"] in ("fails", "holds_as_corrected")]
     parts = [counts(rows) + ".", "", "| paper | claims | " + " | ".join(VERDICTS) + " |"]
     parts.append("|---" * (2 + len(VERDICTS)) + "|")
@@ -102,7 +102,7 @@ def _lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _cell(row: dict[str, Any]) -> str:
-    """The statement, and what was corrected or found against it."""
+    """The statement, with its correction or the evidence against it."""
     said = str(row["statement"])
     if row["verdict"] == "holds_as_corrected":
         said += f" *Corrected: {row['correction']}.*"
@@ -112,13 +112,13 @@ def _cell(row: dict[str, Any]) -> str:
 
 
 def compute_full_run(store: Store, jobs: int | None) -> None:
-    """Run all claims on FULL_CASES random cases each, resumable, and keep the rows."""
+    """Run all claims on FULL_CASES random cases each, resumably, and save the rows."""
     rows, _ = run_claims((), store, FULL_CASES, jobs=jobs)
     write_csv(to_table(rows, f"entropic claims --cases {FULL_CASES}"), FULL_RUN)
 
 
 def write(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Path]:
-    """Write claims.csv and claims.md; their paths."""
+    """Write claims.csv and claims.md, and return their paths."""
     csv, page = folder / "claims.csv", folder / "claims.md"
     write_csv(to_table(rows, command), csv)
     lines = [f"# Claims\n\n`{command}`\n", markdown(rows), "## Evidence\n"]

@@ -1,34 +1,41 @@
-"""Running the ledger: claims times cases, resumable, and the verdicts."""
+"""Run the ledger, resumably, on many cases per claim, and give the verdicts."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.claims.cases import FITS, Case, random_case, target_cases
 from benchmarks.claims.ledger import Claim, Measure, Reading, verify
 from benchmarks.claims.registry import find
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store
+from theory.checks import check_seed
+from theory.reading import StrPath
 from theory.versions import versions
-from toys.files import load_toy
+from toys.files import load_toy, toy_spec
+from toys.mixture import Mixture
 
-CHUNK = 20  # random cases a task: what an interruption can lose
+CHUNK = 20  # random cases per task, the most that an interruption can lose
 DEFAULT_CASES = 20
 USER_DOMAINS = tuple(domain for domain in FITS if domain != "none")
 
 
 @dataclass(frozen=True)
 class ClaimTask:
-    """Some cases of one claim: random ones first .. first + count - 1, and at 0 the targets too.
+    """The random cases first .. first + count - 1 of one claim; if first is 0, the targets too.
 
     Args:
-        id: Of the claim.
-        first: First random case.
+        id: Id of the claim.
+        first: Number of the first random case.
         count: Number of random cases.
-        seed: Of the run; case i has seed `seed` + i.
-        toy: Text of a user's mixture, which takes the place of all targets and random mixtures.
+        seed: Seed of the run; case i has seed `seed` + i.
+        toy: Text of a user's mixture, which replaces all targets and random mixtures.
     """
 
     id: str
@@ -46,7 +53,7 @@ class ClaimTask:
         return targets + [random_case(claim.domain, s, *span, user) for s in seeds]
 
     def run(self) -> dict[str, Any]:
-        """Number of cases, and the worst reading as printed and as corrected."""
+        """Number of cases, and the worst reading of the printed and of the corrected statement."""
         (claim,) = find([self.id])
         cases = self.cases(claim)
         out: dict[str, Any] = {"cases": len(cases), "printed": _worst(claim, claim.measure, cases)}
@@ -57,7 +64,7 @@ class ClaimTask:
 
 
 def _worst(claim: Claim, measure: Measure, cases: Sequence[Case]) -> dict[str, Any]:
-    """The reading of the largest excess, and the case it was found on."""
+    """The reading with the largest excess, and the name of its case."""
     worst: tuple[Reading, str] | None = None
     for case in cases:
         try:
@@ -87,15 +94,15 @@ def run_claims(
     jobs: int | None = None,
     check: bool = False,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows of the ledger, and the ids that a user's mixture leaves out.
+    """Rows of the ledger, and the ids of the claims to which a user's mixture does not apply.
 
     Args:
-        ids: Of the claims; none for all.
+        ids: Ids of the claims; all claims if empty.
         store: Where finished tasks are kept and looked up.
-        cases: Random cases a claim; fewer where a claim says so.
-        seed: Of the first random case.
+        cases: Number of random cases per claim; a claim may set a smaller limit.
+        seed: Seed of the first random case.
         toy: Text of a mixture file, or None for the papers' targets and random mixtures.
-        jobs: Worker processes; all cores by default.
+        jobs: Number of worker processes. Default: all cores.
         check: Whether to repeat the saved counterexamples.
     """
     claims, left_out = list(find(ids)), []
@@ -110,6 +117,33 @@ def run_claims(
         parts = [r for t, r in zip(tasks, results, strict=True) if t.id == claim.id]
         rows.append(_row(claim, parts, check) | {"seed": seed} | versions())
     return rows, left_out
+
+
+def claims(
+    only: Sequence[str] = (),
+    mixture: str | Mixture | None = None,
+    cases: int = DEFAULT_CASES,
+    seed: int = 0,
+    store: StrPath = "out/store",
+    jobs: int | None = None,
+    verify: bool = False,
+) -> pd.DataFrame:
+    """Evaluate the papers' statements and return one row per claim, with its verdict.
+
+    Args:
+        only: Ids of claims, such as "A.13"; all claims if empty.
+        mixture: A mixture, the name of a toy, or a mixture file to evaluate on, in place of the
+            papers' targets and random mixtures.
+        cases: Number of random cases per claim.
+        seed: Seed of the first random case, in [0, 2**32).
+        store: Folder where finished tasks are kept, so that an interrupted run can resume.
+        jobs: Number of worker processes. Default: all cores.
+        verify: Whether to repeat the saved counterexamples by two routes.
+    """
+    check_seed(seed)
+    spec = None if mixture is None else toy_spec(mixture)
+    rows, _ = run_claims(only, Store(Path(store)), cases, seed, spec, jobs, verify)
+    return pd.DataFrame(rows)
 
 
 def _tasks(claim: Claim, cases: int, seed: int, toy: str | None) -> list[ClaimTask]:

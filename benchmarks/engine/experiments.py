@@ -1,6 +1,6 @@
 """Experiments declared as frozen records: toy -> profile -> sigmas -> table -> law or samples.
 
-A record holds plain values only; its dictionary is the key under which its result is kept.
+A record holds plain values only. Its dictionary is the key under which the store keeps its result.
 """
 
 from dataclasses import dataclass, replace
@@ -26,19 +26,19 @@ class Divergences:
 
     Args:
         toy: Name in the zoo, or the text of a mixture file.
-        process: "edm" or "vp"; sets the start law.
-        schedule: Name of the schedule, for the row only.
+        process: "edm" or "vp", which sets the initial law.
+        schedule: Name of the schedule; it only labels the row.
         sigmas: The levels, falling.
         solver: Name of the solver.
-        terminal: "stop" or "zero".
-        start: "noise" or "data".
+        terminal: Terminal policy, "stop" or "zero"; it only labels the row.
+        start: Initial law: "noise", or "data" for the true law at the highest level.
         options: Options of the solver, (name, value) pairs.
-        paths: Paths a repeat; 0 for the exact law.
+        paths: Number of paths per repeat; 0 for the exact law.
         repeats: Number of repeats.
         seed: Whole number in [0, 2**32).
         rtol: Tolerance of the exact law.
-        smoothing: Std of a Gaussian added to the sampler's output before comparing, as paper A's
-            kernel estimate does; exact law only.
+        smoothing: Standard deviation of a Gaussian added to the sampler's output before the
+            comparison, as in paper A's kernel estimate; exact law only.
     """
 
     toy: str
@@ -63,7 +63,7 @@ class Divergences:
         return table if self.smoothing == 0 else smoothed(table, self.sigmas[-2], self.smoothing)
 
     def labels(self) -> dict[str, Any]:
-        """What the row is about."""
+        """The columns that identify the experiment."""
         return {
             "toy": self.toy,
             "process": self.process,
@@ -116,11 +116,11 @@ class Divergences:
 
 
 def summary(values: list[float], empty: list[int]) -> dict[str, Any]:
-    """Mean, sd and standard error over repeats; null where a repeat was infinite.
+    """Mean, standard deviation and standard error over repeats; None if a repeat was infinite.
 
     Args:
-        values: KL of the finite repeats; their sd needs two.
-        empty: Numbers of empty bins of the infinite ones.
+        values: KL of each finite repeat; the standard deviation needs at least two.
+        empty: Number of empty bins of each infinite repeat.
     """
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {

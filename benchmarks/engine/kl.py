@@ -1,4 +1,4 @@
-"""KL of one sampler with its share from the start, or of all samplers at equal calls, as rows."""
+"""Rows with the KL of one sampler, or of all samplers at an equal number of denoiser calls."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,12 +20,12 @@ Levels = Callable[[int], tuple[float, ...]]
 
 
 def rows_of_all(task: Divergences, levels: Levels) -> list[dict[str, Any]]:
-    """One row per solver, all at the number of calls that the task has steps.
+    """One row per solver; each makes at most as many denoiser calls as the task has steps.
 
     Args:
-        task: What is asked for; its solver is replaced, and each solver takes the options that it
-            knows.
-        levels: The levels at a number of steps.
+        task: The experiment. Each solver in turn replaces its solver, and takes those of its
+            options that it knows.
+        levels: Function from the number of steps to the levels.
     """
     calls = len(task.sigmas) - 1
     rows = []
@@ -40,7 +40,7 @@ def rows_of_all(task: Divergences, levels: Levels) -> list[dict[str, Any]]:
         own = replace(own, sigmas=levels(steps))
         try:
             rows.append(kl_row(own))
-        except ValueError as error:  # no exact law, or one that does not settle
+        except ValueError as error:  # no exact law, or one that does not converge
             rows.append(own.labels() | _no_kl(str(error)))
     return rows
 
@@ -50,7 +50,7 @@ def _no_kl(reason: str) -> dict[str, Any]:
 
 
 def kl_row(task: Divergences) -> dict[str, Any]:
-    """The row of a task, with what the start and the steps contribute, and other distances."""
+    """The row of a task, with the KL due to the initial law and to the steps, and distances."""
     toy, row = load_toy(task.toy), task.run()
     process = named_process(task.process)
     sigma_max = task.sigmas[0]
@@ -62,21 +62,21 @@ def kl_row(task: Divergences) -> dict[str, Any]:
         row["kl_start"] = _sampled_start_kl(toy, sigma_max, process.start_std(sigma_max))
     if task.paths:
         row["kl_discretisation"] = None
-        if not toy.is_points or task.sigmas[-1] > 0:  # else bins, not a kernel estimate
+        if not toy.is_points or task.sigmas[-1] > 0:  # points at sigma 0 are binned instead
             row["kde_std"] = divergences.kde_std(toy, task.paths, task.sigmas[-1])
     else:
         from_data = row if task.start == "data" else replace(task, start="data").run()
         row["kl_discretisation"] = from_data["kl_data_model"]
         try:
             row |= divergences.exact_distances(toy, task.table, task.start)
-        except ValueError as error:  # the KL stands without them
+        except ValueError as error:  # the KL does not depend on them
             row |= {"tv": None, "w1": None, "distances_reason": str(error)}
     row["sigmas"] = list(task.sigmas)
     return row
 
 
 def _sampled_start_kl(toy: Mixture, sigma: float, start_std: float) -> float:
-    """KL of the data at sigma from the start, by Monte Carlo over the data."""
+    """KL(noisy data at sigma || initial law), by Monte Carlo over the data."""
     x = toy.sample(START_SAMPLES, 0, 0, sigma)
     log_q = -0.5 * np.sum((x / start_std) ** 2, axis=1) - toy.dim * (
         np.log(start_std) + 0.5 * np.log(2 * np.pi)

@@ -1,5 +1,7 @@
 """From a mixture, a profile or a loss log to levels for a sampler."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Running tasks: what is stored is not run again, what finishes is stored at once."""
+"""Run tasks: stored results are reused, and each finished task is stored at once."""
 
 import sys
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ def task_key(task: Any) -> dict[str, Any]:
 
 
 class Task(Protocol):
-    """A frozen dataclass of plain values that computes one result, itself the result's key."""
+    """A frozen dataclass of plain values that computes one result and is that result's key."""
 
     def run(self) -> dict[str, Any]:
-        """The result, plain values too."""
+        """The result, also as plain values."""
 
 
 def run_tasks(
@@ -35,8 +35,8 @@ def run_tasks(
     Args:
         tasks: What to run.
         store: Where results are kept and looked up.
-        jobs: Worker processes; all cores by default; 1 runs in this process.
-        title: Name on the progress bar.
+        jobs: Number of worker processes; 1 runs the tasks in this process. Default: all cores.
+        title: Title of the progress bar.
     """
     results: list[Any] = [store.get(task_key(task)) for task in tasks]
     # The longest first, so that no worker is left with one at the end.
@@ -79,6 +79,6 @@ def _run_one(task: Task, folder: Path) -> dict[str, Any]:
 
 
 def _cost(task: Task) -> float:
-    """Rough cost, to order by."""
+    """Rough cost, by which tasks are ordered."""
     steps = len(getattr(task, "sigmas", ()))
     return float(steps * (1 + getattr(task, "repeats", 0) * getattr(task, "paths", 0) / 1e5))

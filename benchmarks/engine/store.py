@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import pandas as pd
 from theory.reading import write_json
 from theory.versions import versions
 
-ROOT = Path(__file__).resolve().parents[1]
 COMPUTING = ("toys", "theory", "benchmarks")
 
 
@@ -26,19 +26,19 @@ class Store:
     """A folder of results.
 
     Args:
-        folder: Made when the first result is put in.
+        folder: Path of the folder; it is created with the first result.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
     def path(self, task: Mapping[str, Any]) -> Path:
-        """Where the result of a task stands or would stand."""
+        """The file of a task's result, whether or not it exists."""
         text = json.dumps([task, fingerprint()], sort_keys=True, allow_nan=False)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.json"
 
     def get(self, task: Mapping[str, Any]) -> Any:
-        """The result of a task, or None if it is not there whole."""
+        """The result of a task, or None if its file is missing or broken."""
         try:
             fields = json.loads(self.path(task).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -63,13 +63,23 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def path_of(package: str) -> Path:
+    """The folder of a package of the suite, in a checkout or as installed."""
+    return Path(str(files(package)))
+
+
+def sources(package: str) -> list[Path]:
+    """The source files of a package, in order."""
+    return sorted(path_of(package).rglob("*.py"))
+
+
 @cache
 def fingerprint() -> str:
     """Hash of the computing sources and the versions of the libraries under them."""
     digest = hashlib.sha256()
     for folder in COMPUTING:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.relative_to(ROOT).as_posix().encode())
+        for path in sources(folder):
+            digest.update(path.relative_to(path_of(folder).parent).as_posix().encode())
             digest.update(path.read_bytes())
     digest.update(json.dumps(versions()).encode())
     return digest.hexdigest()

@@ -1,5 +1,7 @@
 """Exact profiles of mixtures as tasks of the engine."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,7 @@ from toys.mixture import Mixture
 
 PROFILE_POINTS = 400  # levels of an exact profile
 SHOWN_POINTS = 200  # levels that `entropic profile` prints by default
-SAMPLED_POINTS = 100  # levels of one that Monte Carlo estimates
+SAMPLED_POINTS = 100  # levels of a profile estimated by Monte Carlo
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def toy_row(
 
     Args:
         toy: A mixture, the name of a toy, or a mixture file.
-        process: "edm" or "vp"; its noise levels are taken, log-spaced, where none are given.
+        process: "edm" or "vp"; its range gives log-spaced levels if `sigma` is empty.
         sigma: Noise levels, in any order, in data units.
     """
     data, span = load_toy(toy_spec(toy)), named_process(process)
@@ -102,14 +104,14 @@ def profile(
 ) -> Profile:
     """The exact profile mmse(sigma) of a mixture, or one with standard errors.
 
-    Mixtures that are products of one-dimensional ones have an exact profile; others are estimated
-    by Monte Carlo, and the profile says its standard errors.
+    Mixtures that are products of one-dimensional ones have an exact profile. The profile of any
+    other mixture is estimated by Monte Carlo and holds its standard errors.
 
     Args:
         mixture: A mixture, the name of a toy, or a mixture file.
-        process: "edm" or "vp": the range of noise levels.
-        sigma_min: Lowest level, in data units; the process's by default.
-        sigma_max: Highest level.
+        process: "edm" or "vp", which sets the default range of noise levels.
+        sigma_min: Lowest level, in data units. Default: the lowest level of the process.
+        sigma_max: Highest level, in data units. Default: the highest level of the process.
     """
     span = named_process(process)
     low = span.sigma_min if sigma_min is None else sigma_min

@@ -1,1 +1,1 @@
-"""The image tables of the papers: EDM2's and EDM's networks, their files, images and scores."""
+"""The papers' image tables with EDM2's and EDM's networks: their images and scores."""

@@ -1,10 +1,10 @@
 """DINOv2's features for FD-DINOv2 (Stein et al. 2023), from a local folder of transformers.
 
-Images are resized to 224 x 224, bicubic with antialias, and normalised by ImageNet's mean and std;
-the feature is the class token behind the last layer norm. Trained position embeddings are a grid
-of 37 x 37 patches, of which 224 pixels need 16 x 16. The hub's code, which published references
-are made with, interpolates by the scale (16 + 0.1) / 37, transformers by the size; they differ by
-several per cent.
+Images are resized to 224 x 224 (bicubic, with antialiasing) and normalised by ImageNet's mean and
+std. The feature is the class token after the last layer norm. The trained position embeddings are a
+grid of 37 x 37 patches, of which 224 pixels need 16 x 16. The code of torch's hub, by which the
+published references were made, interpolates by the scale (16 + 0.1) / 37, and transformers by the
+target size. The two differ by several per cent.
 """
 
 import math
@@ -22,12 +22,12 @@ from theory.reading import naming, read_text
 
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-OFFSET = 0.1  # patches, that the hub's code adds before it takes the scale
+OFFSET = 0.1  # in patches, added by the hub's code before the division
 POSITIONS = ("hub", "transformers")
 
 
 class Dino:
-    """Features of images of bytes (B, C, h, w), C 1 or 3: {"dinov2": (B, width)}, float32."""
+    """Features of images of bytes (B, C, h, w), C 1 or 3, as {"dinov2": (B, width)}, float32."""
 
     def __init__(self, model: Any, device: torch.device, dtype: torch.dtype) -> None:
         self.model, self.device, self.dtype = model, device, dtype
@@ -46,18 +46,18 @@ def load_dino(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Dino:
-    """The network in a folder that transformers saved, with embeddings for 224 x 224 pixels.
+    """The network in a folder saved by transformers, with embeddings for 224 x 224 pixels.
 
-    Only the class Dinov2Model is made, from safetensors; nothing is fetched or executed.
+    Only the class Dinov2Model is created, from safetensors. Nothing is downloaded or executed.
 
     Args:
-        folder: With config.json and model.safetensors, such as facebook/dinov2-large.
+        folder: Folder with config.json and model.safetensors, such as facebook/dinov2-large.
         positions: How position embeddings are interpolated, "hub" or "transformers".
-        device: Where the network shall live.
-        dtype: Of the network.
+        device: Device on which the network is placed.
+        dtype: Dtype of the network.
 
     Raises:
-        ValueError: The folder holds something else; one line starting with it.
+        ValueError: The folder has something else in it; one line starting with the folder.
     """
     one_of("dino_positions", positions, POSITIONS)
     place = Path(folder)
@@ -79,7 +79,8 @@ def load_dino(
 def hub_positions(embeddings: Tensor, n: int) -> Tensor:
     """Embeddings (1, 1 + m^2, d) of an m x m grid for n x n patches, by the hub's scale.
 
-    Bicubic by (n + 0.1) / m, that scale itself setting where the samples lie; unchanged for m = n.
+    The interpolation is bicubic by (n + 0.1) / m, and this scale itself determines the sampling
+    points. The embeddings are unchanged for m = n.
     """
     m = math.isqrt(embeddings.shape[1] - 1)
     if m * m != embeddings.shape[1] - 1:
@@ -99,7 +100,7 @@ def hub_positions(embeddings: Tensor, n: int) -> Tensor:
 
 
 def prepared(images: Tensor) -> Tensor:
-    """What the network sees: (B, 3, 224, 224), float32."""
+    """The network's input, (B, 3, 224, 224), float32."""
     x = functional.interpolate(images.float(), (SIDE, SIDE), mode="bicubic", antialias=True)
     mean, std = (torch.tensor(v, device=x.device).reshape(1, 3, 1, 1) for v in (MEAN, STD))
     return (x / 255.0 - mean) / std
@@ -115,7 +116,7 @@ def _loaded(place: Path) -> Any:
         loaded: Any = Dinov2Model.from_pretrained(
             os.fspath(place), local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    # A constructor may raise anything, given a config of other people's.
+    # A constructor can raise anything when the config comes from others.
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).strip():.200}".splitlines()[0]
         raise ValueError(f"the folder must hold a Dinov2 that loads, got {reason}") from error

@@ -1,4 +1,4 @@
-"""Images of a network by any solver and schedule, batch by batch, on any number of cards."""
+"""Images of a network by any solver and schedule, batch by batch, on any number of GPUs."""
 
 import json
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ RUN_FILE, IMAGES = "run.json", "images"
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that an image depends on, besides its seed and the network.
+    """Everything that an image depends on, besides its seed and the network.
 
     Args:
-        solver: Name, see `theory.solvers.registry.SOLVERS`.
-        options: Of the solver.
+        solver: Name in `theory.solvers.registry.SOLVERS`.
+        options: Options of the solver.
         sigmas: Levels, shape (n_steps + 1,).
-        noise: Rule of `seeds.RULES`.
-        batch: Seeds a batch.
+        noise: Rule of the random numbers, one of `seeds.RULES`.
+        batch: Seeds per batch.
         images: "png" or "array".
-        more: Whatever else the numbers belong to.
+        more: Further settings that the images depend on.
     """
 
     solver: str
@@ -47,12 +47,12 @@ class Recipe:
     more: Mapping[str, Any]
 
     def table(self, network: Network) -> Solver:
-        """The solver at these levels, from where the network's walks start."""
+        """The solver at these levels, from the network's initial noise."""
         start = network.start_std(float(self.sigmas[0]))
         return make_table(self.solver, self.sigmas, start, **self.options)
 
     def key(self, network: Network, device: torch.device) -> dict[str, Any]:
-        """What the images of a folder belong to."""
+        """Identity of the run that the images of a folder belong to."""
         return {
             "weights": network.weights,
             "solver": self.solver,
@@ -66,10 +66,10 @@ class Recipe:
 
 
 def claim(folder: Path, key: Mapping[str, Any], source: Mapping[str, Any]) -> None:
-    """Write what a folder's images belong to, or check that they belong to this run.
+    """Write the identity of a folder's images, or check that they belong to this run.
 
     Raises:
-        ValueError: They belong to another.
+        ValueError: They belong to another run.
     """
     path = make_folder(folder) / RUN_FILE
     plain = json.loads(json.dumps(dict(key)))
@@ -87,7 +87,7 @@ def claim(folder: Path, key: Mapping[str, Any], source: Mapping[str, Any]) -> No
 
 
 def shards_in(folder: Path) -> tuple[Shards, dict[str, Any]]:
-    """The shards that a folder holds, and what they belong to."""
+    """The shards in a folder, and the identity of their run."""
     path = folder / RUN_FILE
     found = read_json(path, "images", ("key",))
     with naming(path):
@@ -107,19 +107,19 @@ def generate_images(
     condition: Mapping[str, Tensor] | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> int:
-    """Make the images of these seeds that are not in the folder yet; how many batches were made.
+    """Make those images of these seeds that are not in the folder yet, and count the batches made.
 
     Args:
-        network: On `ranks.device`.
-        recipe: How.
-        seeds: Consecutive; whole batches are made, so a few more may come.
-        folder: Gets run.json and images/.
-        ranks: Who shares the work.
-        condition: Named rows besides labels; seed s takes row s modulo their number.
-        source: Where the schedule comes from, kept in run.json.
+        network: The network, on `ranks.device`.
+        recipe: Settings of the images.
+        seeds: Consecutive seeds. Whole batches are made, so there may be a few images more.
+        folder: Output folder, for run.json and images/.
+        ranks: The processes that share the work.
+        condition: Named rows besides labels. Seed s takes row s modulo their number.
+        source: Origin of the schedule, kept in run.json.
 
     Raises:
-        ValueError: The folder belongs to another run; or `DivergedError`.
+        ValueError: The folder belongs to another run, or sampling diverges (`DivergedError`).
     """
     if network.shape is None:
         raise ValueError(f"{network.spec}: the network must say the shape of a sample, got none")
@@ -130,7 +130,7 @@ def generate_images(
         shards.clear_parts()
     ranks.wait()
     missing = shards.missing(seeds)
-    ranks.wait()  # all have seen the same before anyone adds to it
+    ranks.wait()  # all processes list the folder before one adds to it
     mine, solver = ranks.mine(missing), recipe.table(network)
     writer = Writer(shards)
     with ranks.meter(len(mine) * solver.nfe, "generate") as tick, fitting(recipe.batch):
@@ -154,7 +154,7 @@ def batch_images(
     tick: Any,
     device: torch.device,
 ) -> Tensor:
-    """Images of bytes, (B, C, h, w), of these seeds."""
+    """Images of these seeds as bytes, (B, C, h, w)."""
     assert network.shape is not None
     draw, labels = drawn(recipe.noise, seeds, network.shape, network.classes, device, network.dtype)
     rows = {} if labels is None else {"class_labels": labels}
@@ -168,10 +168,10 @@ def batch_images(
 
 
 def to_pixels(network: Network, states: Tensor) -> Tensor:
-    """Bytes of final states: EDM's rule trunc(clip(127.5 x + 128, 0, 255)) unless it has its own.
+    """Bytes of final states, by the network's own rule or EDM's trunc(clip(127.5 x + 128, 0, 255)).
 
     Raises:
-        ValueError: The states are latents, and no autoencoder is there.
+        ValueError: The states are latents, and there is no autoencoder.
     """
     if network.pixels is not None:
         return network.pixels(states)

@@ -1,12 +1,12 @@
 """Inception's features for FID, sFID and the Inception score, from the published TorchScript.
 
-The file inception-2015-12-05.pt translates the network of the original scores. It is called as
-net(images, return_features=True) for the 2048 features behind FID, and net(images,
-no_output_bias=True) for the class probabilities of the Inception score, whose original has no bias
-in its softmax. sFID (Nash et al. 2021; ADM's evaluator) takes the first 7 channels of the 17 x 17
-output of mixed_6's first convolution, which the file has but does not return: they are computed
-from its layers one by one, behind the resizing that the file does, and only if all layers so
-called repeat the features that the file returns.
+The file inception-2015-12-05.pt is a translation of the network of the original scores.
+net(images, return_features=True) gives the 2048 features for FID. net(images, no_output_bias=True)
+gives the class probabilities of the Inception score, whose original has no bias in its softmax.
+sFID (Nash et al. 2021; ADM's evaluator) takes the first 7 channels of the 17 x 17 output of
+mixed_6's first convolution. The file has this layer but does not return its output. It is therefore
+computed layer by layer, after the file's own resizing, and only if all layers called in this way
+reproduce the features that the file returns.
 """
 
 import io
@@ -21,18 +21,18 @@ from torch.nn import functional
 from benchmarks.networks.published.checkpoints import verify
 from theory.reading import naming
 
-SIDE, CENTRE = 299, 128.0  # what the layers see: 299 x 299 pixels, (x - 128) / 128
+SIDE, CENTRE = 299, 128.0  # input of the layers: 299 x 299 pixels, (x - 128) / 128
 SPATIAL_CHANNELS = 7
 SPATIAL_LAYER = "mixed_6"
-AGREES = 1e-3  # of the features by layers and by the file, over their largest
-TRIAL = 2, 3, 32, 32  # images that are tried when the file is loaded
+AGREES = 1e-3  # largest difference of features, by layers and by the file, over the largest
+TRIAL = 2, 3, 32, 32  # shape of the trial images when the file is loaded
 
 
 class Inception:
     """Features of images of bytes (B, C, h, w), C 1 or 3, as named tensors (B, d), float32.
 
     Attributes:
-        missing: Why "probabilities" or "spatial" are not among the answers.
+        missing: The reason for each of "probabilities" and "spatial" that is not available.
     """
 
     def __init__(self, network: Any, device: torch.device) -> None:
@@ -47,7 +47,7 @@ class Inception:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """inception, and probabilities and spatial if they are there."""
+        """Inception features, and probabilities and spatial features if they are available."""
         x = coloured(images)
         answer = {"inception": self._pooled(x)}
         if "probabilities" not in self.missing:
@@ -110,13 +110,13 @@ def load_inception(
     trust: bool = False,
     device: torch.device | str = "cpu",
 ) -> Inception:
-    """The network in the TorchScript file, which is code: it runs when it is loaded and called.
+    """The network in the TorchScript file. The file is code, which runs on loading and calling.
 
     Args:
-        path: Such as inception-2015-12-05.pt.
+        path: The file, such as inception-2015-12-05.pt.
         sha256: Hexadecimal digest that the file must have.
-        trust: Load it without a digest.
-        device: Where it shall live.
+        trust: Whether to load it without a digest.
+        device: Device on which the network is placed.
 
     Raises:
         ValueError: Neither digest nor trust is given, or the file is another; one line.
@@ -127,14 +127,14 @@ def load_inception(
                 "TorchScript must come with --inception-sha256 or --trust, got neither"
             )
         try:
-            content = io.BytesIO(Path(path).read_bytes())  # once: what is verified is what is run
+            content = io.BytesIO(Path(path).read_bytes())  # read once: the verified bytes run
         except OSError as error:
             raise ValueError(f"the file must be readable, got {error.strerror}") from None
         if sha256 is not None:
             verify(content, sha256)
         try:
             with warnings.catch_warnings():
-                # Torch advises against the format, which the published file has.
+                # Torch deprecates TorchScript, the format of the published file.
                 warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
                 warnings.filterwarnings("ignore", ".*torch.jit.*", FutureWarning)
                 network = torch.jit.load(content, map_location=device).eval()  # type: ignore[no-untyped-call]
@@ -146,10 +146,10 @@ def load_inception(
 
 
 def coloured(images: Tensor) -> Tensor:
-    """Images of bytes (B, 3, h, w), grey ones repeated.
+    """Images of bytes (B, 3, h, w), with the channel of grey images repeated.
 
     Raises:
-        ValueError: They are no such images.
+        ValueError: They are not images of bytes.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         got = f"{images.dtype} of shape {tuple(images.shape)}"
@@ -158,7 +158,7 @@ def coloured(images: Tensor) -> Tensor:
 
 
 def resized(images: Tensor) -> Tensor:
-    """What the layers see: bilinear, pixel i of 299 at i w / 299, corners kept; (x - 128) / 128."""
+    """The layers' input (x - 128) / 128: bilinear, pixel i of 299 at i w / 299, corners kept."""
     b, channels, height, width = images.shape
     theta = torch.eye(2, 3, device=images.device)
     theta[0, 2], theta[1, 2] = 1.0 / width - 1.0 / SIDE, 1.0 / height - 1.0 / SIDE
@@ -168,6 +168,6 @@ def resized(images: Tensor) -> Tensor:
 
 
 def _line(error: BaseException) -> str:
-    """The end of an error's text, where TorchScript says what is wrong, on one line."""
+    """The end of an error's text on one line, where TorchScript states the reason."""
     lines = [line for line in str(error).splitlines() if line.strip(" ~^<-.")]
     return " ".join(lines[-1].split())[:120] if lines else type(error).__name__

@@ -1,7 +1,8 @@
 """Precision and recall by neighbourhoods (Kynkaanniemi et al. 2019), k = 3.
 
-A set's manifold is the union of balls around its features, each reaching to the k-th neighbour.
-Precision is the share of the images inside the reference's manifold, recall the reverse.
+The manifold of a set is the union of balls around its features, each of which reaches to the k-th
+neighbour. Precision is the share of images inside the reference's manifold. Recall is the share of
+reference images inside that of the images.
 """
 
 import numpy as np
@@ -12,16 +13,16 @@ from torch import Tensor
 from toys.progress import progress
 
 NEIGHBOURS = 3
-ROWS = 1024  # of a block of distances
+ROWS = 1024  # rows per block of distances
 
 
 def precision_recall(
     reference: NDArray[np.float32], images: NDArray[np.float32], device: torch.device | str = "cpu"
 ) -> tuple[float, float]:
-    """Of features, shape (n, d) and (m, d), more than 3 each.
+    """Precision and recall from features, shapes (n, d) and (m, d), with more than 3 rows each.
 
     Raises:
-        ValueError: There are too few.
+        ValueError: There are too few rows.
     """
     for name, rows in (("reference", reference), ("images", images)):
         if len(rows) <= NEIGHBOURS:
@@ -31,14 +32,14 @@ def precision_recall(
 
 
 def _radii(x: Tensor) -> Tensor:
-    """Distance of each row to its k-th neighbour, itself not counted, (n,)."""
+    """Distance of each row to its k-th neighbour, excluding itself, shape (n,)."""
     parts = progress(range(0, len(x), ROWS), "neighbours")
     found = [torch.cdist(x[i : i + ROWS], x).kthvalue(NEIGHBOURS + 1, dim=1).values for i in parts]
     return torch.cat(found)
 
 
 def _inside(points: Tensor, centres: Tensor, radii: Tensor) -> float:
-    """Share of the points in any of the balls."""
+    """Share of the points that are inside any of the balls."""
     found = [
         (torch.cdist(points[i : i + ROWS], centres) <= radii).any(dim=1)
         for i in progress(range(0, len(points), ROWS), "manifold")

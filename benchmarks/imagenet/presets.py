@@ -1,8 +1,9 @@
-"""The papers' image tables as presets: one a printed row and number of calls.
+"""The papers' image tables as presets, one per printed row and number of calls.
 
-The printed numbers are those of figures/published/*.csv, read and never typed again. Names are such
-as `A-in64-S-ddim-rescaled-32`: paper, data, network, solver, schedule, calls. Levels fall to the
-process's lowest and then to 0, N being the calls (paper A, algorithm 1; paper C's program).
+The printed numbers are read from figures/published/*.csv and appear nowhere else. A name such as
+`A-in64-S-ddim-rescaled-32` gives paper, data, network, solver, schedule and calls. Levels fall to
+the process's lowest one and then to 0, in the number of steps that the calls allow (paper A final,
+algorithm 1; paper C's program).
 """
 
 import csv
@@ -21,7 +22,7 @@ IMAGE_METRICS = {"FID": "fid", "FD-DINOv2": "fd_dinov2", "sFID": "sfid", "IS": "
 PRINTED = {ours: theirs for theirs, ours in IMAGE_METRICS.items()}
 SEED_RANGES = (range(0, 50_000), range(50_000, 100_000), range(100_000, 150_000))
 
-# Short name, file of the network, file of the reference; by data set and network as printed.
+# Short name, network file and reference file, by data set and network as printed.
 FILES = {
     ("CIFAR-10", "EDM"): ("cifar10", "edm-cifar10-32x32-uncond-vp.pkl", "cifar10-32x32.npz"),
     ("FFHQ-64", "EDM"): ("ffhq64", "edm-ffhq-64x64-uncond-vp.pkl", "ffhq-64x64.npz"),
@@ -61,8 +62,8 @@ SCHEDULES = {
     "logSNR": "log_snr",
     "time-uniform": "vp_linear",
 }
-C_SCHEDULE = "log_snr"  # of paper C's program, whose tables print none
-# Why some rows have no command: what is missing is not in the papers.
+C_SCHEDULE = "log_snr"  # of paper C's program; its tables name none
+# Why some rows have no command. The papers do not give what is missing.
 NO_FILE = {
     "B": "needs format: CompVis' class-conditional LDM-4; its guidance and levels are not known",
     "C": "needs format: no file of this network that can be read here",
@@ -84,17 +85,17 @@ class Preset:
     """A printed row at one number of calls.
 
     Args:
-        name: Such as A-in64-S-ddim-rescaled-32.
-        paper: As in the published table, such as A-final.
-        table: Its number there.
-        dataset: As printed.
-        net: As printed.
-        solver: Ours, of `theory.solvers.registry.SOLVERS`; "" where there is none.
-        schedule: Ours, of `theory.schedules.registry.SCHEDULES`.
-        nfe: Calls of the network an image.
-        file: Of the network, by its published name.
-        reference: Of the published statistics.
-        needs: Why there is no command for it; "" if there is one.
+        name: Name of the preset, such as A-in64-S-ddim-rescaled-32.
+        paper: Paper and version as in figures/published, such as A-final.
+        table: Number of the table in that version.
+        dataset: Data set as printed.
+        net: Network as printed.
+        solver: Name in `theory.solvers.registry.SOLVERS`, or "" if there is no such solver.
+        schedule: Name in `theory.schedules.registry.SCHEDULES`.
+        nfe: Network calls per image.
+        file: Published name of the network's file.
+        reference: Published name of the file of reference statistics.
+        needs: Why there is no command for the row, or "" if there is one.
         published: Printed values by metric: fid, fd_dinov2, sfid, is.
     """
 
@@ -113,12 +114,12 @@ class Preset:
 
     @property
     def steps(self) -> int:
-        """Steps at which the solver makes that many calls, or the most below."""
+        """Number of steps at which the solver makes `nfe` calls, or the most below."""
         return equal_steps(self._calls, self.nfe)
 
     @property
     def quadrature(self) -> dict[str, Any]:
-        """Options of the schedule as the paper has them: its left Riemann sum."""
+        """The paper's quadrature for the schedule, its left Riemann sum, as options."""
         return {"rule": "left"} if self.schedule in ("entropic", "rescaled", "spectral") else {}
 
     def _calls(self, n: int) -> int:
@@ -138,10 +139,11 @@ def presets() -> dict[str, Preset]:
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name.
+    """The preset of this name.
 
     Raises:
-        ValueError: There is none, with the nearest name; or its network cannot be had.
+        ValueError: There is none (the message has the nearest name), or its network is not
+            available.
     """
     every = presets()
     if name not in every:
@@ -154,7 +156,7 @@ def preset(name: str) -> Preset:
 
 
 def _add(found: dict[str, Preset], letter: str, row: Mapping[str, str]) -> None:
-    """Put a printed number into its preset, made if it is the first."""
+    """Add a printed number to its preset, which is created by its first number."""
     dataset, net, printed = row["dataset"], row["net"], row["solver"]
     solver, schedule = SOLVERS.get(printed, ""), SCHEDULES.get(row["schedule"], "")
     schedule = schedule or C_SCHEDULE

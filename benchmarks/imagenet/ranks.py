@@ -1,7 +1,7 @@
-"""Processes that share a run: torchrun's, joined by gloo, which cards and the CPU have alike.
+"""Processes that share a run: those of torchrun, joined by gloo, which GPUs and the CPU both have.
 
-Work is divided by number, k % size == rank, and handed over as files: processes only ever wait for
-each other. Which of them does what shows in no result.
+Work is divided by number, k % size == rank, and passed on as files, so that processes only ever
+wait for each other. No result depends on which process does what.
 """
 
 import os
@@ -24,24 +24,24 @@ PATIENCE = timedelta(days=7)  # the others may have hours of work left
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number among all, and its device."""
+    """This process's number among all of them, and its device."""
 
     rank: int
     size: int
     device: torch.device
 
     def mine(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's share."""
+        """This process's share of the items."""
         return items[self.rank :: self.size]
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks and writes for all."""
+        """Whether this process prints and writes for all."""
         return self.rank == 0
 
     @contextmanager
     def meter(self, total: int, title: str) -> Iterator[Ticker | None]:
-        """A bar over this process's share, on the first only: what moves it, or None."""
+        """Ticker of a progress bar over this process's share; None on all but the first process."""
         if not self.first:
             yield None
             return
@@ -49,14 +49,14 @@ class Ranks:
             yield bar.update
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             distributed.barrier()
 
 
 @contextmanager
 def fitting(batch: int) -> Iterator[None]:
-    """One clear line where a batch of that size does not fit the card."""
+    """Raise an error of one clear line if a batch of this size does not fit into GPU memory."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -64,11 +64,11 @@ def fitting(batch: int) -> Iterator[None]:
 
 
 def join(device: str) -> Ranks:
-    """The ranks of this run, as torchrun's environment says; one, without it.
+    """The ranks of this run from torchrun's environment, or a single rank without it.
 
     Args:
-        device: "cpu", "cuda", or "auto" for cuda where there is a card. Each process of a machine
-            takes a card of its own.
+        device: "cpu", "cuda", or "auto" for cuda if there is a GPU. Each process of a machine takes
+            a GPU of its own.
     """
     one_of("device", device, ("auto", "cpu", "cuda"))
     has_card = torch.cuda.is_available()
@@ -79,7 +79,7 @@ def join(device: str) -> Ranks:
     if size > 1 and not distributed.is_initialized():
         distributed.init_process_group("gloo", timeout=PATIENCE)
     if device == "cpu" or not has_card:
-        # One thread: sums in another order would show in the images' last bits.
+        # One thread, since sums in another order would change the last bits of the images.
         torch.set_num_threads(1)
         return Ranks(rank, size, torch.device("cpu"))
     if local >= torch.cuda.device_count():
@@ -88,7 +88,7 @@ def join(device: str) -> Ranks:
             f"process {local}"
         )
     torch.cuda.set_device(local)
-    # TF32 off and algorithms fixed: the same batch gives the same bytes in every run.
+    # TF32 is off and algorithms are fixed, so that a batch gives the same bytes in every run.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

@@ -1,4 +1,4 @@
-"""From options to a recipe of images: solver, levels, and where the levels come from."""
+"""From options to the recipe of a run of images: solver, levels and the origin of the levels."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ SOLVER, SCHEDULE, STEPS = "ddim", "edm", 32
 def recipe_of(
     opened: Network, folder: Path, chosen: Preset | None, o: dict[str, Any]
 ) -> tuple[Recipe, dict[str, Any]]:
-    """How to make the images, and where the levels come from."""
+    """The recipe of the images, and the origin of its levels."""
     options: dict[str, Any] = parse_options(o.get("option") or ())
     if chosen is not None:
         given = [n for n in ("solver", "schedule", "steps", "terminal", "sigma_min", "sigma_max",
@@ -44,12 +44,12 @@ def recipe_of(
         o.get("solver") or SOLVER, options, sigmas, o["noise"],
         whole("batch", o["batch"] or BATCH, 1), o["images"], more,
     )  # fmt: skip
-    recipe.table(opened)  # raises for options that the solver refuses
+    recipe.table(opened)  # raises if the solver refuses an option
     return recipe, source
 
 
 def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
-    """Levels of a schedule file, or of a named schedule, and where they come from."""
+    """Levels from a schedule file or of a named schedule, and their origin."""
     name = o.get("schedule") or SCHEDULE
     if looks_like_path(name):
         for option in ("steps", "terminal", "sigma_min", "sigma_max", "rule", "profile"):

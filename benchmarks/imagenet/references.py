@@ -1,8 +1,8 @@
 """Published reference statistics: EDM2's pickles, EDM's and ADM's archives of arrays.
 
-EDM2: a pickle {"num_images", "fid": {"mu", "sigma"}, "fd_dinov2": {"mu", "sigma"}}. EDM: an .npz
-with mu and sigma of Inception features. ADM: the same with mu_s and sigma_s of spatial features,
-and perhaps arr_0, images of the reference. What a file is shows in its first bytes.
+EDM2 has a pickle {"num_images", "fid": {"mu", "sigma"}, "fd_dinov2": {"mu", "sigma"}}. EDM has an
+.npz with mu and sigma of Inception features. ADM adds mu_s and sigma_s of spatial features, and
+possibly arr_0, the images of the reference. The type of a file is recognised by its first bytes.
 """
 
 import struct
@@ -24,9 +24,9 @@ from benchmarks.networks.published.pickles import RefusedError, read_pickle
 from theory.checks import whole
 from theory.reading import naming
 
-LARGEST = 8192  # features; the published have at most 2048
-MOST_IMAGES = 2**33  # bytes of arr_0; ADM's have 2^31
-UNEQUAL = 1e-6  # of a covariance and its transpose, over its largest number
+LARGEST = 8192  # features; the published files have at most 2048
+MOST_IMAGES = 2**33  # bytes of arr_0; ADM's files have 2^31
+UNEQUAL = 1e-6  # largest difference of a covariance and its transpose, over its largest number
 BROKEN: tuple[type[Exception], ...] = (
     *(ValueError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError, MemoryError),
     *(RuntimeError, AttributeError, EOFError, struct.error, RecursionError, SyntaxError),
@@ -36,15 +36,15 @@ BROKEN: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Statistics of a data set's images, as far as the file has them.
+    """Statistics of a data set's images. What the file does not have is None.
 
     Args:
         source: The file.
-        inception: Of Inception's 2048 features, for FID.
-        dinov2: Of DINOv2's 1024 features, for FD-DINOv2.
-        spatial: Of Inception's 2023 spatial features, for sFID.
-        images: Of the reference, bytes (n, h, w, 3), for precision and recall.
-        count: Images behind the statistics, if the file says.
+        inception: Moments of Inception's 2048 features, for FID.
+        dinov2: Moments of DINOv2's 1024 features, for FD-DINOv2.
+        spatial: Moments of Inception's 2023 spatial features, for sFID.
+        images: Images of the reference, bytes (n, h, w, 3), for precision and recall.
+        count: Number of images behind the statistics.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Reference:
 
 
 def read_reference(path: str | Path) -> Reference:
-    """The statistics in such a file; ValueError, one line starting with the path."""
+    """The statistics in a reference file; ValueError, one line starting with the path."""
     with naming(path):
         try:
             with open(path, "rb") as file:
@@ -77,7 +77,7 @@ def read_reference(path: str | Path) -> Reference:
 
 
 def _pickle(content: Any) -> dict[str, Any]:
-    """EDM2's table."""
+    """The statistics in EDM2's table."""
     if not isinstance(content, Mapping):
         raise ValueError("something else than a table")
     found: dict[str, Any] = {}
@@ -97,7 +97,7 @@ def _pickle(content: Any) -> dict[str, Any]:
 
 
 def _archive(file: IO[bytes]) -> dict[str, Any]:
-    """EDM's or ADM's arrays."""
+    """The statistics in EDM's or ADM's arrays."""
     with zipfile.ZipFile(file) as archive:
         names = {n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")}
         found: dict[str, Any] = {}
@@ -114,13 +114,13 @@ def _archive(file: IO[bytes]) -> dict[str, Any]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
-    """An array of plain numbers; its size is known, and bounded, before it is read."""
+    """An array of plain numbers, whose size is known and bounded before it is read."""
     info = archive.getinfo(f"{name}.npy")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name} of a compression that NumPy does not write")  # has no bound
+        raise ValueError(f"{name} of a compression that NumPy does not write")  # size has no bound
     with archive.open(info) as member:
         version = npy.read_magic(member)
-        if version != (1, 0):  # later ones are for longer headers, up to 4 GiB
+        if version != (1, 0):  # later versions allow headers of up to 4 GiB
             raise ValueError(f"{name} of version {version}")
         shape, is_fortran, dtype = npy.read_array_header_1_0(member)
         size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
@@ -137,14 +137,14 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
 
 
 def _moments(name: str, mu: Any, sigma: Any) -> Moments:
-    """A checked mean and covariance in float64, the covariance made symmetric."""
+    """Mean and covariance in float64, checked; the covariance is made symmetric."""
     if not isinstance(mu, np.ndarray) or not isinstance(sigma, np.ndarray):
         raise ValueError(f"{name} without arrays mu and sigma")
     if mu.ndim != 1 or not 1 <= mu.size <= LARGEST or sigma.shape != (mu.size, mu.size):
         raise ValueError(f"{name} with a mean of shape {mu.shape} and covariance {sigma.shape}")
     if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
         raise ValueError(f"{name} with a mean of {mu.dtype} and covariance of {sigma.dtype}")
-    with np.errstate(over="ignore"):  # refused as not finite, or as not symmetric
+    with np.errstate(over="ignore"):  # an overflow is refused as not finite or not symmetric
         mean, covariance = np.asarray(mu, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
         if not np.isfinite(mean).all() or not np.isfinite(covariance).all():
             raise ValueError(f"{name} with numbers that are not finite")

@@ -1,4 +1,4 @@
-"""What the commands of `entropic imagenet` do: options in, plain rows out."""
+"""The commands of `entropic imagenet`: they take options and return plain rows."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from theory.checks import check_seed
 from theory.reading import write_json
 from theory.schedules.registry import needs_profile
 
-MOST_IMAGES = 10_000  # of the data that a profile reads: samples, and images for the amplitudes
+MOST_IMAGES = 10_000  # that a profile reads, for samples and amplitudes
 
 
 def profile(net: str, data: str | None, out: str, **o: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def profile(net: str, data: str | None, out: str, **o: Any) -> dict[str, Any]:
 
 
 def generate(net: str, out: str, seeds: str, **o: Any) -> dict[str, Any]:
-    """Images of these seeds in OUT/images, made where they are not there yet."""
+    """Make the images of these seeds in OUT/images, except those that are there already."""
     ranks = join(o["device"])
     opened = _opened(net, ranks, o)
     chosen = None if o["preset"] is None else preset(o["preset"])
@@ -59,9 +59,9 @@ def generate(net: str, out: str, seeds: str, **o: Any) -> dict[str, Any]:
 def score(
     out: str, ref: str, data: str | None, seeds: str | None, net: str | None, **o: Any
 ) -> dict[str, Any]:
-    """Scores of OUT's images, or of those in `data`, in OUT/scores-FIRST-LAST.json.
+    """Scores of OUT's images, or of those in `data`, written to OUT/scores-FIRST-LAST.json.
 
-    With `net` the images must be that network's.
+    If `net` is given, the images must be that network's.
     """
     ranks = join(o["device"])
     folder = Path(out)
@@ -98,7 +98,7 @@ def score(
 
 
 def table(net: str, out: str, ref: str, seeds: tuple[str, ...], **o: Any) -> dict[str, Any]:
-    """Profile, levels, images and scores of a printed row, for every range of seeds."""
+    """Profile, levels, images and scores for a printed row, for every range of seeds."""
     if o["preset"] is None:
         raise ValueError("--preset must be given, got none; see --list")
     chosen, ranks = preset(o["preset"]), join(o["device"])
@@ -156,7 +156,7 @@ def _opened(net: str, ranks: Ranks, o: dict[str, Any]) -> Network:
 def _measured(
     opened: Network, data: str, target: Path, ranks: Ranks, o: dict[str, Any]
 ) -> dict[str, Any]:
-    """The profile, measured as far as the file beside it does not know it yet."""
+    """The profile; levels that the file beside it has already are not measured again."""
     seed = o.get("seed") or 0
     check_seed(seed)
     levels = LEVELS if o.get("levels") is None else o["levels"]
@@ -172,7 +172,7 @@ def _measured(
 
 
 def _extractors(ranks: Ranks, o: dict[str, Any]) -> list[Extractor]:
-    """Networks of features that the options name."""
+    """The feature networks that the options name."""
     found = []
     if o["inception"] is not None:
         net = load_inception(
@@ -191,7 +191,7 @@ def _extractors(ranks: Ranks, o: dict[str, Any]) -> list[Extractor]:
 
 
 def _check_metrics(chosen: Preset, reference: Reference, extractors: list[Extractor]) -> None:
-    """Refuse a table that could hold none of the row's metrics, before hours of work."""
+    """Refuse a table that could have none of the row's metrics, before hours of work are spent."""
     makers = {e.name for e in extractors}
     for metric in chosen.published:
         feature = FRECHET.get(metric)

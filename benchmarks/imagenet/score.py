@@ -1,7 +1,8 @@
-"""Scores of images: Frechet distances, Inception score, precision and recall, or why there is none.
+"""Scores of images (Frechet distances, Inception score, precision, recall), or why one is missing.
 
-Features are kept batch by batch, so that an interruption loses one batch at most; statistics are
-merged pairwise in the order of the batches, so that they do not depend on who computed what.
+Features are kept batch by batch, so that an interruption loses at most one batch. Statistics are
+merged pairwise in the order of the batches, so that they do not depend on which process computed
+which batch.
 """
 
 import io
@@ -31,36 +32,36 @@ from toys.progress import progress
 
 METRICS = ("fid", "fd_dinov2", "sfid", "is", "precision", "recall")
 FRECHET = {"fid": "inception", "fd_dinov2": "dinov2", "sfid": "spatial"}  # metric to feature
-SPLIT = 5000  # images a split of the Inception score
+SPLIT = 5000  # images per split of the Inception score
 Features = dict[str, NDArray[np.float32]]
 
 
 class Batches(Protocol):
-    """Images in batches of a fixed size, by their seeds; see `shards.Shards`."""
+    """Images in batches of a fixed size, addressed by seed; see `shards.Shards`."""
 
     @property
     def batch(self) -> int:
-        """Images a batch."""
+        """Number of images per batch."""
 
     def batches(self, seeds: range) -> list[int]:
-        """Batches that hold these seeds."""
+        """Batches that contain these seeds."""
 
     def read(self, k: int) -> Pixels:
         """Images of batch k, (B, C, h, w)."""
 
     def rows(self, k: int, seeds: range) -> slice:
-        """Where in batch k the images of these seeds are."""
+        """Positions in batch k of the images of these seeds."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """Images of anybody's as batches; the seed of one is its place."""
+    """Images from any source as batches; the seed of an image is its index."""
 
     data: Data
     batch: int
 
     def batches(self, seeds: range) -> list[int]:
-        """Batches that hold these seeds."""
+        """Batches that contain these seeds."""
         return batches_of(seeds, self.batch)
 
     def read(self, k: int) -> Pixels:
@@ -68,20 +69,20 @@ class Given:
         return np.asarray(self.data.values[k * self.batch : (k + 1) * self.batch])
 
     def rows(self, k: int, seeds: range) -> slice:
-        """Where in batch k the images of these seeds are."""
+        """Positions in batch k of the images of these seeds."""
         return rows_of(k, seeds, self.batch)
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network of features.
+    """A feature network.
 
     Args:
         name: "inception" or "dinov2".
-        tag: Hash of what its answers depend on.
-        answer: Bytes (B, C, h, w) to named features (B, d).
-        missing: Why a feature is not among them, by name.
-        device: Where it lives.
+        tag: Hash of everything that its features depend on.
+        answer: Maps bytes (B, C, h, w) to named features (B, d).
+        missing: The reason for each feature that is not available, by name.
+        device: Device of the network.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Extractor:
     device: torch.device
 
     def features(self, images: Pixels, path: Path | None = None) -> Features:
-        """Of a batch, kept in a file if there is a path."""
+        """Features of a batch, kept in the file `path` if it is given."""
         if path is not None and path.is_file():
             return _read(path)
         with torch.inference_mode():
@@ -108,7 +109,7 @@ class Extractor:
 def extract(
     images: Batches, seeds: range, extractor: Extractor, folder: Path, ranks: Ranks
 ) -> Callable[[], Iterator[Features]]:
-    """Features of these seeds, computed by all ranks together; an iterator over the batches."""
+    """Features of these seeds, computed by all ranks; returns an iterator over the batches."""
     if ranks.first:
         for part in make_folder(folder).glob(".*.part"):
             part.unlink(missing_ok=True)
@@ -140,15 +141,15 @@ def scores(
     folder: Path,
     ranks: Ranks,
 ) -> dict[str, Any]:
-    """Values by metric, None with a reason where there is none; on the first rank, {} on others.
+    """Values by metric on the first rank, or None with a reason; {} on all other ranks.
 
     Args:
-        images: To be scored.
-        seeds: Which of them, at least 2.
+        images: Images to be scored.
+        seeds: Their seeds, at least 2.
         reference: Published statistics.
-        extractors: At most one of a name.
-        folder: Where features are kept.
-        ranks: Who shares the work.
+        extractors: Feature networks, at most one of each name.
+        folder: Folder of the features.
+        ranks: The processes that share the work.
     """
     if len(seeds) < 2:
         raise ValueError(f"--seeds must name at least 2 images, got {len(seeds)}")
@@ -204,7 +205,7 @@ def scores(
 
 
 def inception_score(probabilities: NDArray[np.float32]) -> float:
-    """Mean over splits of 5000 of exp(mean KL(p(y | x) || p(y))) (Salimans et al. 2016)."""
+    """Mean of exp(mean KL(p(y | x) || p(y))) over splits of 5000 images (Salimans et al. 2016)."""
     found = []
     for i in range(0, len(probabilities), SPLIT):
         p: Array = np.asarray(probabilities[i : i + SPLIT], dtype=np.float64)
@@ -215,7 +216,7 @@ def inception_score(probabilities: NDArray[np.float32]) -> float:
 
 
 def _without(feature: str, extractors: list[Extractor], found: Mapping[str, Any]) -> str | None:
-    """Why a feature is not there, or None if it is."""
+    """The reason why a feature is not available, or None if it is."""
     if feature in found:
         return None
     maker = "dinov2" if feature == "dinov2" else "inception"

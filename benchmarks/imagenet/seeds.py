@@ -1,8 +1,9 @@
-"""What a seed gives an image: its noise and its label, by two rules.
+"""The random numbers of an image, its noise and its label, from its seed by two rules.
 
-"philox" is the suite's own, a pure function of (seed, step, coordinate), the same on every device.
-"edm2" is that of EDM's and EDM2's programs: a generator of torch's for every image, seeded with the
-seed mod 2^32, on the device; the start first, then the label, then the noise of the steps.
+"philox" is the suite's own: a pure function of (seed, step, coordinate), the same on every device.
+"edm2" is that of EDM's and EDM2's programs: each image has a generator of torch's on the device,
+seeded with the seed mod 2^32. It draws the initial noise first, then the label, then the noise of
+the steps.
 """
 
 import torch
@@ -13,12 +14,12 @@ from benchmarks.networks.sampling import Draw, philox
 from theory.checks import one_of
 
 RULES = ("philox", "edm2")
-RUN = 0  # Philox's key; an image's seed is its path
+RUN = 0  # Philox's key; the path is the image's seed
 LABEL_STEP = 2**32 - 1  # a step that no table reaches
 
 
 def parse_seeds(text: str) -> range:
-    """Seeds such as 0-49999, or one seed."""
+    """Seeds from text such as 0-49999, or a single seed."""
     first, dash, last = text.partition("-")
     if not first.isascii() or not first.isdigit() or (dash and not last.isdigit()):
         raise ValueError(f"--seeds must be such as 0-49999, got {text!r:.40}")
@@ -36,18 +37,19 @@ def drawn(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Draw, Tensor | None]:
-    """The noise of some seeds, step by step, and their labels (B,), uniform over the classes.
+    """The noise of some seeds by step, and their labels (B,), uniform over the classes.
 
     Args:
-        rule: Of RULES.
-        seeds: Of the images.
-        shape: Of a sample.
+        rule: One of RULES.
+        seeds: Seeds of the images.
+        shape: Shape of a sample.
         classes: Number of labels, or None for no labels.
-        device: Where both shall be.
-        dtype: Of the noise.
+        device: Device of noise and labels.
+        dtype: Dtype of the noise.
 
     Returns:
-        The noise, to be asked for in the order of the steps, from 0, the start; and the labels.
+        The noise as a function of the step, to be called in order from step 0, the initial noise;
+        and the labels.
     """
     if one_of("noise", rule, RULES) == "philox":
         paths = torch.arange(seeds.start, seeds.stop, device=device)
@@ -59,7 +61,7 @@ def drawn(
         each = [torch.randn(shape, generator=g, device=device, dtype=kind) for g in made]
         return torch.stack(each)
 
-    start = normal(torch.float32).to(dtype)  # in theirs float32 even where the states are not
+    start = normal(torch.float32).to(dtype)  # always float32 in the authors' programs
     labels = None
     if classes is not None:
         each = [torch.randint(classes, (), generator=g, device=device) for g in made]
@@ -68,7 +70,7 @@ def drawn(
 
 
 def philox_labels(paths: Tensor, classes: int) -> Tensor:
-    """Labels (B,), uniform over the classes up to 2^-32 of bias, a function of the path."""
+    """Labels (B,), a function of the path, uniform over the classes up to a bias of 2^-32."""
     word = philox_words(
         RUN, paths, LABEL_STEP, torch.zeros(1, dtype=torch.int64, device=paths.device)
     )[0]

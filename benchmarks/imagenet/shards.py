@@ -1,7 +1,8 @@
-"""Generated images on disk: a shard for every batch of seeds, there whole or not at all.
+"""Generated images on disk: one shard per batch of seeds, written as a whole or not at all.
 
-Batch k holds the images of the seeds kB .. (k + 1)B - 1, whatever was asked for: an image depends
-on its seed, the size B and the kind of device, but not on ranks, interruptions or ranges.
+Batch k has the images of the seeds kB .. (k + 1)B - 1, whatever range was asked for. An image
+depends on its seed, the batch size B and the type of device, but not on ranks, interruptions or
+ranges.
 """
 
 import io
@@ -28,8 +29,8 @@ from theory.reading import naming
 FORMS = ("png", "array")
 ENDINGS = {"png": ".zip", "array": ".npy"}
 SEEDS_A_FOLDER = 1000
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal images are equal files
-MOST_WAITING = 2  # batches that wait for the writer
+EPOCH = (1980, 1, 1, 0, 0, 0)  # time of every member, so that equal images give equal files
+MOST_WAITING = 2  # most batches in the writer's queue
 
 Pixels = NDArray[np.uint8]
 
@@ -39,9 +40,9 @@ class Shards:
     """A folder of shards.
 
     Args:
-        folder: Where they are.
-        batch: Seeds a batch, B.
-        form: "png" for zips of PNG images, "array" for .npy of bytes (B, C, h, w).
+        folder: The folder.
+        batch: Seeds per batch, B.
+        form: "png" for zips of PNG images, "array" for .npy files of bytes (B, C, h, w).
     """
 
     folder: Path
@@ -52,28 +53,28 @@ class Shards:
         one_of("images", self.form, FORMS)
 
     def path(self, k: int) -> Path:
-        """Of batch k."""
+        """File of batch k."""
         return self.folder / f"{k:08d}{ENDINGS[self.form]}"
 
     def seeds(self, k: int) -> range:
-        """Of batch k."""
+        """Seeds of batch k."""
         return range(k * self.batch, (k + 1) * self.batch)
 
     def batches(self, seeds: range) -> list[int]:
-        """Batches that hold these seeds, which are consecutive."""
+        """Batches that contain these consecutive seeds."""
         return batches_of(seeds, self.batch)
 
     def missing(self, seeds: range) -> list[int]:
-        """Batches of these seeds that are not there yet."""
+        """Batches of these seeds that do not exist yet."""
         return [k for k in self.batches(seeds) if not self.path(k).is_file()]
 
     def clear_parts(self) -> None:
-        """Make the folder, and delete what interrupted processes had begun to write."""
+        """Make the folder, and delete files that interrupted processes left unfinished."""
         for part in make_folder(self.folder).glob(".*.part"):
             part.unlink(missing_ok=True)
 
     def write(self, k: int, images: Pixels) -> None:
-        """Write batch k, (B, C, h, w), replacing the file whole."""
+        """Write batch k, (B, C, h, w), replacing the file as a whole."""
         path = self.path(k)
         with naming(path):
             replace_file(path, self._content(k, images))
@@ -99,7 +100,7 @@ class Shards:
             return np.asarray(found)
 
     def _zipped(self, k: int) -> Pixels:
-        """Images of a zip in the order of their seeds, which is not always that of the names."""
+        """Images of a zip in the order of their seeds, which can differ from that of the names."""
         try:
             with zipfile.ZipFile(self.path(k)) as archive:
                 found = [from_png(archive.read(image_name(seed))) for seed in self.seeds(k)]
@@ -109,28 +110,28 @@ class Shards:
             raise ValueError(f"a shard must hold {self.batch} PNG images, got {got}") from None
 
     def rows(self, k: int, seeds: range) -> slice:
-        """Where in batch k the images of these seeds are."""
+        """Positions in batch k of the images of these seeds."""
         return rows_of(k, seeds, self.batch)
 
 
 def batches_of(seeds: range, batch: int) -> list[int]:
-    """Batches that hold these seeds, which are consecutive."""
+    """Batches that contain these consecutive seeds."""
     return list(range(seeds.start // batch, (seeds.stop - 1) // batch + 1))
 
 
 def rows_of(k: int, seeds: range, batch: int) -> slice:
-    """Where in batch k these seeds are."""
+    """Positions of these seeds in batch k."""
     first = k * batch
     return slice(max(seeds.start - first, 0), min(seeds.stop - first, batch))
 
 
 def image_name(seed: int) -> str:
-    """Of a seed's image inside a zip, a folder for every thousand."""
+    """Name of a seed's image inside a zip, which has one folder per thousand seeds."""
     return f"{seed - seed % SEEDS_A_FOLDER:06d}/{seed:06d}.png"
 
 
 def to_png(pixels: Pixels) -> bytes:
-    """The PNG of an image (C, h, w), grey for C = 1."""
+    """PNG file of an image (C, h, w), grey for C = 1."""
     stream = io.BytesIO()
     flat = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(flat)).save(stream, "png", compress_level=1)
@@ -138,7 +139,7 @@ def to_png(pixels: Pixels) -> bytes:
 
 
 def from_png(content: bytes) -> Pixels:
-    """The image (C, h, w) of a PNG."""
+    """Image (C, h, w) from a PNG file."""
     with Image.open(io.BytesIO(content)) as image:
         pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     return np.asarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
@@ -153,7 +154,7 @@ class Writer:
         self.waiting: list[Future[None]] = []
 
     def put(self, k: int, images: Tensor) -> None:
-        """Take over batch k, bytes (B, C, h, w) on any device; raises what an earlier one met."""
+        """Queue batch k, bytes (B, C, h, w) on any device; raises the error of an earlier write."""
         copied = None
         if images.is_cuda:
             held = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
@@ -171,7 +172,7 @@ class Writer:
         self.shards.write(k, images.numpy())
 
     def close(self) -> None:
-        """Wait for all that was put; raises what one of them met."""
+        """Wait for all queued batches; raises the error of a failed write."""
         try:
             while self.waiting:
                 self.waiting.pop(0).result()
@@ -180,7 +181,7 @@ class Writer:
 
 
 def numbered(shards: Shards, seeds: range) -> Iterator[tuple[int, Pixels]]:
-    """Seeds and images of a range, in order."""
+    """Pairs of seed and image of a range, in order."""
     for k in shards.batches(seeds):
         rows = shards.rows(k, seeds)
         yield from zip(shards.seeds(k)[rows], shards.read(k)[rows], strict=True)

@@ -1,4 +1,4 @@
-"""Measured beside published: a row for every metric of a preset, kept from command to command."""
+"""Measured and published values side by side, one row per metric of a preset, kept in a folder."""
 
 import io
 import math
@@ -29,11 +29,11 @@ def rows_of(
     """Rows of a preset.
 
     Args:
-        preset: Printed values.
-        found: Scores of every range of seeds, see `score.scores`.
-        run: What the images belong to, see `generate.Recipe.key`.
-        calls: Of the network, an image.
-        network: Its file.
+        preset: The preset, with its printed values.
+        found: Scores of every range of seeds; see `score.scores`.
+        run: Identity of the images' run; see `generate.Recipe.key`.
+        calls: Network calls per image.
+        network: File of the network.
     """
     rows = []
     for metric in (m for m in PRINTED if m in preset.published):
@@ -63,7 +63,7 @@ def rows_of(
 
 
 def keep(rows: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
-    """Put rows into the folder's table.csv and table.md, in place of those of the same name."""
+    """Put rows into the folder's table.csv and table.md, replacing those of the same name."""
     path = folder / FILE
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     if path.exists():
@@ -83,7 +83,7 @@ def keep(rows: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table for people: one line a metric."""
+    """The table as Markdown, one line per metric."""
     out = io.StringIO()
     out.write("| row | metric | published | minimum | mean | runs | images | seeds | network |\n")
     out.write("|---|---|---|---|---|---|---|---|---|\n")
@@ -98,7 +98,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def text(table: pd.DataFrame, name: str) -> str:
-    """The rows of a preset for the terminal."""
+    """The rows of a preset as text for the terminal."""
     lines = [f"{'metric':10s} {'published':>10s} {'minimum':>10s} {'mean':>10s}  runs"]
     for row in table[table["name"] == name].to_dict("records"):
         cells = [_shown(row[n]) for n in ("published", "minimum", "mean")]

@@ -1,12 +1,13 @@
-"""Images per second of EDM2 on a card, against the card's matrix products and the plain network.
+"""Images per second of EDM2 on a GPU, against the GPU's matrix products and the plain network.
 
     python -m benchmarks.imagenet.throughput [--size s] [--device cuda] [--no-compile] [--out FILE]
     python -m benchmarks.imagenet.throughput --images 2048 [--batch 256] [...]
 
-Random weights of the true size; 32 steps of deterministic DDIM from Philox noise, states in
-float32 on the card, no encoding and no disk. The plain network is the same one as its text reads:
-eager, channels first, weights normalised at every call. With --images, end to end instead: from a
-file of such weights through `entropic imagenet generate`'s own code to images on disk.
+The networks have the true size and random weights. Sampling takes 32 steps of deterministic DDIM
+from Philox noise, with states in float32 on the GPU, without encoding or disk access. The plain
+network is the same network as it is published: eager, channels first, weights normalised at every
+call. With --images the measurement is end to end: from a file of such weights, through the code of
+`entropic imagenet generate`, to images on disk.
 """
 
 import json
@@ -34,20 +35,20 @@ from theory.schedules.standard import edm_sigmas
 from theory.solvers.registry import make_table
 from theory.solvers.table import SolverTable
 
-GMAC = {"xs": 44.9, "s": 100.8, "m": 178.9, "l": 279.3, "xl": 401.9}  # an image and call
+GMAC = {"xs": 44.9, "s": 100.8, "m": 178.9, "l": 279.3, "xl": 401.9}  # per image and call
 STEPS, REPEATS, TRIAL_STEPS = 32, 5, 2
 SQUARES = (4096, 8192, 16384)
 BATCHES = (64, 128, 256, 512)
 
 
 def wait(device: str) -> None:
-    """Until the card has done what it was given."""
+    """Wait until the GPU has finished its work."""
     if device != "cpu":
         torch.cuda.synchronize()
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
-    """Of one go."""
+    """Seconds that one call takes."""
     wait(device)
     begin = time.perf_counter()
     work()
@@ -56,7 +57,7 @@ def seconds(work: Callable[[], object], device: str) -> float:
 
 
 def matmul_rate(device: str, squares: tuple[int, ...]) -> dict[int, float]:
-    """FLOP per second of square bfloat16 products, the best of five goes of ten each."""
+    """FLOP per second of square bfloat16 products, the best of five runs of ten products each."""
     found = {}
     for n in squares:
         a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
@@ -72,7 +73,7 @@ def matmul_rate(device: str, squares: tuple[int, ...]) -> dict[int, float]:
 
 
 def network(size: str, device: str, dtype: torch.dtype) -> Edm2:
-    """The published size with random weights, gains of 1."""
+    """The network of a published size with random weights and gains of 1."""
     torch.manual_seed(0)
     with torch.device(device):
         made = build(size)
@@ -85,7 +86,7 @@ def network(size: str, device: str, dtype: torch.dtype) -> Edm2:
 
 def sampler(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dtype, steps: int,
             fast: bool) -> Callable[[], Tensor]:  # fmt: skip
-    """Draws a batch of images by DDIM with the steps, a class each."""
+    """A function that draws a batch of images by DDIM in these steps, with one class per image."""
     table = make_table("ddim", edm_sigmas(steps, 80.0, 0.002, "zero"))
     assert isinstance(table, SolverTable)
     paths = torch.arange(batch, device=device)
@@ -109,7 +110,7 @@ def sampler(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dt
 
 def trial(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dtype, fast: bool,
           steps: int) -> float | None:  # fmt: skip
-    """Images per second over few steps, in terms of STEPS; None if the memory does not suffice."""
+    """Images per second from few steps, scaled to STEPS; None if the memory does not suffice."""
     draw = sampler(net, batch, device, dtype, steps, fast)
     try:
         draw()
@@ -120,13 +121,13 @@ def trial(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dtyp
 
 
 def best(rates: dict[int, float | None]) -> int:
-    """The batch of the highest rate."""
+    """The batch size of the highest rate."""
     return max(rates, key=lambda b: rates[b] or 0.0)
 
 
 def measured(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.dtype, fast: bool,
              steps: int, repeats: int) -> dict[str, Any]:  # fmt: skip
-    """Median images per second over whole runs, and peak memory in GiB."""
+    """Median images per second over complete runs, and peak memory in GiB."""
     draw = sampler(net, batch, device, dtype, steps, fast)
     draw()
     if device != "cpu":
@@ -138,7 +139,7 @@ def measured(net: Callable[..., Tensor], batch: int, device: str, dtype: torch.d
 
 def end_to_end(size: str, device: str, compiled: bool, batch: int, steps: int, images: int,
                say: Callable[[str, Any], None]) -> None:  # fmt: skip
-    """Images per second on disk, by solver and form, once the first batch has compiled it."""
+    """Images per second on disk, by solver and format, after a first batch that compiles."""
     ranks = join(device)
     with TemporaryDirectory() as place:
         path = Path(place) / "net.safetensors"
@@ -185,7 +186,7 @@ def main(
     """Measure, print a line a number, and write all of them as JSON."""
     assert size in SIZES
     dtype = torch.float16 if device == "cuda" else torch.float32
-    torch.backends.cudnn.benchmark = not images  # end to end, runs repeat to the byte
+    torch.backends.cudnn.benchmark = not images  # end-to-end runs must repeat to the byte
     found: dict[str, Any] = {"size": size, "steps": steps, "torch": torch.__version__}
     found["device"] = torch.cuda.get_device_name() if device == "cuda" else "cpu"
 

@@ -1,8 +1,8 @@
 """Proven enclosures of the information of small 1-D mixtures, by ball arithmetic (python-flint).
 
 The channel is x = x0 + sigma eps, entropies in nats. The float64 numbers of a `Mixture` and sigma
-count as exact rationals and the weights are normalised exactly, so that every number returned is a
-theorem about that mixture. Component k has weight w_k, mean m_k, variance s_k^2 of x0 and
+count as exact rationals and the weights are normalised exactly, so that every enclosure is proven
+for that mixture. Component k has weight w_k, mean m_k, variance s_k^2 of x0 and
 v_k = s_k^2 + sigma^2 of x, and the density f_k = N(m_k, v_k) of x; p = sum_k w_k f_k. The posterior
 of the component is r_k = w_k f_k / p, the posterior mean of x0 within it
 mu_k = m_k + rho_k (x - m_k) with rho_k = s_k^2 / v_k. Then
@@ -28,9 +28,9 @@ until that is proved. t_k is at most 1 in the cell however small sigma is, and n
 The two tails outside [A, B] add between 0 and a bound T, so the enclosure is [int, int + T]:
 
 * mmse. V is the variance of mu under r, so V <= sum_k r_k (mu_k - c)^2 for any c; and
-  p r_k = w_k f_k. Hence T = sum_k w_k E[(mu_k(x) - c)^2; x outside] with x ~ f_k. A tail that
-  starts z deviations above (+) or below (-) m_k gives, phi and Q the density and the upper tail of
-  N(0, 1),
+  p r_k = w_k f_k. Hence T = sum_k w_k E[(mu_k(x) - c)^2; x outside] with x ~ f_k. With phi and Q
+  the density and the upper tail of N(0, 1), a tail that starts z deviations above (+) or below (-)
+  m_k contributes
   (m_k - c)^2 Q(z) +- 2 (m_k - c) rho_k sqrt(v_k) phi(z) + rho_k^2 v_k (z phi(z) + Q(z)).
 * entropy. 0 <= H(r) <= log K, so T = log K P(x outside).
 """
@@ -96,15 +96,15 @@ def certified(
 ) -> dict[str, Enclosure]:
     """Enclosures of "mmse", "entropy_rate", "mutual_information", for points "conditional_entropy".
 
-    The entropy rate is mmse / sigma^3 per unit of sigma (paper A eq. 13). Every enclosure holds;
-    if the precision did not do for `digits`, its width says so.
+    The entropy rate is mmse / sigma^3 per unit of sigma (paper A, eq. (13)). Every enclosure is
+    valid. If the precision was not sufficient for `digits`, the enclosure is wider than asked for.
 
     Args:
         toy: One-dimensional, at most 6 different components.
         sigma: Noise level, in [1e-6, 1e6].
         digits: Relative digits of the enclosures before they are rounded to float64.
-        reach: Deviations of every component at which integration stops and the bound of the tails
-            takes over; default as far as `digits` asks.
+        reach: Number of deviations of every component beyond which the bound of the tails replaces
+            integration. Default: as many as `digits` needs.
 
     Raises:
         ValueError: If an argument is out of range or python-flint is missing.
@@ -156,7 +156,7 @@ def _integral(
     bits: int,
     reach: float | None,
 ) -> Any:
-    """Ball of an integral over the line, good to 2^-bits of known + integral if reach is None."""
+    """Ball of an integral over the line, to 2^-bits of known + integral if reach is None."""
     acb, goal = _flint().acb, _ball(2) ** -(bits + 4)
     total = _ball(0)
     if len(parts) == 1:
@@ -207,7 +207,7 @@ def _variance_in(parts: list[Part], anchor: int) -> Callable[[Any, bool], Any]:
 
 
 def _entropy_in(parts: list[Part], anchor: int) -> Callable[[Any, bool], Any]:
-    """The integrand p H(r) in a cell: (ball of x, must it be proven holomorphic) -> ball."""
+    """The integrand p H(r) in a cell: (ball of x, whether to prove it holomorphic) -> ball."""
     terms = _terms(parts, anchor)
 
     def integrand(x: Any, analytic: bool) -> Any:
@@ -220,7 +220,7 @@ def _entropy_in(parts: list[Part], anchor: int) -> Callable[[Any, bool], Any]:
 
 
 def _log_quotient(u: Any, analytic: bool) -> Any:
-    """log(1 + u) / u, not finite where it may have its cut or cannot be told."""
+    """log(1 + u) / u, not finite where u may meet the branch cut or is too wide to decide."""
     acb, arb = _flint().acb, _flint().arb
     if u.contains(0):
         # |log(1 + u) / u - 1| <= |u| / 2 + |u|^2 / 3 + ... <= |u| / (2 - 2 |u|)
@@ -251,7 +251,7 @@ def _terms(parts: list[Part], anchor: int) -> Callable[[Any], tuple[list[Any], l
         h = x - x.mid()
 
         def quadratic(c0: Any, c1: Any, c2: Any) -> Any:
-            # About the middle of the ball, where it is sharpest; on wide cells that is decisive.
+            # The expansion about the middle of the ball is the tightest; wide cells depend on it.
             bend = c2 * y
             return c0 + y * (c1 + bend) + h * (c1 + 2 * bend + c2 * h)
 
@@ -286,7 +286,7 @@ def _entropy_tail(parts: list[Part], low: float, high: float) -> Any:
 
 
 def _deviations(q: Part, low: float, high: float) -> tuple[Any, Any]:
-    """How many deviations of a component the ends lie off its mean, positive when outside."""
+    """Distances of low and high from a component's mean in its deviations; positive outwards."""
     root = _ball(q.v).sqrt()
     return _ball(q.m - Fraction(low)) / root, _ball(Fraction(high) - q.m) / root
 
@@ -303,7 +303,7 @@ def _ends(parts: list[Part], reach: float) -> tuple[float, float]:
 
 
 def _cells(parts: list[Part], low: float, high: float) -> list[Cell]:
-    """Cells that fill [low, high]. Any cuts and anchors are right, good ones are quick."""
+    """Cells that cover [low, high]. Any cuts and anchors are valid; good ones save time."""
     cuts = {low, high}
     for p, q in combinations(parts, 2):
         # log(w_p f_p) - log(w_q f_q) = c0 + c1 z + c2 z^2 about the middle of the two means
@@ -347,7 +347,7 @@ def _exact(toy: Mixture, sigma: float) -> list[Part]:
 
 
 def _lost_bits(parts: list[Part]) -> int:
-    """Bits lost in large exponents, or in differences of components that look alike."""
+    """Bits lost in large exponents, or in differences of nearly equal components."""
     lost = 0.0
     for p, q in combinations(parts, 2):
         v = min(p.v, q.v)

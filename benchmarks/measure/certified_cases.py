@@ -1,7 +1,6 @@
-"""Mixtures and noise levels that are hard on double precision, and the engine on them.
+"""Mixtures and noise levels that are difficult in double precision, and the engine's values there.
 
-The engine's values are compared with proven enclosures (`benchmarks.measure.certified`, extra
-`certified`).
+The values are compared with proven enclosures (`benchmarks.measure.certified`, extra `certified`).
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from toys.mixture import Mixture
 
 
 class Case(NamedTuple):
-    """Arguments of a mixture and a noise level that are hard on a double-precision engine."""
+    """Arguments of a mixture and a noise level that are difficult in double precision."""
 
     name: str
     weights: tuple[float, ...]
@@ -54,8 +53,8 @@ def check_engine(name: str) -> dict[str, Any]:
 
     Returns:
         "name", "sigma", "enclosures" and "engine" (by quantity), "distance" (largest relative
-        distance of the engine outside, 0 if inside) and "width" (largest relative width; of
-        numbers too small for float64 it is 1, since their low end is 0).
+        distance of the engine's values from their enclosures, 0 inside) and "width" (largest
+        relative width; it is 1 for numbers below the range of float64, whose low end is 0).
     """
     known = {case.name: case for case in CASES}
     if name not in known:

@@ -1,10 +1,10 @@
-"""Paper C's conditional entropies, measured: what one step of an iteration does to x0 + a eps.
+"""Paper C's conditional entropies, measured over one step of an iteration from x0 + a eps.
 
 The paper calls an iteration good when the variance of its predictions given the clean data is
-small, and reasons from two assumptions: that predictions at two levels are independent, and that
-Var(eps | x0) is proportional to sigma^2 = 1 / SNR (propositions 3.1, 3.2, 4.1), or Var(D | x0) to
-sigma^2 (4.2). On a 1-D mixture both sides are integrals: E over x0 of the variance, given x0, of
-anything that is a function of x = x0 + a z. A step is the solver's own table on two levels.
+small. It makes two assumptions: predictions at two levels are independent, and Var(eps | x0) is
+proportional to sigma^2 = 1 / SNR (propositions 3.1, 3.2, 4.1), or Var(D | x0) to sigma^2
+(proposition 4.2). On a 1-D mixture both sides are integrals: E over x0 of the variance, given x0,
+of any function of x = x0 + a z. A step is the solver's own table on two levels.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ from toys.files import load_toy
 from toys.laws.flow import Flow, Stretch
 from toys.mixture import Mixture
 
-NODES, FEWEST_Z, Z_REACH = 200_000, 601, 9.0  # trapezoidal rules, in z and in x0
-X0_WIDTH, X0_REACH = 0.2, 7.0  # spacing and reach of the rule for x0, in stds
+NODES, FEWEST_Z, Z_REACH = 200_000, 601, 9.0  # nodes in z and x0 together, fewest in z, range of z
+X0_WIDTH, X0_REACH = 0.2, 7.0  # spacing and range of the rule for x0, in stds
 MOST_X0 = 4000
-FLOW_STEPS = 24  # of UniPC-3, which stand for the exact flow: to 1e-5 over a step of ratio 4
+FLOW_STEPS = 24  # steps of UniPC-3 that replace the exact flow: to 1e-5 for a / b = 4
 
 
 @dataclass(frozen=True)
 class Step:
-    """The map of one step: a named solver, in one of its forms, in a number of parts."""
+    """The map of one step: a solver, one of its forms, and the number of substeps."""
 
     name: str
     solver: str
@@ -58,7 +58,7 @@ STEPS = (
 
 
 def _data_rule(toy: Mixture) -> tuple[Array, Array]:
-    """Places and weights of a rule for E over x0: the points, or a trapezoidal rule."""
+    """Nodes and weights of a rule for E over x0: the points, or a trapezoidal rule."""
     if toy.is_points:
         return toy.means[:, 0], toy.weights
     if not toy.has_density:
@@ -108,11 +108,11 @@ class Conditional:
 def predictions(toy: Mixture, sigma: float) -> dict[str, float]:
     """E Var(eps | x0) and E Var(D | x0) of the optimal predictions at one level.
 
-    D in squared data units, eps has none; eps = (x - D) / sigma.
+    The variance of D is in squared data units; eps = (x - D) / sigma has no unit.
     """
     at = Conditional(toy, sigma)
     denoised = toy.denoise(at.x.ravel(), sigma).reshape(at.x.shape)
-    # x - x0 = sigma z is known; x0 drops out of a variance given x0.
+    # Written with x - x0 = sigma z: a variance given x0 does not depend on x0 itself.
     eps = at.z - (denoised - at.x0[:, None]) / sigma
     return {"variance_eps": at.variance(eps), "variance_d": at.variance(denoised)}
 
@@ -120,13 +120,14 @@ def predictions(toy: Mixture, sigma: float) -> dict[str, float]:
 def paper_change(step: Step, a: float, b: float, variances: Callable[[float], float]) -> float:
     """The paper's change of conditional entropy against the first-order step, in nats.
 
-    From independent predictions: FD half the log of (1 - r / 2)^2 + r^2 / 4 V_s / V_a, r = h / h_s
-    (proposition 3.1); RE half the log of (1 - g)^2 + g^2 V_s / V_a (4.3), g of the lower end.
+    Predictions are taken as independent. For fd_2 the change is half the log of
+    (1 - r / 2)^2 + r^2 / 4 V_s / V_a with r = h / h_s (proposition 3.1). For re_single it is half
+    the log of (1 - g)^2 + g^2 V_s / V_a (4.3), g being the lower end of its interval.
 
     Args:
-        step: fd_2 or re_single.
-        a: Level at the start.
-        b: Level at the end.
+        step: A step of fd_2 or re_single.
+        a: Level at the start of the step.
+        b: Level at the end of the step.
         variances: Variance of the prediction as a function of sigma.
     """
     one_of("solver", step.solver, ("fd_2", "re_single"))
@@ -140,11 +141,12 @@ def paper_change(step: Step, a: float, b: float, variances: Callable[[float], fl
 
 
 def step_rows(toy_name: str, sigmas: Array) -> list[dict[str, Any]]:
-    """A row for every step of the levels (positive) and every kind of step.
+    """One row per step between positive levels and per kind of step.
 
-    variance: E Var(x' | x0) after the step. increment: E Var(x' - x | x0), in the noise form the
-    prediction's share of it; the changes are half the log ratio to DDIM's. entropy: E H(x' | x0)
-    by (3.10); entropy_exact: H(x | x0) + E log |F'(x)|, null where the step folds the line.
+    variance is E Var(x' | x0) after the step, and increment is E Var(x' - x | x0), which in the
+    noise form is the part due to the prediction. change_state and change_increment are half the log
+    of their ratio to DDIM's. entropy is E H(x' | x0) by (3.10). entropy_exact is
+    H(x | x0) + E log |F'(x)|, or None where the step is not monotone.
     """
     toy = load_toy(toy_name)
     rows = []
@@ -187,12 +189,12 @@ def step_rows(toy_name: str, sigmas: Array) -> list[dict[str, Any]]:
 
 
 def _memo(toy: Mixture, key: str) -> Callable[[float], float]:
-    """One of the two predictions' variances as a function of sigma, each level computed once."""
+    """The variance of one of the two predictions as a function of sigma, cached by level."""
     return cache(lambda sigma: predictions(toy, sigma)[key])
 
 
 def level_rows(toy_name: str, sigmas: Array) -> list[dict[str, Any]]:
-    """A row for every level: the variances of both predictions and their local exponents."""
+    """One row per level: the variances of both predictions and their local exponents in sigma."""
     toy = load_toy(toy_name)
     rows: list[dict[str, Any]] = []
     for sigma in sigmas.tolist():

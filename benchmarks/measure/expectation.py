@@ -1,9 +1,8 @@
 """Expectations over x = x0 + sigma eps of a 1-D mixture, of functions of any sign.
 
-The panels are those of the suite's information curves (fine near every component and every
-crossing), bisected until each expectation stands still relative to that of the function's size.
-What is averaged is written out by the claims themselves, so that both sides of an identity are
-integrals of their own.
+The panels are those of the suite's information curves, which are fine near every component and
+every crossing. They are bisected until each expectation converges relative to E |f|. The claims
+write out the functions that they average, so the two sides of an identity are separate integrals.
 """
 
 from collections.abc import Callable
@@ -53,7 +52,7 @@ def over_log_sigma(
     """Integral of f over log sigma from low to high, shape (Q,), by Gauss-Legendre panels.
 
     f maps one level to values (Q,). Curves of mixtures are smooth in log sigma; three panels of
-    16 nodes an octave resolve points 8 sigma apart.
+    16 nodes per octave resolve points 8 sigma apart.
     """
     count = max(1, int(np.ceil(panels_per_octave * np.log2(high / low))))
     edges = np.linspace(np.log(low), np.log(high), count + 1)

@@ -1,9 +1,10 @@
 """Frechet distance between samples: that of the Gaussians with their means and covariances.
 
-|m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), the last trace as the nuclear norm of
-F1^T F2 with S = F F^T: on equal singular covariances it errs by 1e-13 where a matrix square root
-of the product errs by 1e-6. Statistics of many samples are kept as (count, mean, centred scatter)
-of parts and merged (Chan, Golub and LeVeque 1983), which loses no digits to a large mean.
+The squared distance is |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2). The last trace is computed
+as the nuclear norm of F1^T F2 with S = F F^T. On equal singular covariances its error is 1e-13,
+where a matrix square root of the product has an error of 1e-6. Statistics of many samples are kept
+as (count, mean, centred scatter) of parts and merged (Chan, Golub and LeVeque 1983), which loses no
+digits to a large mean.
 """
 
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Of some samples: their count, mean (d,), and scatter sum (x - mean)(x - mean)^T, (d, d)."""
+    """Count, mean (d,) and scatter matrix sum (x - mean)(x - mean)^T, (d, d), of samples."""
 
     count: int
     mean: Array
@@ -43,21 +44,21 @@ class Statistics:
         return Moments(self.mean, self.scatter / (self.count - 1))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused as not finite
+@np.errstate(over="ignore", invalid="ignore")  # an overflow is refused below as not finite
 def statistics_of(samples: ArrayLike) -> Statistics:
-    """Of samples, shape (n, d), in float64, n and d at least 1."""
+    """Statistics of samples, shape (n, d), in float64; n and d are at least 1."""
     x = floats("samples", samples)
     if x.ndim != 2 or x.size < 1:
         raise ValueError(f"samples must have shape (n, d) with n >= 1, got {x.shape}")
     mean = x.mean(axis=0)
-    mean = mean + (x - mean).mean(axis=0)  # rounding of the first mean, large beside a small std
+    mean = mean + (x - mean).mean(axis=0)  # corrects the rounding of a large mean
     x -= mean
     return Statistics(len(x), mean, x.T @ x)
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def merge(a: Statistics, b: Statistics) -> Statistics:
-    """Of the samples of both together."""
+    """Statistics of the samples of both together."""
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"samples must have {a.mean.size} coordinates, got {b.mean.size}")
     n, gap = a.count + b.count, b.mean - a.mean
@@ -67,9 +68,10 @@ def merge(a: Statistics, b: Statistics) -> Statistics:
 
 
 def merge_all(parts: Iterable[Statistics]) -> Statistics:
-    """Of all parts together, merged pairwise in their order, whoever computed them.
+    """Statistics of all parts together, merged pairwise in an order that depends on theirs alone.
 
-    Pairs of parts, then pairs of pairs, and so on: of n parts, at most log2(n) + 1 are held.
+    Pairs of parts are merged, then pairs of pairs, and so on. Of n parts at most log2(n) + 1 are
+    in memory, and the result does not depend on which process computed them.
     """
     held: list[tuple[int, Statistics]] = []  # parts merged so far, and how many in each
     for part in parts:
@@ -86,12 +88,12 @@ def merge_all(parts: Iterable[Statistics]) -> Statistics:
 
 
 def moments(samples: ArrayLike) -> Moments:
-    """Of samples, shape (n, d), n at least 2."""
+    """Mean and covariance of samples, shape (n, d), n at least 2."""
     return statistics_of(samples).moments()
 
 
 def frechet(a: Moments, b: Moments) -> float:
-    """The squared distance, in squared units of the samples."""
+    """Squared Frechet distance of two Gaussians, in squared units of the samples."""
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"moments must have {a.mean.size} coordinates, got {b.mean.size}")
     for part in (a, b):

@@ -1,6 +1,7 @@
-"""The slope of the mmse of points by an independent route, and moments that bound it (paper B).
+"""The slope of the mmse by an independent route, and moments that bound it (paper B).
 
-Nothing here calls the suite's denoiser, so that claims about the slope compare two routes.
+The posterior is written out here without the suite's denoiser, so that claims about the slope
+compare two routes.
 One-dimensional mixtures; SNR (gamma in the paper) = 1 / sigma^2.
 """
 
@@ -44,7 +45,8 @@ def entropies(toy: Mixture, sigmas: Array) -> tuple[Array, Array]:
     """The mmse and H[x0 | x] up to a constant, at each level, by the suite's engine."""
     found = information.curves(toy, sigmas)
     told, held = found.mutual_information, found.conditional_entropy
-    # For points whichever is small: the other, near its limit H, keeps few digits of a change.
+    # For points the smaller of the two is used: the other is near its limit H, and its changes
+    # keep few digits.
     if toy.is_points and held is not None and told.max() > held.max():
         return found.mmse, held
     return found.mmse, -told
@@ -55,8 +57,8 @@ def disc(toy: Mixture, sigmas: Array) -> Array:
     return discretisation_error(sigmas, *entropies(toy, sigmas))
 
 
-WIDEST = 2.0  # b, up to which l = 1/2 is among the exponents of (SE)
-LEAST_EXPONENT = 1e-2  # below it the quotient that gives nu is the variance to its rounding
+WIDEST = 2.0  # largest b for which l = 1/2 is among the exponents of (SE)
+LEAST_EXPONENT = 1e-2  # below it the quotient that gives nu equals the variance to rounding
 
 
 def probabilities(toy: Mixture) -> Array:
@@ -65,14 +67,14 @@ def probabilities(toy: Mixture) -> Array:
 
 
 def content(p: Array) -> tuple[Array, float]:
-    """Information contents less their mean H, and H."""
+    """Information contents minus their mean H, shape (K,), and H."""
     surprise = -np.log(p)
     mean = float(p @ surprise)
     return surprise - mean, mean
 
 
 def smallest_nu(p: Array, b: float = WIDEST) -> float:
-    """The least nu with which a finite law meets (SE) for this b, by scan and refinement."""
+    """The smallest nu for which a finite law satisfies (SE) with this b, by scan and refinement."""
     excess, _ = content(p)
     if np.ptp(excess) < 1e-12:
         return 0.0

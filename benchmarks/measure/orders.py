@@ -1,10 +1,13 @@
-"""Orders of convergence, fitted: `entropic order`.
+"""Fitted orders of convergence: `entropic order`.
 
-Strong, for solvers without noise: root mean square distance of the paths' ends from the reference
-flow's, the same starts. Weak, for solvers with noise, from the true law at sigma_max: relative
-error of the second moment, from the exact recursion for Gaussian data, from the exact law for
-other 1-D data. On the log-SNR grid, terminal "stop".
+Solvers without noise have a strong order. Its error is the root mean square distance of the ends of
+their paths from those of the reference flow from the same initial states. Solvers with noise have a
+weak order, started from the true law at sigma_max. Its error is the relative error of the second
+moment, from the exact recursion for Gaussian data and from the exact law for other 1-D data. All
+grids are log-SNR grids with terminal policy "stop".
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,25 +23,25 @@ from theory.solvers.options import Option
 from theory.solvers.reducing import ReducingIteration, Solver
 from theory.solvers.registry import make_table
 from toys import reference, sampling
-from toys.files import load_toy
+from toys.files import load_toy, toy_spec
 from toys.laws.law import FIRST_REACH, Law
 from toys.mixture import Mixture, normals
 
 STRONG_TOY, WEAK_TOY = "gaussians5", "gaussian"
-# On one-dimensional mixtures a share of evodiff's paths overflows beyond 20 steps: it divides by
-# a zeta that vanishes where two denoised values meet. In two dimensions they do not meet.
+# On one-dimensional mixtures some of evodiff's paths overflow beyond 20 steps, because it divides
+# by a zeta that vanishes where two denoised values coincide. In two dimensions they do not.
 OWN_TOY = {"evodiff": "circle8"}
 STARTS = 200
 FEWEST, MOST = 16, 2**17
-WINDOW = (1e-10, 1e-2)  # errors that count
-AGREE = 0.05  # two successive local slopes differ by less
-FLOOR = 0.25  # a lower slope is an error that has stopped falling
-LOW_SIGMA_MAX = 2.0  # from here a first-order start-up row shows
+WINDOW = (1e-10, 1e-2)  # range of the errors that are fitted
+AGREE = 0.05  # two successive local slopes must differ by less
+FLOOR = 0.25  # below this slope the error has stopped falling
+LOW_SIGMA_MAX = 2.0  # started here, the order shows a first-order start-up row
 
-# Options without which a solver's error stops falling, and no order can be fitted.
+# Options without which a solver's error stops falling, so that no order can be fitted.
 CONSISTENT: dict[str, dict[str, Option]] = {
-    "edm_stochastic": {"s_noise": 1.0},  # any other noise has another limit than the data
-    "evodiff": {"special_last": False},  # the special last step shrinks the state for good
+    "edm_stochastic": {"s_noise": 1.0},  # with other values the limit is not the data
+    "evodiff": {"special_last": False},  # the special last step shrinks the state at any step size
 }
 
 
@@ -46,8 +49,8 @@ CONSISTENT: dict[str, dict[str, Option]] = {
 class OrderFit:
     """A fitted order: slope of log error against log steps over two doublings that agree.
 
-    stderr is the larger of the fit's and the difference of the two slopes; a term of lower order
-    that is still too small to see in the window is beyond it.
+    stderr is the larger of the fit's standard error and the difference of the two slopes. It does
+    not cover a term of lower order that is still too small to show in the window.
     """
 
     order: float
@@ -58,19 +61,24 @@ class OrderFit:
 
 def order(
     solver: str,
-    toy: str | None = None,
+    toy: str | Mixture | None = None,
     sigma_max: float = 80.0,
     sigma_min: float = 0.002,
     options: Mapping[str, Option] | None = None,
 ) -> dict[str, Any]:
-    """The row of `entropic order`.
+    """Fit a solver's order of convergence: strong without noise, weak with it.
+
+    Strong: root mean square distance of the final states from those of the exact flow, from the
+    same starts. Weak: relative error of the second moment. Errors are taken on the log-SNR grid at
+    doubling numbers of steps until two successive slopes agree.
 
     Args:
-        solver: Name.
-        toy: Name or mixture text; five Gaussians for ODE solvers, N(0, 1) for SDE solvers.
+        solver: Name of the solver.
+        toy: Name of a toy or text of a mixture file. Default: N(0, 1) for solvers with noise,
+            circle8 for evodiff, five Gaussians for the others.
         sigma_max: Highest level.
         sigma_min: Lowest level.
-        options: Options of the solver; those of CONSISTENT unless given.
+        options: Options of the solver; they override those of CONSISTENT.
 
     Raises:
         ValueError: If no window of errors in [1e-10, 1e-2] has two successive local slopes
@@ -80,6 +88,7 @@ def order(
     Span(FEWEST, sigma_max, sigma_min)
     table = make_table(solver, [sigma_max, sigma_min], **chosen)
     weak = has_noise(solver, chosen)
+    toy = toy_spec(toy) if isinstance(toy, Mixture) else toy
     toy = toy or OWN_TOY.get(solver, WEAK_TOY if weak else STRONG_TOY)
     found = fit(error_of(solver, toy, sigma_max, sigma_min, chosen))
     low: dict[str, Any] | None = None
@@ -106,7 +115,7 @@ def order(
 
 
 def has_noise(solver: str, options: Mapping[str, Any]) -> bool:
-    """Whether the solver draws noise beyond its start."""
+    """Whether the solver draws noise after its initial state."""
     table = make_table(solver, log_snr_sigmas(8, 10.0, 0.1), **options)
     return not isinstance(table, ReducingIteration) and bool(table.noise.any())
 
@@ -128,14 +137,14 @@ def error_of(
 
 
 def path_error(states: Array, ends: Array) -> float:
-    """Root mean square distance of states (n, d) from those they ought to be."""
+    """Root mean square distance of states (n, d) from the correct ends (n, d)."""
     return float(np.sqrt(np.mean(np.sum((states - ends) ** 2, axis=1))))
 
 
 def _moment_error(
     toy: Mixture, table_of: Callable[..., Solver], n: int, sigma_max: float, sigma_min: float
 ) -> float:
-    """Relative error of the second moment, from the true law at sigma_max."""
+    """Relative error of the second moment, started from the true law at sigma_max."""
     if toy.size == 1 and not toy.means.any():
         c = float(toy.stds[0, 0])
         table = table_of(n, float(np.hypot(c, sigma_max)))

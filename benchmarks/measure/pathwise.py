@@ -1,4 +1,4 @@
-"""Paper B's pathwise KL against the KL of the terminal laws, both exact, in one dimension."""
+"""Paper B's pathwise KL and the KL of the terminal laws, both exact, in one dimension."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,11 @@ from toys.mixture import Mixture
 
 @dataclass(frozen=True)
 class Pathwise:
-    """Stochastic DDIM's pathwise KL (eqs. 3.3, 3.4, 4.1) and KL(data || sampler), start "data".
+    """Stochastic DDIM's pathwise KL (B (3.3), (3.4), (4.1)) and KL(data || sampler), start "data".
 
     Args:
-        toy: Name in the zoo, or the text of a mixture file (1-D, not points).
-        schedule: Name of the schedule, for the row only.
+        toy: Name in the zoo, or the text of a mixture file; one-dimensional, not points.
+        schedule: Name of the schedule; it only labels the row.
         sigmas: The levels, falling, all positive.
         rtol: Tolerance of the exact law.
     """
@@ -58,7 +58,7 @@ class Pathwise:
 
 
 def split(toy: Mixture, sigmas: Array, wrong: WrongDenoiser | None = None) -> tuple[Array, Array]:
-    """E_disc and E_approx of every step, (n_steps,) each, exact for 1-D mixtures."""
+    """E_disc and E_approx of every step, shape (n_steps,) each, exact for 1-D mixtures."""
     curves = information.curves(toy, sigmas)
     disc = discretisation_error(sigmas, curves.mmse, -curves.mutual_information)
     errors = np.zeros(sigmas.size)
@@ -74,12 +74,12 @@ def terminal_kl(
     start: str = "data",
     rtol: float = 1e-8,
 ) -> divergences.Divergence:
-    """KL(data || sampler) at the last level of stochastic DDIM, its denoiser exact or wrong.
+    """KL(data || sampler) at the last level of stochastic DDIM, with an exact or wrong denoiser.
 
     Args:
         toy: One-dimensional data.
         sigmas: Levels, falling, all positive.
-        wrong: The denoiser used; the exact one by default.
+        wrong: Denoiser of the sampler. Default: the exact one.
         start: "data", the true law at sigmas[0], or "noise", N(0, sigmas[0]^2).
         rtol: Tolerance of the exact law.
     """

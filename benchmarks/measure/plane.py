@@ -1,7 +1,6 @@
-"""What a sampler does to a mixture in two dimensions: likelihood, divergences, modes.
+"""KL divergences and sliced distance of a sampler of a two-dimensional mixture, from its samples.
 
-All from samples, in batches of as many paths as the standard error of the likelihood asks for.
-Terminal policy "stop".
+The laws are compared at the last level, terminal policy "stop".
 """
 
 from typing import Any
@@ -14,38 +13,38 @@ from scipy.special import ndtr
 from theory.checks import Array
 from toys.mixture import Mixture
 
-PARTS = 4  # in which samples are counted, for biases and standard errors
+PARTS = 4  # groups in which samples are counted, for biases and standard errors
 BLUR = 0.1  # std of the noise added to both laws before they are compared, data units
 PIXEL = BLUR / 4.0
 HALF = 480  # pixels from the middle of the picture to its edge
-FAR = 16.0  # blurs from a sample; what lies further off from all has a density of tiny
+FAR = 16.0  # stds at which the blur is cut; pixels further from every sample get density `tiny`
 DIRECTIONS, CDF_POINTS = 16, 2**15
 SLICED = 2**19  # samples for the sliced distance
 
 
 def pixels(toy: Mixture, x: Array) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which states (n, 2) are in the picture, and the flat pixels of those."""
+    """Mask of the states (n, 2) inside the picture, and the flat pixel index of each of those."""
     at = np.floor((x - toy.mean) / PIXEL).astype(np.int64) + HALF
     inside = np.all((at >= 0) & (at < 2 * HALF), axis=1)
     return inside, at[inside, 0] * (2 * HALF) + at[inside, 1]
 
 
 def picture_of(toy: Mixture, sigma: float) -> Array:
-    """Log density of x0 + sigma eps at the pixels' centres, flat."""
+    """Log density of x0 + sigma eps at the centres of the pixels, flattened."""
     axis = (np.arange(-HALF, HALF) + 0.5) * PIXEL
     points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     return toy.log_density(points + toy.mean, sigma)
 
 
 def blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict[str, Any]:
-    """Both KLs of the blurred laws, their bias of order 1 / n removed, and standard errors.
+    """Both KLs of the blurred laws, corrected for their bias of order 1 / n, and standard errors.
 
     Args:
         toy: The data.
         sigma: The last level.
         counts: Samples in each pixel, shape (PARTS, pixels).
-        outside: Samples outside of the picture; KL(data || model) is then that of the samples
-            inside, and KL(model || data) is not given.
+        outside: Number of samples outside the picture. If it is positive, KL(data || model) is
+            that of the samples inside, and KL(model || data) is None.
     """
     log_p = picture_of(toy, float(np.hypot(sigma, BLUR)))
     whole = kls(log_p, counts.sum(axis=0))
@@ -65,7 +64,7 @@ def blurred_kls(toy: Mixture, sigma: float, counts: Array, outside: int) -> dict
 
 def kls(log_p: Array, counts: Array) -> Array:
     """KL(data || model) and KL(model || data) of one picture of counts."""
-    # Counting into pixels has blurred a little already.
+    # Counting into pixels already adds the variance of a uniform law on a pixel.
     width = (BLUR**2 - PIXEL**2 / 12.0) ** 0.5 / PIXEL
     picture = counts.reshape(2 * HALF, 2 * HALF) / counts.sum()
     q = gaussian_filter(picture, width, mode="constant", truncate=FAR).ravel()

@@ -1,7 +1,7 @@
-"""Tasks that measure one solver on one list of levels: along paths, in a moment, on the line.
+"""Tasks that measure the error of one solver on one list of levels, by several metrics.
 
-Every row has value, its standard error (0 if exact), an estimate of its numerical error where
-there is one, and a reason where there is no value. Terminal policy "stop", EDM's start law.
+Every row has a value, its standard error (0 if exact), an estimate of its numerical error where
+there is one, and a reason where there is no value. Terminal policy "stop", EDM's initial law.
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from toys import reference, sampling, zoo
 from toys.laws.law import FIRST_REACH, Law
 from toys.mixture import Mixture, normals
 
-LOST = 1e3  # data units from its place; a path further off is a solver's that diverges
-RESOLUTION = 1.5  # of the exact law, for moments to about eight digits
+LOST = 1e3  # data units from the flow's end beyond which a path counts as divergent
+RESOLUTION = 1.5  # resolution of the exact law that gives moments to about eight digits
 
 
 @dataclass(frozen=True)
 class SolverTask:
-    """What one solver is asked to do.
+    """One solver on one toy and one list of levels.
 
     Args:
         toy: Name in the zoo.
-        schedule: Name of the schedule, for the row only.
+        schedule: Name of the schedule; it only labels the row.
         sigmas: The levels, falling, all positive.
         solver: Name of the solver.
         options: Its options, (name, value) pairs.
@@ -49,7 +49,7 @@ class SolverTask:
         return make_table(self.solver, np.array(self.sigmas), start_std, **dict(self.options))
 
     def labels(self, metric: str, start: str) -> dict[str, Any]:
-        """What the row is about."""
+        """The columns that identify the task."""
         return {
             "toy": self.toy,
             "process": "edm",
@@ -70,12 +70,12 @@ class SolverTask:
 class PathErrors(SolverTask):
     """Distance of the paths' ends from those of the reference flow from the same starts.
 
-    Metric "path_rms": the root mean square over starts from N(0, sigma_max^2 I), its standard
-    error that of the mean square (delta method); the median besides. No value where a path is
-    lost.
+    Metric "path_rms" is the root mean square over initial states from N(0, sigma_max^2 I). Its
+    standard error follows from that of the mean square by the delta method. The row also has the
+    median. There is no value if a path diverges.
 
     Args:
-        paths: Number of starts.
+        paths: Number of initial states.
         seed: Whole number in [0, 2**32).
     """
 
@@ -106,12 +106,13 @@ class PathErrors(SolverTask):
 
 @dataclass(frozen=True)
 class MomentErrors(SolverTask):
-    """Relative error of the second moment from the true law at sigma_max: metric "moment".
+    """Metric "moment": relative error of the second moment, from the true law at sigma_max.
 
-    value is its size, excess the error with its sign.
+    value is the absolute error and excess the signed one.
 
     Args:
-        paths: Monte Carlo paths; 0 for the closed form (one Gaussian) or the exact law (d = 1).
+        paths: Number of Monte Carlo paths; 0 for the closed form (one Gaussian) or the exact law
+            (d = 1).
         seed: Whole number in [0, 2**32).
     """
 
@@ -144,13 +145,14 @@ class MomentErrors(SolverTask):
 
 @dataclass(frozen=True)
 class Wasserstein(SolverTask):
-    """Wasserstein-1 distance of data and sampler (d = 1, no noise but the start's): metric "w1".
+    """Metric "w1": Wasserstein-1 distance of data and sampler (d = 1, solvers without noise).
 
-    The sampler's quantiles are the sorted ends of its map at the quantiles of the start, whether
-    it bends or tears the line; error is how far four times fewer quantiles move the distance.
+    The sampler's quantiles are the sorted images of the quantiles of its initial law, whether or
+    not its map is monotone or continuous. error is the change of the distance with a quarter of
+    the quantiles.
 
     Args:
-        points: Quantiles of the start.
+        points: Number of quantiles of the initial law.
     """
 
     points: int = 2**15
@@ -174,7 +176,7 @@ class Wasserstein(SolverTask):
 
 @dataclass(frozen=True)
 class ExactKL(SolverTask):
-    """KL(data || sampler) from the exact law (d = 1): metric "kl_data_model".
+    """Metric "kl_data_model": KL(data || sampler) from the exact law (d = 1).
 
     Args:
         rtol: Tolerance of the exact law.
@@ -189,7 +191,7 @@ class ExactKL(SolverTask):
         toy = zoo.toy(self.toy)
         try:
             found = divergences.exact_kl(toy, self.table(), "noise", self.rtol)
-        except ValueError as error:  # the law does not settle
+        except ValueError as error:  # the law does not converge
             return row | no_value(str(error)) | versions()
         row |= {"value": found.kl_data_model, "error": found.error, "stderr": 0.0}
         return row | {"reason": found.reason} | versions()
@@ -209,7 +211,7 @@ def middles(n: int) -> Array:
 def reference_ends(
     toy: str, sigma_max: float, sigma_min: float, paths: int, seed: int
 ) -> tuple[Array, Array]:
-    """Starts from N(0, sigma_max^2 I) and where the probability flow takes them, (n, d) each."""
+    """Initial states from N(0, sigma_max^2 I) and their ends under the exact flow, (n, d) each."""
     data = zoo.toy(toy)
     starts = sigma_max * normals(paths, data.dim, seed, 0, 0)
     return starts, reference.flow(data, starts, np.array([sigma_max, sigma_min]))[-1]

@@ -1,7 +1,7 @@
-"""Speed, as ratios within one run on one machine.
+"""Speed of the samplers, as ratios within one run on one machine.
 
-The yardstick of the kernel is one exp per path, step and component: the faster of NumPy's and
-our own on an array that stays in the L1 cache, on one thread as the kernel is.
+The kernel is compared with one exp per path, step and component. That exp is the faster of NumPy's
+and the suite's on an array that stays in the L1 cache, on one thread like the kernel.
 """
 
 import time
@@ -29,7 +29,7 @@ TOY = "gaussians15_overlap"
 
 
 def measure() -> dict[str, Any]:
-    """Nanoseconds, seconds and ratios; see the keys in `text`."""
+    """Times and ratios by key; `text` names the unit and the meaning of each."""
     bar = tqdm(total=5, desc="speed", leave=False)
     toy = zoo.toy("gaussians15_narrow")
     table = stochastic_ddim_table(log_snr_sigmas(N_STEPS, 80.0, 0.002))
@@ -45,7 +45,7 @@ def measure() -> dict[str, Any]:
         for _ in range(200):
             np.exp(x, out=out)
 
-    # Interleaved, so that a change of the clock meets all of them.
+    # Interleaved, so that a change of the clock rate affects all three.
     times: dict[str, list[float]] = {"own": [], "numpy": [], "kernel": []}
     for _ in range(15):
         times["own"].append(_seconds(own) / (200 * EXPS))
@@ -61,7 +61,7 @@ def measure() -> dict[str, Any]:
     divergences.exact_kl(exact_toy, table)
     exact_seconds = min(_seconds(lambda: divergences.exact_kl(exact_toy, table)) for _ in range(5))
     exact = divergences.exact_kl(exact_toy, table)
-    assert exact.kl_data_model is not None  # a Gaussian kernel reaches everywhere
+    assert exact.kl_data_model is not None  # a Gaussian kernel is positive everywhere
     bar.update()
     values, seconds = [], []
     for r in range(MC_REPEATS):
@@ -96,7 +96,7 @@ def measure() -> dict[str, Any]:
 
 
 def solver_ratios(repeats: int = 7) -> dict[str, float]:
-    """Time of a denoiser call within every solver over that of stochastic DDIM, one thread."""
+    """Time per denoiser call of every solver, relative to stochastic DDIM, on one thread."""
     toy, sigmas = zoo.toy("gaussians15_narrow"), log_snr_sigmas(N_STEPS, 80.0, 0.002)
     tables = {name: make_table(name, sigmas) for name in SOLVERS}
     states = {n: sampling.start_states(toy, table, PATHS, 0) for n, table in tables.items()}
@@ -109,7 +109,7 @@ def solver_ratios(repeats: int = 7) -> dict[str, float]:
 
 
 def text(row: dict[str, Any]) -> str:
-    """The measurements for people."""
+    """The measurements as lines of text."""
     return "\n".join(
         [
             f"exp, the faster of two            {row['exp_ns']:9.3f} ns "
@@ -130,7 +130,7 @@ def text(row: dict[str, Any]) -> str:
 
 
 def _ratio_line(ratios: dict[str, float]) -> str:
-    """The slowest table and the state-dependent iterations."""
+    """The line about the slowest table solver and the state-dependent iterations."""
     tables = {n: v for n, v in ratios.items() if n not in ("re_multi", "re_multi_2025", "evodiff")}
     slowest = max(tables, key=lambda name: tables[name])
     return (
@@ -140,7 +140,7 @@ def _ratio_line(ratios: dict[str, float]) -> str:
 
 
 def numpy_walk(toy: Mixture, table: SolverTable, states: Array, seed: int) -> Array:
-    """The table walked by plain NumPy with its own generator: what the kernel is compared with."""
+    """End states of the table in plain NumPy with its own generator, to compare the kernel with."""
     rng = np.random.default_rng(seed)
     x = states[:, 0]
     log_w, means, stds = np.log(toy.weights), toy.means[:, 0], toy.stds[:, 0]

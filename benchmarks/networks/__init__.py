@@ -1,1 +1,1 @@
-"""Trained networks behind one protocol, in torch: adapters, samplers that walk tables, profiles."""
+"""Trained networks behind one protocol, in torch: adapters, samplers by solver tables, profiles."""

@@ -1,9 +1,9 @@
 """Networks of every usual parametrisation as denoisers: eps, v, x0, flow and EDM's preconditioning.
 
-A network sees c_in x and a time, and answers with its target F; `Predictor` gives x0 from both.
-With alpha = (1 + sigma^2)^(-1/2) and u = sigma / (1 + sigma):
+A network is given c_in x and a time, and returns an estimate F of its target. `Predictor` computes
+x0 from x and F. With alpha = (1 + sigma^2)^(-1/2) and u = sigma / (1 + sigma):
 
-    target   x0-prediction                        c_in that usually goes with it
+    target   x0-prediction                        usual c_in
     eps      x - sigma F                          alpha (VP), or 1 (VE)
     x0       F                                    alpha, or 1
     v        alpha^2 x - alpha sigma F            alpha           v = alpha eps - alpha sigma x0
@@ -29,7 +29,7 @@ Time = Callable[[Tensor], Tensor]
 
 
 def edm_time(sigma: Tensor) -> Tensor:
-    """Time log(sigma) / 4 that EDM's networks are given (Karras et al. 2022, table 1)."""
+    """Time input log(sigma) / 4 of EDM's networks (Karras et al. 2022, table 1)."""
     return sigma.log() / 4.0
 
 
@@ -40,21 +40,22 @@ def flow_time(sigma: Tensor) -> Tensor:
 
 @dataclass
 class Predictor:
-    """A network as a `protocol.Denoiser`; see the module for the formulas.
+    """A network as a `protocol.Denoiser`, by the formulas at the top of this file.
 
-    Scalings are taken in float64 and applied in the dtype of x, at least float32, whatever the
-    network computes in.
+    The scalings are computed in float64. They are applied in the dtype of x, but at least in
+    float32, whatever the network computes in.
 
     Args:
-        network: Called as network(c_in x, time, **condition); its answer is F, shape of x.
+        network: Called as network(c_in x, time, **condition). It returns F, of the shape of x.
         target: "eps", "x0", "v", "flow" or "edm".
-        time: Maps sigma (B,), float64, to the network's time (B,). By default log(sigma) / 4 for
-            "edm", u for "flow"; others must say, since no convention is common.
-        scale: c_in: "vp" is alpha, "ve" 1, "flow" 1 - u, "edm" as above; the usual one if None.
+        time: Maps sigma (B,), float64, to the network's time (B,). Default: log(sigma) / 4 for
+            "edm" and u for "flow". It is required for the others, which have no common convention.
+        scale: c_in: "vp" is alpha, "ve" is 1, "flow" is 1 - u, and "edm" is that of the table.
+            Default: the usual one of the target.
         sigma_data: s of "edm", in data units.
-        dtype: What the network is fed in. Its time is float32, or float64 with that dtype.
+        dtype: Dtype of the network's input. The time is float32, or float64 if dtype is.
         autocast: Dtype of mixed precision inside the network, or None.
-        limit: Clip x0-predictions to [-limit, limit], or None.
+        limit: Bound to which x0-predictions are clipped, [-limit, limit], or None.
     """
 
     network: Callable[..., Any]
@@ -79,7 +80,7 @@ class Predictor:
             positive("limit", self.limit)
 
     def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
-        """x0-prediction, see `protocol.Denoiser`."""
+        """x0-prediction; see `protocol.Denoiser`."""
         wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
         sigma = sigma.to(device=x.device, dtype=torch.float64)
         assert self.time is not None  # set in __post_init__

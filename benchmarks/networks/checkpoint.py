@@ -1,9 +1,9 @@
-"""Checkpoints of our small networks: weights as safetensors, the architecture as JSON beside them.
+"""Checkpoints of our small networks: weights as safetensors, with the architecture as JSON inside.
 
-The metadata of the file holds one entry, "entropic", JSON with the architecture (a name of
-`small.ARCHITECTURES` and its options), sigma_data, the shape of a sample and free facts. A
-checkpoint is data: nothing in it is run. Whatever is wrong with one, reading it raises ValueError
-with one line that starts with its path.
+The metadata of the file have one entry, "entropic". It is JSON with the architecture (a name of
+`small.ARCHITECTURES` and its options), sigma_data, the shape of a sample, and free facts. A
+checkpoint is data, and reading it runs no code. A defective checkpoint raises ValueError, with one
+line that starts with its path.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from theory.reading import StrPath, naming
 
 FILE = "checkpoint.safetensors"
 FORMAT, ENTRY = "entropic network 1", "entropic"
-MOST_NUMBERS = 10**9  # of a network's weights; a description that asks for more is a mistake
+MOST_NUMBERS = 10**9  # weights of a network; a description with more is refused
 
 
 def write_checkpoint(
@@ -37,15 +37,15 @@ def write_checkpoint(
     shape: Sequence[int],
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a network's weights and what is needed to use it, replacing the file whole.
+    """Write a network's weights and what is needed to use it, replacing the file as a whole.
 
     Args:
-        path: Of the file.
-        network: What `build_network(arch)` makes, of any device, trained.
-        arch: Its description.
-        sigma_data: Of EDM's preconditioning, in data units.
-        shape: Of a sample.
-        facts: Anything else that JSON can hold.
+        path: Path of the file.
+        network: The trained result of `build_network(arch)`, on any device.
+        arch: Description of the architecture.
+        sigma_data: Standard deviation of the data in EDM's preconditioning, in data units.
+        shape: Shape of a sample.
+        facts: Further facts, of types that JSON has.
     """
     about = {
         "format": FORMAT,
@@ -69,11 +69,11 @@ def write_checkpoint(
 def read_checkpoint(
     path: StrPath, device: str | torch.device = "cpu"
 ) -> tuple[Predictor, dict[str, Any]]:
-    """The denoiser in a checkpoint, ready for use, and what the file says about it.
+    """The denoiser in a checkpoint, ready for use, and the description in the file.
 
     Args:
-        path: The file, or a folder with a checkpoint.safetensors, such as a training run's.
-        device: Where the network shall live.
+        path: The file, or a folder with a checkpoint.safetensors, such as that of a training run.
+        device: Device on which the network is placed.
 
     Returns:
         The denoiser, and a dictionary with arch, sigma_data, shape (a tuple) and facts.
@@ -102,19 +102,19 @@ def read_checkpoint(
 
 
 def is_checkpoint(path: StrPath) -> bool:
-    """Whether a file is ours to read or to refuse, rather than a published network's."""
+    """Whether a file is for `read_checkpoint` to read or refuse, not for the published reader."""
     try:
         with open(path, "rb") as file:
             start = file.read(2**16)
     except OSError:
-        return True  # reading it says why
+        return True  # reading it raises the error
     if start[:2] == b"PK" or (start[:1] == b"\x80" and len(start) > 1 and start[1] < 6):
-        return False  # an archive of torch's, or a pickle
+        return False  # an archive by torch, or a pickle
     return f'"{ENTRY}"'.encode() in start or b".enc." not in start
 
 
 def replace_file(path: StrPath, content: bytes) -> None:
-    """Write a file whole or not at all; ValueError (without the path) if that cannot be."""
+    """Write a file as a whole or not at all; ValueError (without the path) if that fails."""
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -131,7 +131,7 @@ def replace_file(path: StrPath, content: bytes) -> None:
 
 
 def _about(metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """The checked description in a file's metadata."""
+    """The description in a file's metadata, checked."""
     if not metadata or ENTRY not in metadata:
         names = ", ".join(metadata or {}) or "none"
         raise ValueError(f"the file must have metadata {ENTRY!r}, got {names:.80}")

@@ -1,7 +1,7 @@
-"""Clean samples from what people have: npy and npz arrays, folders and zips of images, labels.
+"""Clean samples from common formats: .npy and .npz arrays, folders and zips of images, labels.
 
-Images of bytes become numbers in [-1, 1], x / 127.5 - 1, channels first; arrays of floats are taken
-as they are. Nothing is unpickled.
+Images of bytes x become numbers x / 127.5 - 1 in [-1, 1], channels first. Arrays of floats are
+taken as they are. Nothing is unpickled.
 """
 
 import hashlib
@@ -33,9 +33,9 @@ class Data:
     """Clean samples.
 
     Args:
-        values: Shape (n, *shape), channels first; uint8 or float.
-        labels: Class of each, shape (n,), int64, or None.
-        source: Where they come from.
+        values: Shape (n, *shape), channels first, uint8 or float.
+        labels: Class of each sample, shape (n,), int64, or None.
+        source: Path that they were read from.
     """
 
     values: NDArray[Any]
@@ -51,15 +51,15 @@ class Data:
         return tuple(self.values.shape[1:])
 
     def take(self, index: NDArray[np.int64] | slice) -> Tensor:
-        """Some samples as float32 in data units, or float64 if they are so, shape (b, *shape)."""
+        """Chosen samples in data units, shape (b, *shape); float32, or float64 if stored so."""
         part = self.values[index]
         if part.dtype == np.uint8:
             return torch.from_numpy(part.astype(np.float32)) / 127.5 - 1.0
         wide = part.dtype if part.dtype in (np.float32, np.float64) else np.dtype(np.float32)
-        return torch.from_numpy(np.array(part, dtype=wide))  # a copy: the file stays as it is
+        return torch.from_numpy(np.array(part, dtype=wide))  # a copy: the file is unchanged
 
     def fingerprint(self) -> str:
-        """Hash of shape, type and values."""
+        """Hash of shape, dtype and values."""
         digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype}".encode())
         for i in range(0, len(self.values), 1024):
             digest.update(np.ascontiguousarray(self.values[i : i + 1024]).tobytes())
@@ -69,16 +69,16 @@ class Data:
 def read_data(path: str, most: int | None = None) -> Data:
     """Samples of a .npy or .npz file, or of a folder or .zip of images.
 
-    An .npz holds one array, or one named `images`, `data` or `x`, and perhaps `labels`. Bytes are
-    (n, H, W), (n, C, H, W) or (n, H, W, C) with at most 4 channels. Images of a folder or zip are
-    taken in the order of their names, at any depth; labels stand in its `dataset.json`,
-    {"labels": [[name, class], ...]} or {"labels": {name: class, ...}}. Where there are no images,
-    .npy files of a folder or zip are the samples, as in EDM2's zips of latents.
+    An .npz has a single array, or one named `images`, `data` or `x` and perhaps `labels`. Bytes are
+    (n, H, W), (n, C, H, W) or (n, H, W, C) with at most 4 channels. Images of a folder or zip, at
+    any depth, are taken in the order of their names. Their labels are in its `dataset.json`:
+    {"labels": [[name, class], ...]} or {"labels": {name: class, ...}}. A folder or zip without
+    images may contain samples as .npy files, as EDM2's zips of latents do.
 
     Args:
-        path: Of the file or folder.
-        most: Of the images of a folder or zip, read this many at most, drawn without replacement,
-            the same at every call; None for all. Arrays are taken whole.
+        path: Path of the file or folder.
+        most: Largest number of images to read from a folder or zip, drawn without replacement and
+            the same at every call. None reads all. Arrays are always read as a whole.
 
     Raises:
         ValueError: One line starting with the path.
@@ -139,7 +139,7 @@ def _channels_first(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _labels(labels: Any, n: int) -> NDArray[np.int64] | None:
-    """Classes (n,), one-hot rows turned into their index."""
+    """Classes (n,), with one-hot rows turned into their index."""
     if labels is None:
         return None
     found = np.asarray(labels)
@@ -189,7 +189,7 @@ def _from_zip(place: Path, most: int | None) -> Data:
 
 
 def _from_images(files: _Folder | _Zip, source: str, most: int | None) -> Data:
-    """All images of one size and mode, with the labels of dataset.json if it is there."""
+    """Images that share one size and mode, with the labels of dataset.json if it exists."""
     names = sorted(files.names())
     images = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
     images = images or [name for name in names if Path(name).suffix.lower() == ".npy"]
@@ -207,7 +207,7 @@ def _from_images(files: _Folder | _Zip, source: str, most: int | None) -> Data:
 
 
 def _sample(files: _Folder | _Zip, name: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
-    """An image or an array; of that shape, unless it is the first."""
+    """An image or an array, which must have this shape if one is given."""
     found = _latents(files, name) if name.lower().endswith(".npy") else _pixels(files, name)
     if shape is not None and found.shape != shape:
         raise ValueError(f"{name} must have shape {shape} as the first image, got {found.shape}")
@@ -215,7 +215,7 @@ def _sample(files: _Folder | _Zip, name: str, shape: tuple[int, ...] | None) -> 
 
 
 def _latents(files: _Folder | _Zip, name: str) -> NDArray[np.float32]:
-    """The finite numbers of a .npy file, as float32."""
+    """The numbers of a .npy file as float32, which must be finite."""
     try:
         found = np.load(io.BytesIO(files.read(name)), allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
@@ -226,7 +226,7 @@ def _latents(files: _Folder | _Zip, name: str) -> NDArray[np.float32]:
 
 
 def _pixels(files: _Folder | _Zip, name: str) -> NDArray[np.uint8]:
-    """An image (C, H, W): grey stays one channel, all else becomes RGB."""
+    """An image (C, H, W). Grey images keep one channel, all others become RGB."""
     try:
         with Image.open(io.BytesIO(files.read(name))) as image:
             pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
@@ -236,7 +236,7 @@ def _pixels(files: _Folder | _Zip, name: str) -> NDArray[np.uint8]:
 
 
 def _named_labels(files: _Folder | _Zip, images: list[str]) -> NDArray[np.int64] | None:
-    """Labels of dataset.json in the order of the images; None if it says there are none."""
+    """Labels of dataset.json in the order of the images; None if it states that it has none."""
     try:
         fields = json.loads(files.read("dataset.json"))
         pairs = fields.get("labels") if isinstance(fields, dict) else None

@@ -1,6 +1,6 @@
-"""Folders that a pipeline of diffusers was saved to, as denoisers.
+"""Folders of saved diffusers pipelines, as denoisers.
 
-Only classes of an allow-list are made, from safetensors; nothing is fetched or executed.
+Only classes on an allow-list are created, from safetensors. Nothing is downloaded or executed.
 """
 
 import json
@@ -22,7 +22,7 @@ from theory.reading import StrPath, naming, read_text
 MODELS = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel")
 KL = ("AutoencoderKL",)
 CLASSES = {"model": MODELS, "scheduler": SCHEDULERS, "autoencoder": (*KL, "VQModel")}
-# What model_index.json calls them.
+# Roles of the entries in model_index.json.
 ROLES = {
     "unet": "model",
     "transformer": "model",
@@ -30,30 +30,31 @@ ROLES = {
     "vae": "autoencoder",
     "vqvae": "autoencoder",
 }
-# Older folders name DiT by the class that it was split from; this norm tells it from others.
+# Older folders name DiT by the class that it was split from. This norm identifies it.
 OLD_DIT = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_zero"}
 WEIGHTS = "diffusion_pytorch_model"
-# Config entries of further inputs, which `load_folder` refuses; None where there are none.
+# Config entries for further inputs. `load_folder` refuses models in which one of them is set.
 EXTRAS = ("class_embed_type", "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim")
 
 
 @dataclass(frozen=True)
 class FolderInfo:
-    """What a folder says about its denoiser.
+    """Description of the denoiser in a folder.
 
     Attributes:
         model: Class of the model.
         scheduler: Class of the scheduler.
-        shape: (C, H, W) of a sample, which is a latent where there is an autoencoder.
+        shape: (C, H, W) of a sample, which is a latent if there is an autoencoder.
         condition: "class_labels", "encoder_hidden_states", or None.
-        condition_size: (classes,) of labels, less DiT's label for none, which is that number;
-            (tokens, width) of text embeddings, tokens None where no text encoder tells; or ().
-        sigma_min: Lowest level that the network knows, in data units.
+        condition_size: For labels (classes,), without DiT's extra label for "no class", whose
+            number it is. For text embeddings (tokens, width), with tokens None if there is no text
+            encoder to read it from. Otherwise ().
+        sigma_min: Lowest level that the network was trained for, in data units.
         sigma_max: Highest such level.
-        encode: Images (B, 3, h, w) in [-1, 1] to latents, float32: the mode of the encoder's
-            normal law, or VQ's latents before they are quantised, less `shift_factor`, times
-            `scaling_factor`; None without autoencoder.
-        decode: Latents back to images.
+        encode: Maps images (B, 3, h, w) in [-1, 1] to latents, float32. The latents are the mode
+            of the encoder's normal law, or VQ's before quantisation, less `shift_factor` and times
+            `scaling_factor`. None if there is no autoencoder.
+        decode: Maps latents to images.
     """
 
     model: str
@@ -74,18 +75,19 @@ def load_folder(
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> tuple[SchedulerDenoiser, FolderInfo]:
-    """The denoiser in a folder that a pipeline of diffusers was saved to, and what it is.
+    """The denoiser in the folder of a saved diffusers pipeline, and its description.
 
-    Only the classes of CLASSES are made, from safetensors; nothing is fetched or executed.
+    Only the classes of CLASSES are created, from safetensors. Nothing is downloaded or executed.
 
     Args:
-        path: With model_index.json; or a model's own, the scheduler's config in or beside it.
-        device: Of model and autoencoder.
-        dtype: Of the model; the autoencoder stays in float32, since many overflow in less.
-        **options: Others of `denoiser_from`.
+        path: Folder with model_index.json, or a model's own folder with the scheduler's config in
+            it or beside it.
+        device: Device of model and autoencoder.
+        dtype: Dtype of the model. The autoencoder stays in float32, since many overflow in less.
+        **options: Further options of `denoiser_from`.
 
     Raises:
-        ValueError: For a folder that is not such, in one line that begins with the path.
+        ValueError: The folder is not of this kind; one line starting with the path.
     """
     root = Path(path)
     with naming(root):
@@ -104,7 +106,7 @@ def load_folder(
 
 
 def load_autoencoder(path: StrPath, device: torch.device | str = "cpu") -> Any:
-    """The AutoencoderKL in a folder that diffusers saved, in float32; errors as `load_folder`."""
+    """The AutoencoderKL in a diffusers folder, in float32; raises as `load_folder` does."""
     with naming(path):
         if not (Path(path) / "config.json").is_file():
             raise ValueError("path must be a folder with config.json, got none")
@@ -113,7 +115,7 @@ def load_autoencoder(path: StrPath, device: torch.device | str = "cpu") -> Any:
 
 
 class _Latents:
-    """An autoencoder whose latents the model takes."""
+    """The autoencoder whose latents the model works on."""
 
     def __init__(self, vae: Any, channels: int) -> None:
         config = vae.config
@@ -229,10 +231,10 @@ def _made(name: str, folder: Path, **options: Any) -> Any:
         made = getattr(diffusers, name).from_pretrained(
             os.fspath(folder), local_files_only=True, **options
         )
-    # A constructor may raise anything, given a config of other people's.
+    # A constructor can raise anything when the config comes from others.
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).strip():.200}".splitlines()[0]
         raise ValueError(f"{folder} must hold a {name} that loads, got {reason}") from error
     finally:
-        torch.set_default_dtype(usual)  # theirs leaves it at torch_dtype where it fails
+        torch.set_default_dtype(usual)  # if diffusers fails, it leaves torch_dtype set
     return made

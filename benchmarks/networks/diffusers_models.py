@@ -1,9 +1,10 @@
 """Networks of the library diffusers, or callables like them, as denoisers.
 
-A model is called as model(x, time, **condition), positionally, which suits UNet2DModel,
-UNet2DConditionModel and DiTTransformer2DModel; conditions go by their names there: class_labels,
-encoder_hidden_states. What it was trained for is read off a scheduler, see `diffusers_times`.
-The model is used in the mode it is in: `eval()` it first, or dropout is part of the denoiser.
+A model is called as model(x, time, **condition), with x and time by position. This suits
+UNet2DModel, UNet2DConditionModel and DiTTransformer2DModel. Conditions have diffusers' names:
+class_labels, encoder_hidden_states. What the model was trained for follows from a scheduler; see
+`diffusers_times`. The model is used in its current mode: call `eval()` first, or dropout becomes
+part of the denoiser.
 """
 
 from collections.abc import Callable
@@ -21,23 +22,23 @@ from theory.checks import floats
 
 @dataclass(frozen=True)
 class SchedulerDenoiser:
-    """A `protocol.Denoiser` for the levels sigma_min..sigma_max, and ValueError outside."""
+    """A `protocol.Denoiser` for levels in sigma_min..sigma_max; others raise ValueError."""
 
     predictor: Predictor
     levels: Levels
 
     @property
     def sigma_min(self) -> float:
-        """Lowest level that the network knows, in data units."""
+        """Lowest level that the network was trained for, in data units."""
         return self.levels.sigma_min
 
     @property
     def sigma_max(self) -> float:
-        """Highest level that the network knows, in data units."""
+        """Highest level that the network was trained for, in data units."""
         return self.levels.sigma_max
 
     def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
-        """x0-prediction, see `protocol.Denoiser`."""
+        """x0-prediction; see `protocol.Denoiser`."""
         return self.predictor(x, sigma, condition)
 
 
@@ -52,22 +53,23 @@ def denoiser_from(
     dtype: torch.dtype = torch.float32,
     autocast: torch.dtype | None = None,
 ) -> SchedulerDenoiser:
-    """A network trained for a scheduler of diffusers as a denoiser in x = x0 + sigma eps.
+    """A network trained for a diffusers scheduler, as a denoiser in x = x0 + sigma eps.
 
     Args:
-        model: Called as model(x, time, **condition); it answers with a tensor, a tuple whose first
-            is one, or an object with `.sample`. Of twice the channels of x, as networks with a
-            learned variance have, the first half is the prediction.
-        scheduler: Of one of the seven classes `diffusers_times.SCHEDULERS`.
-        time: For networks with whole times: "nearest" (an int64), or "interpolated".
-        guidance: Weight w of classifier-free guidance, x0 of F_null + w (F_cond - F_null); both
-            come from one call of the model with twice the rows. None: no guidance.
-        null_condition: The condition of F_null, of the same names: one row for all samples,
+        model: Called as model(x, time, **condition). It returns a tensor, a tuple that starts with
+            one, or an object with `.sample`. If the tensor has twice the channels of x, as with a
+            learned variance, its first half is the prediction.
+        scheduler: An instance of one of the seven classes in `diffusers_times.SCHEDULERS`.
+        time: For networks with integer times: "nearest" (an int64), or "interpolated".
+        guidance: Weight w of classifier-free guidance: x0 is computed from F_null +
+            w (F_cond - F_null), where both come from one call of the model with twice the rows.
+            None for no guidance.
+        null_condition: The condition of F_null, with the same names: one row for all samples,
             with or without the first axis, or B rows.
-        clip: Bound of the x0-predictions, False for none; None as the config's `clip_sample`
-            says. Their DDIM and Euler then step with the clipped prediction, as DDIMScheduler
-            does with use_clipped_model_output=True.
-        dtype: Of the model; x and floating conditions are cast to it.
+        clip: Bound of the x0-predictions, or False for none. Default: as the config's
+            `clip_sample` says. Diffusers' DDIM and Euler then step with the clipped prediction, as
+            DDIMScheduler does with use_clipped_model_output=True.
+        dtype: Dtype of the model. x and floating-point conditions are cast to it.
         autocast: Dtype of mixed precision inside the model, or None.
     """
     if (guidance is None) != (null_condition is None):
@@ -94,7 +96,7 @@ def denoiser_from(
 
 @dataclass(frozen=True)
 class _Network:
-    """The model as `Predictor` wants it: one tensor of the shape of x, guided if asked."""
+    """The model as `Predictor` needs it: it returns one tensor of the shape of x, with guidance."""
 
     model: Callable[..., Any]
     sign: float
@@ -132,7 +134,7 @@ class _Network:
 
 
 def _null_rows(null: Condition, condition: Condition) -> dict[str, Tensor]:
-    """Rows of the null condition, as many and of the dtype as those of the condition."""
+    """Rows of the null condition, as many as the condition has and of the same dtype."""
     if null.keys() != condition.keys():
         names, got = ", ".join(null), ", ".join(condition) or "none"
         raise ValueError(f"condition must hold what null_condition holds, {names}, got {got}")

@@ -1,19 +1,20 @@
-"""What the schedulers of the library diffusers say about a network: its levels, times and target.
+"""What diffusers schedulers say about a network: its levels, times and target.
 
-Only the config is read, and only what says how the network was trained. Whatever moves the grid
-of a sampler alone (shift, Karras sigmas, spacing, the last level) plays no part here:
+Only the config is read, and of it only what states how the network was trained. Options that only
+move a sampler's grid (shift, Karras sigmas, spacing, the last level) are ignored:
 
-    DDPM, DDIM, Euler,       state x0 + sigma eps scaled by alpha; sigma_k =
-    DPMSolverMultistep,      sqrt((1 - abar_k) / abar_k), and the time is the index k.
-    UniPC                    the last, abar = 0, of a config with zero terminal SNR is left out.
-    FlowMatchEuler; the      state (1 - u) x0 + u eps, sigma = u / (1 - u), and the time is u T,
-    former two with          T = num_train_timesteps. `shift` replaces u by another u and never
-    use_flow_sigmas          the meaning of one. Levels u = 1 / T .. 1 - 1 / T; at 1 sigma is
-                             infinite. Those two cut u T off to a whole time where we round it.
-    EDMEuler                 EDM's preconditioning, time log(sigma) / 4, levels of its config.
+    DDPM, DDIM, Euler,       The state is x0 + sigma eps scaled by alpha, with sigma_k =
+    DPMSolverMultistep,      sqrt((1 - abar_k) / abar_k), and the time is the index k. If the config
+    UniPC                    has zero terminal SNR, its last level, abar = 0, is left out.
+    FlowMatchEuler; the      The state is (1 - u) x0 + u eps, with sigma = u / (1 - u), and the time
+    former two with          is u T, with T = num_train_timesteps. `shift` replaces u by another u
+    use_flow_sigmas          but does not change its meaning. Levels are u = 1 / T .. 1 - 1 / T,
+                             since sigma is infinite at 1. DPMSolverMultistep and UniPC truncate
+                             u T to an integer; here it is rounded.
+    EDMEuler                 EDM's preconditioning, time log(sigma) / 4, and the config's levels.
 
-Whole times are what the integer-time classes give their networks; FlowMatchEuler, EDMEuler and
-Euler with timestep_type "continuous" and v_prediction give fractional ones whatever `time` says.
+Most classes give their networks integer times. FlowMatchEuler, EDMEuler, and Euler with
+timestep_type "continuous" and v_prediction give fractional ones, whatever `time` says.
 """
 
 import inspect
@@ -37,32 +38,32 @@ VP_SCHEDULERS = (
 FLOW, EDM = "FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler"
 SCHEDULERS = (*VP_SCHEDULERS, FLOW, EDM)
 TIMES = ("nearest", "interpolated")
-# Their names of targets, ours, by the coordinate of the state. EDMEuler's two are one but for
-# the sign; v in the flow coordinate is refused, since theirs holds if alpha^2 + sigma^2 = 1 only.
+# Diffusers' names of targets and ours, by the coordinate of the state. EDMEuler's two differ only
+# in sign. v is refused in the flow coordinate: diffusers' formula needs alpha^2 + sigma^2 = 1.
 TARGETS = {
     "vp": {"epsilon": "eps", "sample": "x0", "v_prediction": "v"},
     "flow": {"flow_prediction": "flow", "epsilon": "eps", "sample": "x0"},
     "edm": {"epsilon": "edm", "v_prediction": "edm"},
 }
-# Relative, far less than a step of a table. Their float32 abar moves DDPM's first level by 8e-5
-# from that of exact betas, `theory.noise.processes.DDPM`.
+# Relative tolerance, far below a step of a table. Diffusers' float32 abar moves DDPM's first level
+# by 8e-5 from that of exact betas, `theory.noise.processes.DDPM`.
 SLACK = 5e-4
 
 
 @dataclass(frozen=True)
 class IndexTime:
-    """Fractional index of a level, log sigma being linear between whole ones.
+    """Fractional index of a level, with log sigma linear between integer indices.
 
     Args:
-        log_sigmas: Shape (m,), float64, rising.
-        first: Index of the first.
+        log_sigmas: Log of the levels, shape (m,), float64, rising.
+        first: Index of the first level.
     """
 
     log_sigmas: Tensor
     first: int
 
     def __call__(self, sigma: Tensor) -> Tensor:
-        """Index of each level, shape of sigma; at an end for those beyond it by rounding."""
+        """Index of each level, shape of sigma. Levels beyond an end by rounding get its index."""
         table, at = self.log_sigmas.to(sigma.device), sigma.log()
         right = torch.searchsorted(table, at).clamp(1, len(table) - 1)
         low, high = table[right - 1], table[right]
@@ -71,14 +72,14 @@ class IndexTime:
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels that a network knows, and its time at each; others are refused.
+    """The levels that a network was trained for, and its time at each; others are refused.
 
     Args:
-        source: Where they come from, for the message.
+        source: Name of the scheduler, for the error message.
         sigma_min: Lowest level, in data units.
-        sigma_max: Highest level.
+        sigma_max: Highest level, in data units.
         clock: Maps sigma (B,), float64, to the time (B,).
-        is_whole: Take the nearest whole time: the index nearest in log sigma, or in u.
+        is_whole: Whether to take the nearest integer time, the index nearest in log sigma or in u.
     """
 
     source: str
@@ -88,7 +89,7 @@ class Levels:
     is_whole: bool = False
 
     def __call__(self, sigma: Tensor) -> Tensor:
-        """Time (B,) of levels (B,), which must lie in sigma_min..sigma_max but for rounding."""
+        """Time (B,) of levels (B,), which must be in sigma_min..sigma_max up to rounding."""
         low, high = (float(end) for end in sigma.aminmax())
         good_low = low >= self.sigma_min * (1.0 - SLACK)
         if not (good_low and high <= self.sigma_max * (1.0 + SLACK)):
@@ -100,7 +101,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network was trained: arguments of `adapters.Predictor` and the sign of its answer."""
+    """How a network was trained: arguments of `adapters.Predictor` and the sign of its output."""
 
     target: str
     scale: str
@@ -110,13 +111,13 @@ class Training:
 
 
 def training_of(scheduler: Any, time: str = "nearest") -> Training:
-    """What the config of a scheduler says of the networks trained for it.
+    """What the config of a scheduler says about the networks trained for it.
 
     Args:
-        scheduler: Of one of the classes SCHEDULERS.
-        time: Of networks with whole times: "nearest", the nearest of these, or "interpolated",
-            the fractional index at which log sigma, linear between indices, is that asked for
-            (u T itself in the flow coordinate).
+        scheduler: An instance of one of the classes in SCHEDULERS.
+        time: For networks with integer times. "nearest" takes the nearest of them. "interpolated"
+            takes the fractional index with the given log sigma, which is linear between indices
+            (in the flow coordinate u T itself).
     """
     name, options = _options(scheduler)
     is_whole = one_of("time", time, TIMES) == "nearest"
@@ -143,10 +144,11 @@ def training_of(scheduler: Any, time: str = "nearest") -> Training:
 
 
 def limit_of(scheduler: Any, clip: float | bool | None = None) -> float | None:
-    """Bound of the x0-predictions: that of the config's `clip_sample`, or what `clip` says.
+    """Bound of the x0-predictions, from `clip` or from the config's `clip_sample`.
 
     Args:
-        scheduler: Of one of the classes SCHEDULERS; DDPM and DDIM alone have `clip_sample`.
+        scheduler: An instance of one of the classes in SCHEDULERS. Only DDPM and DDIM have
+            `clip_sample`.
         clip: A bound, False for none, or None for the config's.
     """
     name, options = _options(scheduler)
@@ -171,27 +173,27 @@ class _FlowClock:
 
 
 def _options(scheduler: Any) -> tuple[str, dict[str, Any]]:
-    """Name of the class, and the config without what it inherits from others but does not read."""
+    """Name of the class, and the config without inherited entries that the class does not read."""
     name = one_of("scheduler", type(scheduler).__name__, SCHEDULERS)
     known = inspect.signature(type(scheduler).__init__).parameters
     return name, {key: value for key, value in scheduler.config.items() if key in known}
 
 
 def _target(name: str, options: dict[str, Any], state: str) -> str:
-    """Name of `Predictor` for the config's target; FlowMatchEuler has but one."""
+    """`Predictor`'s name of the config's target; FlowMatchEuler has only one."""
     asked = options.get("prediction_type", "flow_prediction")
     if name == "EulerDiscreteScheduler" and asked == "original_sample":
-        asked = "sample"  # its older name there
+        asked = "sample"  # its older name in diffusers
     return TARGETS[state][one_of(f"prediction_type of this {name}", asked, TARGETS[state])]
 
 
 def _table(scheduler: Any, options: dict[str, Any]) -> tuple[Array, int]:
-    """Levels (m,), rising, and the index of the first, from the abar that networks train with.
+    """Levels (m,), rising, and the index of the first, from the abar of the training.
 
-    Those are float32; sigma follows from them in float64, where 1 - abar is exact.
+    abar is float32. sigma is computed from it in float64, where 1 - abar is exact.
     """
     product = scheduler.alphas_cumprod.double().cpu().numpy()
-    # The last, 0, may stand as 2^-24, which is *above* its neighbour for 1000 linear betas.
+    # The last abar, 0, can be stored as 2^-24, *above* its neighbour with 1000 linear betas.
     keep = (product > 0) & (product < 1)
     keep[-1] &= not options["rescale_betas_zero_snr"]
     first, kept = int(np.argmax(keep)), product[keep]

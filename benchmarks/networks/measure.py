@@ -1,7 +1,7 @@
-"""Squared errors of a network on clean samples, level by level (Stancevic et al., algorithms 2, 3).
+"""Squared errors of a network on clean samples, by level (paper A final, algorithms 2 and 3).
 
-The same clean samples at every level, with fresh noise; every finished level is kept in one .npz,
-so that an interruption loses at most the level in work.
+All levels use the same clean samples with fresh noise. Finished levels are saved to one .npz every
+few seconds, so that an interruption loses little.
 """
 
 import io
@@ -27,25 +27,25 @@ from theory.reading import naming
 from theory.schedules.standard import edm_sigmas
 from toys.progress import meter, progress
 
-SAMPLES, LEVELS = 1024, 128  # of paper A's image experiments
+SAMPLES, LEVELS = 1024, 128  # as in paper A's image experiments
 SAVE_SECONDS = 5.0
 
 
 def edm_levels(points: int, sigma_min: float, sigma_max: float) -> Array:
-    """Rising levels of EDM's grid, shape (points,), as paper A measures at."""
+    """Rising levels of EDM's grid, shape (points,), as used by paper A."""
     return edm_sigmas(whole("levels", points, 4) - 1, sigma_max, sigma_min)[::-1].copy()
 
 
 @dataclass
 class Measured:
-    """Errors as far as they have been measured.
+    """Errors measured so far.
 
     Args:
         sigma: Levels, shape (m,), rising.
         errors: Squared errors summed over coordinates, shape (n, m); NaN where not yet measured.
         split: Mean squared modulus of the residual's transform, shape (m, C, ...), or None for
             samples without frequencies; see `spectrum`.
-        key: What the numbers belong to; a file with another key is not gone on with.
+        key: Identity of the measurement. A file with another key is not continued.
     """
 
     sigma: Array
@@ -55,11 +55,11 @@ class Measured:
 
     @property
     def done(self) -> int:
-        """Levels measured so far, always the lowest ones."""
+        """Number of levels measured so far, which are always the lowest ones."""
         return int(np.isfinite(self.errors[0]).sum())
 
     def write(self, path: Path) -> None:
-        """Write all of it, replacing the file whole."""
+        """Write everything, replacing the file as a whole."""
         stream = io.BytesIO()
         arrays: dict[str, Any] = {"sigma": self.sigma, "errors": self.errors}
         if self.split is not None:
@@ -70,7 +70,7 @@ class Measured:
 
 
 def read_measured(path: Path) -> Measured:
-    """What `Measured.write` wrote; ValueError, one line starting with the path."""
+    """The contents of a file by `Measured.write`; ValueError, one line starting with the path."""
     with naming(path):
         try:
             with np.load(path, allow_pickle=False) as found:
@@ -107,25 +107,25 @@ def measure(
     condition: Callable[[slice], Condition | None] = lambda part: None,
     with_split: bool = True,
 ) -> Measured:
-    """Errors of a denoiser at all levels, going on where the file at `path` stopped.
+    """Errors of a denoiser at all levels; measurement continues from the file at `path`.
 
     Args:
         denoiser: See `protocol.Denoiser`.
         data: Clean samples.
-        index: Which of them, shape (n,); row i of the errors is index[i], its noise that of path i
-            and step k + 1 at level k.
+        index: Indices of the chosen samples, shape (n,). Row i of the errors belongs to index[i].
+            Its noise at level k is that of path i and step k + 1.
         sigma: Levels, shape (m,), rising.
-        path: Where the errors are kept.
-        key: What they belong to.
-        seed: Of the noise.
-        batch: Samples at once.
-        device: Where the denoiser lives.
-        encode: Images to latents, applied once a sample; None for none.
-        condition: Named tensors for rows of `index`.
+        path: File of the errors.
+        key: Identity of the measurement.
+        seed: Seed of the noise.
+        batch: Samples per batch.
+        device: Device of the denoiser.
+        encode: Maps images to latents, applied once per sample; None for none.
+        condition: Returns named tensors for a slice of the rows of `index`.
         with_split: Whether to keep the split over frequencies too.
 
     Raises:
-        ValueError: The file belongs to something else, or the network's answer is not finite.
+        ValueError: The file has another key, or the network returns values that are not finite.
     """
     n, whole_batch = index.size, whole("batch", batch, 1)
     clean = _encoded(data, index, encode, whole_batch, device)
@@ -171,7 +171,7 @@ def _encoded(
     batch: int,
     device: torch.device | str,
 ) -> Tensor:
-    """The clean samples on the CPU, encoded where there is an encoder, shape (n, *shape)."""
+    """The clean samples on the CPU, encoded if there is an encoder, shape (n, *shape)."""
     if encode is None:
         return data.take(index)
     parts = progress(range(0, index.size, batch), "encode")
@@ -181,7 +181,7 @@ def _encoded(
 def _start(
     path: Path, key: Mapping[str, Any], sigma: Array, n: int, shape: tuple[int, ...] | None
 ) -> Measured:
-    """What the file holds, if it is of this key; else an empty one."""
+    """The contents of the file if it has this key, or an empty measurement if there is no file."""
     if path.exists():
         found = read_measured(path)
         if dict(found.key) != json.loads(json.dumps(dict(key))):

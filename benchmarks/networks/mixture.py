@@ -1,4 +1,4 @@
-"""A mixture as a denoiser in torch: the torch path is tested against the compiled one with it."""
+"""A mixture as a denoiser in torch, used to test the torch code against the compiled code."""
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ from toys.mixture import Mixture
 class MixtureDenoiser:
     """E[x0 given x] of a Gaussian mixture or a set of points, in float64.
 
-    Responsibilities are a softmax of log weights with differences squared, never expanded.
+    Responsibilities are a softmax of log weights. Differences are squared directly, not expanded.
 
     Args:
         toy: The mixture, d coordinates.
-        device: Where its parameters live.
+        device: Device of its parameters.
     """
 
     def __init__(self, toy: Mixture, device: str | torch.device = "cpu") -> None:
@@ -26,7 +26,7 @@ class MixtureDenoiser:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
-        """Posterior mean, (B, d), of x (B, d) at sigma (B,); conditions are not known here."""
+        """Posterior mean (B, d) of x (B, d) at sigma (B,). The condition is ignored."""
         states = x.to(torch.float64)[:, None, :]  # (B, 1, d)
         noise = sigma.to(torch.float64)[:, None, None] ** 2
         total = self.stds**2 + noise  # (B, K, d)

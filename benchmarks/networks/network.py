@@ -1,4 +1,4 @@
-"""A denoiser with what is known about it."""
+"""A denoiser with its description."""
 
 import hashlib
 import math
@@ -21,25 +21,26 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 
 @dataclass(frozen=True)
 class Network:
-    """A denoiser and what is known about it.
+    """A denoiser with its description.
 
     Args:
         denoiser: See `protocol.Denoiser`.
-        spec: As the user wrote it.
-        shape: Of a sample as the denoiser takes it, or None if only the data tell.
-        sigma_min: Lowest level that it knows, in data units.
+        spec: The network's name as the user gave it.
+        shape: Shape of a sample of the denoiser, or None if only the data determine it.
+        sigma_min: Lowest level that the network was trained for, in data units.
         sigma_max: Highest such level.
-        condition: Name of the condition it needs, or None.
-        encode: Images to latents, or None.
-        decode: Latents to images, or None.
+        condition: Name of the condition that it needs, or None.
+        encode: Maps images to latents, or None.
+        decode: Maps latents to images, or None.
         weights: Hash of the weights, or the spec itself for the user's own code.
-        classes: Number of labels that a network with the condition "class_labels" knows, or None.
-        width: Of the text embeddings that a network with the condition "encoder_hidden_states"
-            takes, rows (tokens, width), or None.
-        pixels: Samples to images of bytes, (B, C, h, w); None for the rule of [-1, 1].
-        dtype: Of the states of a walk, as the network's authors have it.
-        unit_start: Whether a walk starts with variance 1 + sigma_max^2, as networks trained in
-            variance-preserving coordinates do, rather than sigma_max^2.
+        classes: Number of labels of a network with the condition "class_labels", or None.
+        width: Width of the text embeddings (tokens, width) of a network with the condition
+            "encoder_hidden_states", or None.
+        pixels: Maps samples to images of bytes, (B, C, h, w). None for samples in [-1, 1], which
+            follow the usual rule.
+        dtype: Dtype of the states while sampling, as in the authors' program.
+        unit_start: Whether sampling starts with variance 1 + sigma_max^2, as for networks trained
+            in variance-preserving coordinates, rather than sigma_max^2.
     """
 
     denoiser: Denoiser
@@ -58,12 +59,12 @@ class Network:
     unit_start: bool = False
 
     def start_std(self, sigma_max: float) -> float:
-        """Of the start of a walk from there."""
+        """Standard deviation of the initial noise at this highest level."""
         return math.hypot(1.0, sigma_max) if self.unit_start else sigma_max
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device of that name, cpu or cuda; ValueError where there is no such card."""
+    """The device of this name, cpu or cuda; ValueError for cuda without a CUDA device."""
     one_of("device", name, ("cpu", "cuda"))
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device must be cpu where no CUDA device is available, got 'cuda'")
@@ -71,7 +72,7 @@ def chosen_device(name: str) -> torch.device:
 
 
 def check_embeddings(name: str, rows: Tensor, width: int | None) -> None:
-    """Refuse what are no rows of text embeddings of that width."""
+    """Raise ValueError unless these are rows of text embeddings of this width."""
     if not rows.is_floating_point() or rows.ndim != 3 or rows.shape[2] != width:
         got = f"{rows.dtype} of shape {tuple(rows.shape)}"
         raise ValueError(f"{name} must be floats of shape (rows, tokens, {width}), got {got}")

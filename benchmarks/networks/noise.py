@@ -1,7 +1,7 @@
 """The kernels' noise in torch: N(0, 1) as a pure function of (seed, path, step, coordinate).
 
-The words of Philox4x32-10 equal those of toys/kernels.py on every device; the normals made of them
-agree to 1e-14, the logarithm and the cosine being torch's. Unsigned words are kept in int64.
+The words of Philox4x32-10 equal those of toys/kernels.py on every device. The normal numbers agree
+to 1e-14, because logarithm and cosine are torch's. Unsigned words are kept in int64.
 """
 
 import math
@@ -14,17 +14,17 @@ from theory.checks import check_seed, whole
 MASK = 0xFFFFFFFF
 LEFT, RIGHT = 0xD2511F53, 0xCD9E8D57  # multipliers of Philox4x32
 WEYL_A, WEYL_B = 0x9E3779B9, 0xBB67AE85
-MOST_AT_ONCE = 2**24  # numbers whose words are held together: some 1 GiB of work space
+MOST_AT_ONCE = 2**24  # numbers generated at once: about 1 GiB of work space
 
 
 def philox_words(seed: int, paths: Tensor, step: int, coords: Tensor) -> tuple[Tensor, ...]:
-    """The four 32-bit words of counters (coord, step, path), key (seed, 0), (B, d) each, int64.
+    """The four 32-bit words of counter (coord, step, path) and key (seed, 0), int64, (B, d) each.
 
     Args:
         seed: Whole number in [0, 2**32).
-        paths: Shape (B,), int64, at least 0.
-        step: In [0, 2**32); 0 is the start, row r of a table draws step r + 1.
-        coords: Shape (d,), int64, in [0, 2**32).
+        paths: Path numbers, shape (B,), int64, at least 0.
+        step: Whole number in [0, 2**32). 0 is the initial noise; row r of a table has step r + 1.
+        coords: Coordinate numbers, shape (d,), int64, in [0, 2**32).
     """
     shape = paths.numel(), coords.numel()
     a = coords[None, :].expand(shape)
@@ -44,7 +44,7 @@ def philox_words(seed: int, paths: Tensor, step: int, coords: Tensor) -> tuple[T
 
 
 def _normals(seed: int, paths: Tensor, step: int, coords: Tensor) -> Tensor:
-    """Box-Muller on one Philox call a number, (B, d)."""
+    """Standard normal numbers (B, d) by Box-Muller, with one Philox call per number."""
     a, b, c, d = philox_words(seed, paths, step, coords)
     u = (((a << 21) | (b >> 11)).to(torch.float64) + 1.0) * 2.0**-53  # in (0, 1]
     v = ((c << 21) | (d >> 11)).to(torch.float64) * 2.0**-53  # in [0, 1)
@@ -66,10 +66,10 @@ def normals(
 
     Args:
         seed: Whole number in [0, 2**32).
-        paths: Shape (B,), int64, at least 0; in any order.
-        step: 0 for the start, r + 1 for row r.
-        shape: Of a sample; coordinates are numbered with the last index fastest.
-        dtype: Of the result; rounded from float64.
+        paths: Path numbers, shape (B,), int64, at least 0, in any order.
+        step: 0 for the initial noise, r + 1 for row r.
+        shape: Shape of a sample. Coordinates are numbered with the last index fastest.
+        dtype: Dtype of the result, rounded from float64.
     """
     check_seed(seed)
     whole("step", step, 0, 2**32)

@@ -1,7 +1,10 @@
-"""What `entropic profile --network` computes: a measured profile, and the errors beside it."""
+"""The computation of `entropic profile --network`: a measured profile, and its errors."""
 
+from __future__ import annotations
+
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,13 +26,13 @@ from benchmarks.networks.network import Network, check_embeddings
 from benchmarks.networks.spec import open_network
 from benchmarks.networks.spectrum import amplitudes, entries, has_spectrum, multiplicity
 from theory.checks import Array, check_seed, monotone, require, vector
-from theory.profiles.files import write_profile
+from theory.profiles.files import read_profile, write_profile
 from theory.profiles.level_errors import LevelErrors
 from theory.profiles.profile import Profile
 from theory.profiles.spectral import spectral_mmse
-from theory.reading import naming
+from theory.reading import StrPath, naming
 
-MOST_SPLIT = 2**27  # numbers that the split over frequencies may have: 1 GiB
+MOST_SPLIT = 2**27  # largest size of the split over frequencies: 1 GiB
 
 
 def profile(
@@ -52,7 +55,7 @@ def profile(
     """The row of `entropic profile --network SPEC --data FILE --out profile.json`.
 
     Writes the profile to `out`, and the error of every sample and level to the .npz of the same
-    name, which holds what has been measured so far while the command runs.
+    name. While the command runs, the .npz has the errors measured so far.
     """
     if data is None or out is None:
         missing = "--data" if data is None else "--out"
@@ -72,6 +75,31 @@ def profile(
     )  # fmt: skip
 
 
+def profile_of_network(
+    network: str, data: StrPath, out: StrPath, *, sigma: Sequence[float] = (), **options: Any
+) -> Profile:
+    """Measure the profile of a trained network on clean data; an interrupted run is continued.
+
+    Args:
+        network: A run of `entropic train`, a published file of EDM's or EDM2's networks, a folder
+            that a diffusers pipeline was saved to, or "module:function" of your own code.
+        data: Clean samples: an .npy or .npz array, a folder or a .zip of images.
+        out: Profile file to write. The errors of single samples are written beside it, as .npz.
+        sigma: Noise levels, at least 4. Default: EDM's grid over the network's range.
+        **options: `samples` (1024, or all), `levels` (128), `sigma_min`, `sigma_max`, `batch`
+            (64), `seed` (0), `device` ("cpu" or "cuda"), `precision` ("float32", "bfloat16" or
+            "float16"), `time` ("nearest" or "interpolated"), `guidance` and `condition`.
+
+    Returns:
+        The profile, with standard errors over samples.
+
+    Raises:
+        ValueError: One line that names the argument or the file, the rule and the value.
+    """
+    profile(network, os.fspath(data), os.fspath(out), tuple(sigma), **options)
+    return read_profile(out)
+
+
 def measured_profile(
     opened: Network,
     clean: Data,
@@ -84,19 +112,19 @@ def measured_profile(
     condition: str | None,
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Measure, or go on measuring, and write the profile; see `profile`.
+    """Measure, or continue to measure, and write the profile; see `profile`.
 
     Args:
         opened: The network.
         clean: The data.
-        target: The profile's file; the errors stand beside it.
+        target: File of the profile. The errors are written beside it.
         grid: Levels, rising.
-        samples: Clean samples; 1024, or all, if None.
-        batch: Samples at once; 64 if None.
-        seed: Of samples and noise.
-        place: Where the network lives.
+        samples: Number of clean samples. Default: 1024, or all if there are fewer.
+        batch: Samples per batch. Default: 64.
+        seed: Seed of samples and noise.
+        place: Device of the network.
         condition: An .npz of named arrays, or None.
-        more: What else the numbers belong to.
+        more: Further entries of the measurement's key.
     """
     kept = target.with_suffix(".npz")
     if opened.encode is None and opened.shape not in (None, clean.shape):
@@ -141,10 +169,10 @@ def measured_profile(
 
 
 def profile_row(measured: Profile) -> dict[str, Any]:
-    """A measured profile as plain lists; entropies by the trapezoid rule, from the lowest level.
+    """A measured profile as plain lists; entropies by the trapezoidal rule from the lowest level.
 
-    What lies below the lowest level is not known, so `rescaled_entropy` starts at 0 there, as in
-    Stancevic et al., algorithm 2.
+    Nothing is known below the lowest level, so `rescaled_entropy` starts at 0 there, as in paper A
+    final, algorithm 2.
     """
     stderr, source = measured.stderr, dict(measured.source)
     return {
@@ -169,7 +197,7 @@ def _levels(
     high: float | None,
     points: int | None,
 ) -> Array:
-    """Levels asked for, or EDM's grid over what the network knows."""
+    """The given levels, or EDM's grid over the levels that the network was trained for."""
     if sigma:
         if points is not None or low is not None or high is not None:
             raise ValueError("--sigma must stand without --levels and --sigma-min/max, got both")
@@ -191,7 +219,7 @@ def _levels(
 
 
 def _conditions(network: Network, data: Data, index: Any, path: str | None) -> dict[str, Tensor]:
-    """Named tensors with a row for every chosen sample."""
+    """Named tensors with one row per chosen sample."""
     if path is not None:
         return _condition_file(network, path, index, len(data))
     if network.condition is None:
@@ -227,7 +255,7 @@ def read_arrays(path: str) -> dict[str, Tensor]:
 
 
 def given_condition(network: Network, path: str) -> dict[str, Tensor]:
-    """Arrays of an .npz by name, as the network takes them; "null_..." ones are guidance's."""
+    """Arrays of an .npz by name, checked for this network, without those named "null_..."."""
     found = {k: v for k, v in read_arrays(path).items() if not k.startswith("null_")}
     with naming(path):
         if network.weights == network.spec:
@@ -249,7 +277,7 @@ def given_condition(network: Network, path: str) -> dict[str, Tensor]:
 
 
 def _condition_file(network: Network, path: str, index: Any, n: int) -> dict[str, Tensor]:
-    """The condition in a file, with one row for all samples or one for each."""
+    """The condition in a file, as one row per chosen sample, shared or individual."""
     out: dict[str, Tensor] = {}
     arrays = given_condition(network, path)
     with naming(path):
@@ -264,11 +292,11 @@ def _condition_file(network: Network, path: str, index: Any, n: int) -> dict[str
 def _spectral(
     found: Measured, data: Data, network: Network, shape: tuple[int, ...], place: torch.device
 ) -> dict[str, Array]:
-    """Both readings of the spectral curve, from the split and the data's amplitudes."""
+    """Both definitions of the spectral curve, from the split and the data's amplitudes."""
     assert found.split is not None
     counts = multiplicity(shape).ravel()
     split = found.split.reshape(found.sigma.size, -1).T
-    alive = (split > 0).any(axis=1)  # a frequency that is never wrong has no time of its own
+    alive = (split > 0).any(axis=1)  # a frequency without any error has no time change
     curves = {}
     for name, modulus in amplitudes(data, network.encode, place).items():
         weight = counts * modulus.ravel()

@@ -1,7 +1,8 @@
-"""What a trained denoiser offers: x0-predictions at a noise level, in x = x0 + sigma eps.
+"""The interface of a trained denoiser: x0-predictions at a noise level, in x = x0 + sigma eps.
 
-Shapes: B samples a batch, each of shape `shape`, such as (C, H, W). Conditions are named tensors
-with a row a sample (class_labels, encoder_hidden_states, ...), passed on to the network by name.
+Shapes: a batch has B samples, each of shape `shape`, such as (C, H, W). Conditions are named
+tensors with one row per sample (class_labels, encoder_hidden_states, ...), passed to the network by
+name.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ Condition = Mapping[str, Tensor]
 
 
 class Denoiser(Protocol):
-    """Anything that can be called so: a function, or a module wrapped by `adapters.Predictor`."""
+    """Anything with this call: a function, or a module wrapped by `adapters.Predictor`."""
 
     def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
         """x0-prediction, of the shape of x.
@@ -27,14 +28,14 @@ class Denoiser(Protocol):
 
 
 class Counting:
-    """A denoiser that counts its calls, so that nobody has to trust a formula for NFE."""
+    """A denoiser that counts its calls, so that NFE is measured rather than computed."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
         self.calls = 0
 
     def __call__(self, x: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
-        """The denoiser's answer."""
+        """The denoiser's result."""
         self.calls += 1
         return self.denoiser(x, sigma, condition)
 

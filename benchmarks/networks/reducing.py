@@ -1,7 +1,7 @@
-"""Paper C's state-dependent iterations in torch; theory/solvers/reducing.py says what they do.
+"""Paper C's state-dependent iterations in torch; see theory/solvers/reducing.py for their rules.
 
-The compiled loop in toys/kernels.py is the other text of the same formulas, and each is tested
-against the other. Samples are flattened to (B, channels, m): inner products run over m.
+The compiled loop in toys/kernels.py implements the same formulas, and each is tested against the
+other. Samples are flattened to (B, channels, m). Inner products run over m.
 """
 
 import math
@@ -38,13 +38,14 @@ def walk_iteration(
     condition: Condition | None = None,
     tick: Callable[[], None] | None = None,
 ) -> Tensor:
-    """Final states of starts x, shape (B, *shape), `iteration.nfe` calls of the denoiser.
+    """Final states from initial states x, shape (B, *shape), by `iteration.nfe` denoiser calls.
 
     Args:
         denoiser: See `protocol.Denoiser`.
-        iteration: The rule, its levels and options; `channels` counts groups of coordinates with
-            the last index fastest, so that C of (C, H, W) gives each channel its own products.
-        x: Starts; their dtype is that of the walk.
+        iteration: The rule, its levels and options. `channels` is the number of groups of
+            coordinates, with the last index fastest; C of (C, H, W) gives each channel its own
+            inner products.
+        x: Initial states. Their dtype is kept throughout.
         condition: Rows for these samples.
         tick: Called after every call of the denoiser.
     """
@@ -93,7 +94,7 @@ def _re_multi(
     c: list[float],
     k_max: int,
 ) -> tuple[Tensor, Tensor]:
-    """The new state and the output at the probe of a step of `re_multi_iteration`."""
+    """The new state and the output at the probe, for one step of `re_multi_iteration`."""
     rho, bh, h, on_l, on_s, share, inverse_h1, a = c
     probe = euler + 0.5 * bh * h * on_l * (d0 - d1)
     dt = call(probe)
@@ -116,7 +117,7 @@ def _evodiff(
     c: list[float],
     k_max: int,
 ) -> tuple[Tensor, Tensor]:
-    """The new state and the output at the probe of a step of `evodiff_iteration`."""
+    """The new state and the output at the probe, for one step of `evodiff_iteration`."""
     rho, bh, h, r, share, beta = c[:6]
     beta1 = (1.0 - share) * beta + share * _clipped(d0, d1, d1)
     g1 = d0 - beta1 * d1
@@ -132,5 +133,5 @@ def _evodiff(
     if k_max > MANY_STEPS:
         change = (d0 - d1) / h
         v = -v * torch.sigmoid(_clipped(d0, change, change) * (2.0 - rho**2))
-    # Divided by zeta = sigmoid(v): 1 / zeta = 1 + exp(-v) has no 0 / 0.
+    # Division by zeta = sigmoid(v), written as 1 / zeta = 1 + exp(-v) to avoid 0 / 0.
     return euler + 0.5 * bh * (1.0 + torch.exp(-v)) * slope, dt

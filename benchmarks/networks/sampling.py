@@ -1,9 +1,9 @@
-"""Sampling a denoiser in torch: any solver table walked row by row, and paper C's iterations.
+"""Sampling with a denoiser in torch: any solver table row by row, and paper C's iterations.
 
-The tables are those of theory/solvers/registry.py, and the noise, unless another is given, is that
-of the kernels, a pure function of (seed, path, row, coordinate): what a sample becomes does not
-depend on its batch, but for the rounding inside a network. The state is float64 whatever the
-network computes in.
+The tables are those of theory/solvers/registry.py. Unless another is given, the noise is that of
+the kernels, a pure function of (seed, path, row, coordinate). A sample therefore does not depend on
+its batch, up to rounding inside the network. By default the state is float64, whatever the network
+computes in.
 """
 
 from collections import deque
@@ -25,11 +25,11 @@ Draw = Callable[[int], Tensor]
 
 
 class DivergedError(ValueError):
-    """Some sample is not finite at the end of a walk."""
+    """Some sample is not finite at the end of sampling."""
 
 
 def philox(seed: int, paths: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Draw:
-    """The kernels' noise of some paths, step by step: step 0 is the start, row r draws r + 1."""
+    """The kernels' noise of some paths by step: step 0 is the initial noise, row r has r + 1."""
     return lambda step: normals(seed, paths, step, shape, dtype)
 
 
@@ -41,16 +41,17 @@ def walk_table(
     condition: Condition | None = None,
     tick: Ticker | None = None,
 ) -> Tensor:
-    """Final states of starts x, shape (B, *shape).
+    """Final states from initial states x, shape (B, *shape).
 
-    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z, row r drawing
-    step r + 1. One call of the denoiser a row.
+    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z, where row r draws
+    step r + 1. Each row calls the denoiser once.
 
     Args:
         denoiser: See `protocol.Denoiser`.
         table: The solver.
-        x: Starts; their dtype is that of the walk.
-        draw: The noise z of a step, of shape and dtype of x, asked for in the order of the steps.
+        x: Initial states. Their dtype is kept throughout.
+        draw: Returns the noise z of a step, with the shape and dtype of x. It is called in the
+            order of the steps.
         condition: Rows for these samples.
         tick: Called after every call of the denoiser.
     """
@@ -82,7 +83,9 @@ def walk(
     condition: Condition | None = None,
     tick: Ticker | None = None,
 ) -> Tensor:
-    """Final states of starts x, those of `paths`, by a table or an iteration; see `walk_table`.
+    """Final states of these paths from initial states x, by a table or an iteration.
+
+    The arguments are those of `walk_table`.
 
     Raises:
         DivergedError: Some sample is not finite at the end.
@@ -121,13 +124,13 @@ def sample_batches(
     Args:
         denoiser: See `protocol.Denoiser`.
         solver: A table or an iteration of `theory.solvers.registry.make_table`.
-        shape: Of a sample.
+        shape: Shape of a sample.
         n: Number of samples, at least 1.
         seed: Whole number in [0, 2**32).
         path: First path, at least 0.
-        batch: Samples at once.
-        device: Where the walk happens; the denoiser must live there.
-        dtype: Of the states.
+        batch: Samples per batch.
+        device: Device of the computation, which must be the denoiser's.
+        dtype: Dtype of the states.
         condition: Named tensors of n rows, or None.
         progress: Title of a progress bar over calls of the denoiser, shown after two seconds.
     """

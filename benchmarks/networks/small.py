@@ -1,8 +1,9 @@
 """Small networks of our own: a residual MLP for points, a U-Net for 8x8 images and sequences.
 
-Each is called as network(x, time, **condition) and answers with the shape of x; the time is
-log(sigma) / 4, as `adapters.Predictor` with target "edm" gives it. Conditions are refused by
-name: these networks have none. The last layer starts at 0, so that an untrained one answers 0.
+Each is called as network(x, time, **condition) and returns the shape of x. The time is
+log(sigma) / 4, as given by `adapters.Predictor` with target "edm". These networks have no
+conditions, and refuse them by name. The last layer starts at 0, so that an untrained network
+returns 0.
 """
 
 import inspect
@@ -17,13 +18,13 @@ from torch.nn import functional
 from theory.checks import one_of, whole
 
 FREQUENCIES = 16
-LOWEST, HIGHEST = 0.25, 16.0  # periods 4 .. 1 / 16 of log(sigma) / 4, whose usual span is 2.65
+LOWEST, HIGHEST = 0.25, 16.0  # periods 4 .. 1 / 16; log(sigma) / 4 usually spans 2.65
 MOST_WIDTH, MOST_BLOCKS, MOST_LEVELS = 4096, 64, 8
-GROUP = 8  # channels a group of GroupNorm, less where the width has no such divisor
+GROUP = 8  # channels per group of GroupNorm, fewer if they do not divide the width
 
 
 class TimeFeatures(nn.Module):
-    """Sines and cosines of the time through a small perceptron, shape (B, width)."""
+    """Sines and cosines of the time, passed through a small perceptron, shape (B, width)."""
 
     frequencies: Tensor
 
@@ -46,10 +47,10 @@ class MLP(nn.Module):
     """Residual perceptron over the flattened state.
 
     Args:
-        dim: Coordinates of a sample.
-        width: Of the hidden layers.
+        dim: Number of coordinates of a sample.
+        width: Width of the hidden layers.
         depth: Number of residual blocks.
-        dropout: Share of hidden units dropped while training.
+        dropout: Share of hidden units dropped in training.
     """
 
     def __init__(self, dim: int, width: int = 128, depth: int = 3, dropout: float = 0.0) -> None:
@@ -68,7 +69,7 @@ class MLP(nn.Module):
         self.last = _zero(nn.Linear(width, dim))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Answer for states (B, *shape) at times (B,)."""
+        """Output for states (B, *shape) at times (B,), of the same shape."""
         if x[0].numel() != self.dim:
             raise ValueError(f"x must have {self.dim} coordinates a sample, got {x[0].numel()}")
         features, h = self.time(time), self.first(x.flatten(1))
@@ -83,7 +84,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Two normalised convolutions, the time as gain and offset between them, and a shortcut."""
+    """Two normalised convolutions with a shortcut; the time sets gain and offset between them."""
 
     def __init__(self, into: int, out: int, features: int, dims: int, dropout: float) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class Block(nn.Module):
         self.shortcut = nn.Identity() if into == out else conv(into, out, 1)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        """Of shape (B, out, *space)."""
+        """Output of shape (B, out, *space)."""
         h = self.norm1(self.conv0(functional.silu(self.norm0(x))))
         gain, offset = self.shift(features).reshape(len(x), -1, *[1] * (x.ndim - 2)).chunk(2, dim=1)
         h = functional.silu(torch.addcmul(h + offset, h, gain))
@@ -104,7 +105,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over the places, one head, with a shortcut."""
+    """Self-attention over places, with one head and a shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -112,7 +113,7 @@ class Attention(nn.Module):
         self.into, self.out = nn.Linear(width, 3 * width), _zero(nn.Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of x, (B, width, *space)."""
+        """Output of the shape of x, (B, width, *space)."""
         places = self.norm(x).flatten(2).transpose(1, 2)
         query, key, value = self.into(places).chunk(3, dim=2)
         mixed = self.out(functional.scaled_dot_product_attention(query, key, value))
@@ -121,16 +122,16 @@ class Attention(nn.Module):
 
 
 class SmallUNet(nn.Module):
-    """U-Net of residual blocks, halving the space between its levels.
+    """U-Net of residual blocks that halves the space between its levels.
 
     Args:
-        channels: Of the data.
+        channels: Channels of the data.
         width: Channels of the first level.
-        multipliers: Channels of each level, in widths; every level but the first halves the space.
-        blocks: Residual blocks a level and direction.
+        multipliers: Channels of each level, in widths. Every level but the first halves the space.
+        blocks: Residual blocks per level and direction.
         dims: 2 for images, 1 for sequences.
-        attention: Whether the lowest level attends over its places.
-        dropout: Share of channels' entries dropped while training.
+        attention: Whether the lowest level has attention over its places.
+        dropout: Share of the activations dropped in training.
     """
 
     def __init__(
@@ -176,7 +177,7 @@ class SmallUNet(nn.Module):
         self.last_norm, self.last = _norm(h), _zero(conv(h, channels, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Answer for states (B, channels, *space) at times (B,)."""
+        """Output for states (B, channels, *space) at times (B,), of the same shape."""
         space = x.shape[2:]
         if x.shape[1:2] != (self.channels,) or len(space) != self.dims:
             got, rule = tuple(x.shape), f"have {self.channels} channels and {self.dims} axes"
@@ -204,7 +205,7 @@ _CONV: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
 def build_network(arch: Mapping[str, Any]) -> nn.Module:
-    """The network of a description such as {"name": "mlp", "dim": 2, "width": 64, "depth": 3}.
+    """The network of a description, e.g. {"name": "mlp", "dim": 2, "width": 64, "depth": 3}.
 
     Raises:
         ValueError: An unknown name or argument, or one of a wrong kind or size.
@@ -217,14 +218,14 @@ def build_network(arch: Mapping[str, Any]) -> nn.Module:
             raise ValueError(f"{key} must be a number or a list of them, got {value!r:.40}")
     try:
         network = ARCHITECTURES[name](**options)
-        # A sixth faster on CPU cores.
+        # This layout is a sixth faster on CPU cores.
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"network must have good options, got {error!s:.200}") from None
 
 
 def _halved(x: Tensor) -> Tensor:
-    """Means over neighbours, two an axis."""
+    """Means over two neighbours per axis."""
     return functional.avg_pool1d(x, 2) if x.ndim == 3 else functional.avg_pool2d(x, 2)
 
 

@@ -1,8 +1,8 @@
-"""What `--network SPEC` means: a checkpoint, a published file, a folder, or `module:function`.
+"""The meaning of `--network SPEC`: a checkpoint, a published file, a folder or `module:function`.
 
-Checkpoints are our own; published files EDM's and EDM2's; folders those of diffusers. All of them
-are data, and nothing in them is run; `module:function` is the user's own
-code, imported as Python would from the current folder.
+Checkpoints are our own, published files are EDM's and EDM2's, and folders are those of diffusers.
+All three are data, and opening them runs no code of theirs. `module:function` is the user's own
+code, imported as Python would import it from the current folder.
 """
 
 import importlib
@@ -49,24 +49,26 @@ def open_network(
     null: Condition | None = None,
     **official: Any,
 ) -> Network:
-    """The network that a spec names, ready to be called.
+    """The network of a spec, ready to be called.
 
     Args:
         spec: A .safetensors file or a folder with checkpoint.safetensors (`entropic train`), a
-            file of EDM's or EDM2's networks (see `imagenet.checkpoints`), a folder that a diffusers
-            pipeline was saved to, or `module:function`, a function without arguments that returns
-            a `protocol.Denoiser`; its `shape`, `sigma_min` and `sigma_max` are read if it has them.
+            file of EDM's or EDM2's networks (see `published.checkpoints`), the folder of a saved
+            diffusers pipeline, or `module:function`. The latter is a function without arguments
+            that returns a `protocol.Denoiser`, whose `shape`, `sigma_min` and `sigma_max` are used
+            if it has them.
         device: "cpu" or "cuda".
-        precision: Of the network's inside: float32, bfloat16 or float16 (mixed precision). If
-            None float32, but for published files what their authors compute in.
-        time: For whole times of diffusers models: "nearest" or "interpolated" in log sigma.
+        precision: Precision inside the network: float32, bfloat16 or float16 (mixed precision).
+            Default: the authors' precision for published files, float32 for all others.
+        time: For integer times of diffusers models: "nearest" or "interpolated" in log sigma.
         guidance: Weight of classifier-free guidance, for class-conditional DiT and for networks
-            with text; None for none.
-        null: What guidance leads away from, for text: `encoder_hidden_states`, one row.
-        **official: Options of `imagenet.opened.open_official`, for published files only.
+            with text. None for none.
+        null: The condition that guidance steers away from, for text: `encoder_hidden_states`, one
+            row.
+        **official: Options of `published.opened.open_official`, for published files only.
 
     Raises:
-        ValueError: One line with what is wrong.
+        ValueError: One line that states the error.
     """
     place, kind = chosen_device(device), _kind(spec)
     low = one_of("precision", precision or "float32", PRECISIONS)
@@ -151,7 +153,7 @@ def _from_folder(
 
 
 def _from_code(spec: str) -> Denoiser:
-    """What the user's function returns, if it can be called."""
+    """The result of the user's function, which must be callable."""
     module, _, name = spec.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -167,7 +169,7 @@ def _from_code(spec: str) -> Denoiser:
 
 
 def weights_of(spec: str) -> str:
-    """`Network.weights` of a spec, without opening it; ValueError where there is no such thing."""
+    """`Network.weights` of a spec, without opening it; ValueError if nothing is there."""
     kind, place = _kind(spec), Path(spec)
     if kind == "code":
         return spec

@@ -1,8 +1,8 @@
-"""Squared errors and amplitudes per channel and frequency (Stancevic et al., algorithm 3).
+"""Squared errors and amplitudes per channel and frequency (paper A final, algorithm 3).
 
-Samples are (C, H, W) or (C, L). Their transform is over all axes but the channel's, orthonormal,
-real-input: a frequency that stands for itself and its conjugate counts twice, so that squared
-moduli times `multiplicity` add up to the squared error. Plain vectors (d,) have no frequencies.
+Samples are (C, H, W) or (C, L). The transform is the orthonormal real-input Fourier transform over
+all axes but the channels. A frequency stored for itself and its conjugate counts twice, so that
+squared moduli times `multiplicity` add up to the squared error. Vectors (d,) have no frequencies.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.networks.data import Data
 from theory.checks import Array
 
-MOST_IMAGES = 10_000  # what the paper estimated amplitudes from
+MOST_IMAGES = 10_000  # the paper's number of images for the amplitudes
 
 
 def has_spectrum(shape: tuple[int, ...]) -> bool:
@@ -24,13 +24,13 @@ def has_spectrum(shape: tuple[int, ...]) -> bool:
 
 
 def spectrum(x: Tensor) -> Tensor:
-    """Transform of samples (B, C, ...), complex, the last axis halved."""
+    """Transform of samples (B, C, ...), complex, with half of the last axis stored."""
     out: Tensor = torch.fft.rfftn(x.to(torch.float64), dim=tuple(range(2, x.ndim)), norm="ortho")
     return out
 
 
 def multiplicity(shape: tuple[int, ...]) -> Array:
-    """How many frequencies each entry of the transform stands for, its shape without the batch."""
+    """Number of frequencies that each entry of the transform represents, shape (C, ...)."""
     length = shape[-1]
     last = np.full(length // 2 + 1, 2.0)
     last[0] = 1.0
@@ -40,7 +40,7 @@ def multiplicity(shape: tuple[int, ...]) -> Array:
 
 
 def radius(shape: tuple[int, ...]) -> Array:
-    """Distance of each entry's frequency from 0 in cycles per sample, shape as `multiplicity`."""
+    """Distance of each frequency from 0, in cycles per sample, shape as `multiplicity`."""
     axes = [np.fft.fftfreq(n) * n for n in shape[1:-1]] + [np.fft.rfftfreq(shape[-1]) * shape[-1]]
     square = sum(f**2 for f in np.meshgrid(*axes, indexing="ij"))
     return np.ascontiguousarray(np.broadcast_to(np.sqrt(square), (shape[0], *square.shape)))
@@ -52,10 +52,10 @@ def amplitudes(
     device: torch.device | str = "cpu",
     batch: int = 256,
 ) -> dict[str, Array]:
-    """The two readings of a frequency's amplitude: mean and root mean square modulus.
+    """Two definitions of a frequency's amplitude: the mean and the root mean square modulus.
 
-    Over the first 10 000 samples, encoded if there is an encoder; the zero frequency holds the
-    mean too, as the paper makes no exception for it.
+    They are taken over the first 10 000 samples, encoded if there is an encoder. The zero frequency
+    includes the mean, since the paper makes no exception for it.
     """
     n = min(len(data), MOST_IMAGES)
     first, second = torch.zeros(1), torch.zeros(1)
@@ -69,15 +69,15 @@ def amplitudes(
 
 
 def radial_mean(values: Array, shape: tuple[int, ...], channel: int) -> tuple[Array, Array]:
-    """Mean of `values`, (C, ...) as `multiplicity`, over rings of one cycle: radius and mean."""
+    """Mean of `values` (shape as `multiplicity`) over rings of one cycle: radii, means."""
     ring = np.rint(radius(shape)[channel]).astype(int).ravel()
     weight = multiplicity(shape)[channel].ravel()
-    keep = ring <= max(shape[1:]) // 2  # beyond, rings are corners only
+    keep = ring <= max(shape[1:]) // 2  # larger rings have corners only
     total = np.bincount(ring[keep], weight[keep])
     mean = np.bincount(ring[keep], (weight * values[channel].ravel())[keep]) / total
     return np.arange(total.size, dtype=np.float64), mean
 
 
 def entries(shape: tuple[int, ...]) -> int:
-    """How many numbers the transform of a sample has."""
+    """Number of entries in the transform of a sample."""
     return math.prod(shape[:-1]) * (shape[-1] // 2 + 1)

@@ -1,1 +1,1 @@
-"""One module per figure: its settings, its table and, where it has one, its study."""
+"""One module per figure, with its settings, its table and, for some figures, its study."""

@@ -1,9 +1,10 @@
 """How tight paper B's bounds on the slope of the mmse are: a search for the worst case.
 
-|dmmse / dsnr| = E tr Cov(x0 | x)^2 (eq. C.2) of points, against M4 = E |X - X'|^4 (proposition 6),
-64 sigma^4 (h^2 + h + 1) (C.7, constant ours) and its form in H (theorem 1). Scale-free: "excess"
-is the slope over sigma^4. One dimension by quadrature; many dimensions by Monte Carlo, where only
-the products of points enter.
+The slope |dmmse / dsnr| = E tr Cov(x0 | x)^2 (eq. C.2) of point data is compared with three bounds:
+M4 = E |X - X'|^4 (proposition 6), 64 sigma^4 (h^2 + h + 1) (C.7, with our constant), and the form
+of the latter in H (theorem 1). "excess" is the slope divided by sigma^4, which is scale-free. One
+dimension is done by quadrature. Many dimensions are done by Monte Carlo, where the points enter
+only through their inner products.
 """
 
 from collections.abc import Callable
@@ -25,14 +26,14 @@ from toys.mixture import Mixture
 
 ROWS = results_file("bound_tightness")
 COMMAND = "entropic figures bound_tightness --recompute"
-SIZES, FEW_SIZES = (2, 3, 4, 6, 9), (2, 3, 4)  # where more points help, and for the other aims
+SIZES, FEW_SIZES = (2, 3, 4, 6, 9), (2, 3, 4)  # for the aim "any"; for the others
 STARTS, EVALUATIONS = 6, 600
-SPACING = 0.04  # of states, in sigma: the rule errs by 1e-9 for points 20 sigma apart
-WIDEST = 40.0  # sigma, between the outer points of a search
+SPACING = 0.04  # grid step in sigma; error 1e-9 for points 20 sigma apart
+WIDEST = 40.0  # largest distance of two points in a search, in sigma
 CODES = (2, 4, 16, 64, 256, 1024, 4096, 16384)
-# SNR over that at which a code is told apart, by sizes up to FEW and beyond.
+# SNR relative to the threshold at which a code can be decoded, for sizes up to FEW and beyond.
 FEW, PLACES = 256, (np.geomspace(0.5, 8.0, 29), np.geomspace(0.8, 1.7, 10))
-# Noisy states: so many that draws x points is this, within limits; numbers held at a time.
+# Noisy states x points per estimate, the limits on noisy states, and numbers in memory at a time.
 NUMBERS, FEWEST, MOST, CHUNK = 2**23, 4000, 100_000, 2**20
 CURVE = np.geomspace(8.0, 0.06, 120)
 CODEBOOK, CODEBOOK_DIM = 256, 1000
@@ -53,7 +54,7 @@ def slope_on_grid(weights: Array, places: Array) -> float:
 
 
 def orders(weights: Array) -> tuple[float, float]:
-    """Renyi's entropy of order 1/2, and Shannon's."""
+    """Renyi entropy of order 1/2 and Shannon entropy, in nats."""
     p = weights[weights > 0]
     return 2.0 * float(np.log(np.sqrt(p).sum())), -float(p @ np.log(p))
 
@@ -73,7 +74,7 @@ def _law(v: Array) -> Law:
 
 
 def search(size: int, aim: str, seed: int) -> dict[str, object]:
-    """The largest slope over what `aim` divides by, over weights and places of `size` points."""
+    """Worst case of `size` points: the largest slope in units of the aim's divisor, as a row."""
     rng, best, law = np.random.default_rng(seed), -np.inf, None
 
     def loss(v: Array) -> float:
@@ -107,15 +108,16 @@ def search(size: int, aim: str, seed: int) -> dict[str, object]:
 
 
 def draws(size: int) -> int:
-    """Noisy states for so many numbers a state."""
+    """Number of noisy states to draw when each holds `size` numbers."""
     return int(np.clip(NUMBERS // size, FEWEST, MOST))
 
 
 def simplex_slopes(size: int, rare: float, u: Array, count: int, seed: int) -> tuple[Array, Array]:
-    """Excess and standard error over u = L / sigma of points L e_j, j = 1..size, equal weights.
+    """Excess and its standard error of a simplex code L e_j, j = 1..size, over u = L / sigma.
 
-    With rare = p < 1 a point at 0 has weight 1 - p and the others p / size each. Cov = L^2
-    (diag r - r r^T), r the posterior of the points L e_j.
+    The points have equal weights. With rare = p < 1 they have weight p / size each, and a further
+    point at 0 has weight 1 - p. Cov = L^2 (diag r - r r^T), where r is the posterior of the points
+    L e_j.
     """
     rng, rows = np.random.default_rng(seed), max(1, CHUNK // size)
     sums, squares, done = np.zeros(u.size), np.zeros(u.size), 0
@@ -126,7 +128,7 @@ def simplex_slopes(size: int, rare: float, u: Array, count: int, seed: int) -> t
         z = rng.normal(size=(n, size))
         sides = (True,) if rare >= 1.0 else (True, False)
         value = np.zeros((u.size, n))
-        for far in sides:  # the truth is among the points L e_j, or at 0
+        for far in sides:  # the true point is one of the L e_j, or 0
             share = rare if far else 1.0 - rare
             for i, level in enumerate(u.tolist()):
                 scores = log_each + level * z - 0.5 * level**2
@@ -146,7 +148,7 @@ def simplex_slopes(size: int, rare: float, u: Array, count: int, seed: int) -> t
 
 
 def family(name: str, size: int, rare: float, seed: int) -> dict[str, object]:
-    """The steepest place of a simplex code, with or without a common point at 0."""
+    """The largest excess of a simplex code over noise levels, with or without a point at 0."""
     u = np.sqrt(2.0 * np.log(size / rare) * PLACES[size > FEW])
     found, stderr = simplex_slopes(size, rare, u, draws(size), seed)
     best = int(np.argmax(found))
@@ -169,7 +171,7 @@ def family(name: str, size: int, rare: float, seed: int) -> dict[str, object]:
 def codebook_slopes(points: Array, sigmas: Array, count: int, seed: int) -> tuple[Array, ...]:
     """Slope, its standard error, and M4 over sigmas (m,) of equally likely points (K, d).
 
-    By Monte Carlo over noisy states; noise enters through its products with the points alone.
+    By Monte Carlo over noisy states. The noise enters only through its products with the points.
     """
     rng = np.random.default_rng(seed)
     offsets = points - points.mean(axis=0)
@@ -194,7 +196,7 @@ def codebook_slopes(points: Array, sigmas: Array, count: int, seed: int) -> tupl
 
 
 def _curve(name: str, toy: Mixture) -> pd.DataFrame:
-    """Slope and bounds of 1-D points over sigma."""
+    """Slope and bounds of points in one dimension over sigma, one row per level."""
     levels = CURVE * np.sqrt(toy.variance)
     slopes = np.array([steepness(toy, s) for s in levels.tolist()])
     fourth = np.array([fourth_moment(toy, s) for s in levels.tolist()])
@@ -224,7 +226,7 @@ def _bounded(
 
 
 def _code_curve(name: str, points: Array, seed: int = 0) -> pd.DataFrame:
-    """The same for equally likely points (K, d), sampled, about where they are told apart."""
+    """Slope and bounds of equally likely points (K, d) by Monte Carlo, around their threshold."""
     size, d = points.shape
     offsets = points - points.mean(axis=0)
     apart = 2.0 * float((offsets**2).sum()) / (size - 1)  # mean squared distance
@@ -286,14 +288,14 @@ def study(jobs: int | None = 1) -> pd.DataFrame:
 
 
 def compute_study(store: Store, jobs: int | None, path: Path = ROWS) -> None:
-    """The rows of the figure `bound_tightness`, some minutes on one core; replaces them whole."""
+    """Compute the rows of the figure `bound_tightness` in some minutes on one core."""
     table = study(jobs).assign(**versions())
     table.insert(0, "command", COMMAND)
     write_csv(table, path)
 
 
 def bound_tightness(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """The committed rows, computed anew for the budget "paper"."""
+    """The committed rows; with the budget "paper" they are computed anew."""
     if budget == "paper":
         return study(jobs).assign(**versions())
     return pd.read_csv(ROWS).drop(columns="command")

@@ -1,4 +1,4 @@
-"""Sampling schedules on networks that we trained, from committed rows; no torch is needed here."""
+"""Sampling schedules on networks that we trained, from committed rows, without torch."""
 
 import pandas as pd
 
@@ -17,12 +17,12 @@ SCORES = {"digits": "Frechet distance to the training images", "mixture": "Wasse
 
 
 def read_scores() -> pd.DataFrame:
-    """A row a target, schedule, solver and number of calls; schedule "real" is the floor."""
+    """One row per target, schedule, solver and number of calls; schedule "real" is the floor."""
     return pd.read_csv(SCHEDULE_ROWS)
 
 
 def winners(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best schedule of every target, solver and number of calls, and its lead."""
+    """The best schedule, the second best and EDM's ratio, per target, solver and calls."""
     out = []
     scored = rows[rows["schedule"] != "real"]
     for (target, solver, calls), part in scored.groupby(["target", "solver", "calls"]):
@@ -43,20 +43,21 @@ def winners(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def digits_schedules(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A's image tables on networks we trained, see `schedules_table`."""
+    """Paper A's image tables repeated on networks that we trained; see `schedules_table`."""
     return schedules_table(read_scores(), pd.read_csv(IMAGE_ROWS))
 
 
 def schedules_table(scores: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Scores of schedules, who wins where, and images.
+    """Scores of schedules, the best schedule per setting, and images.
 
     Args:
-        scores: A row a target, schedule, solver and number of calls; schedule "real" the floor.
-        images: A row a pixel.
+        scores: One row per target, schedule, solver and number of calls. The rows of schedule
+            "real" are the floor.
+        images: One row per pixel.
 
     Returns:
-        By kind: "score", "floor", "winner" (with EDM's and the runner-up's score over the best
-        one) and "pixel".
+        Rows of kind "score", "floor", "winner" and "pixel". A "winner" also has EDM's score and
+        the runner-up's score, each divided by the best one.
     """
     real = scores["schedule"] == "real"
     cell = ["target", "solver", "calls"]

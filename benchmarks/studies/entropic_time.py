@@ -13,10 +13,11 @@ from toys.information import information
 
 
 def entropic_time(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A Fig. 1: paths of one SDE and the conditional entropy, in standard and entropic time.
+    """Paper A v1 Fig. 1: paths and conditional entropy of one SDE, in standard and entropic time.
 
-    Reverse VP paths of two points, in the VP coordinate, at equally spaced standard times and at
-    equally spaced entropic times; kind "path" or "entropy".
+    Kind "path" holds reverse VP paths of two points, in the VP coordinate, at equally spaced
+    standard times and at equally spaced entropic times. Kind "entropy" holds the conditional
+    entropy at the same times.
     """
     toy, process = zoo.toy("two_points"), PROCESSES["vp"]
     n_paths, points = (6, 60) if budget == "quick" else (16, 400)
@@ -31,7 +32,7 @@ def entropic_time(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
         1.0 / (1.0 + fine[:, None] ** 2)
     )
     keep = np.zeros(fine.size, dtype=bool)
-    for axis in (time, share):  # what either panel needs to look continuous
+    for axis in (time, share):  # dense enough for a continuous line in both panels
         places = np.interp(
             np.linspace(axis[-1], axis[0], points), axis[::-1], np.arange(fine.size)[::-1]
         )

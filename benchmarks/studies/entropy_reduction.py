@@ -22,8 +22,8 @@ class StepEntropies:
 
     Args:
         toy: Name in the zoo.
-        n_steps: Steps that are measured, one by one.
-        n_levels: Levels at which the predictions are.
+        n_steps: Number of steps that are measured one by one.
+        n_levels: Number of levels at which the predictions are evaluated.
     """
 
     toy: str
@@ -39,7 +39,7 @@ class StepEntropies:
 
 
 def entropy_reduction(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper C's propositions 3.1, 3.2, 3.4, 4.1, 4.2 measured, kind "step" or "level"."""
+    """Paper C's propositions 3.1, 3.2, 3.4, 4.1, 4.2 measured; kind "step" or "level"."""
     n_steps, n_levels = SIZES[budget]
     tasks = [StepEntropies(toy, n_steps, n_levels) for toy in TOYS]
     parts = run_tasks(tasks, store, jobs, "conditional entropies")

@@ -1,4 +1,4 @@
-"""What InfoNoise held over one training of every target (paper D, fig. 5), from committed rows."""
+"""How InfoNoise's density develops over one training per target (paper D, Fig. 5)."""
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,26 @@ from theory.infonoise.allocation import edm_weight
 from theory.profiles.pivots import gate
 
 EMERGENCE_ROWS = results_file("infonoise_emergence")
-SIGMA_DATA = {"mixture": 1.1010, "digits": 0.7525}  # of EDM's weight, four digits
+SIGMA_DATA = {"mixture": 1.1010, "digits": 0.7525}  # for EDM's weight, to four digits
 
 
 def infonoise_emergence(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper D Fig. 5 on small targets, see `emergence_table`."""
+    """Paper D Fig. 5 on small targets; see `emergence_table`."""
     return emergence_table(pd.read_csv(EMERGENCE_ROWS))
 
 
 def emergence_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What InfoNoise held over one training of every target.
+    """How InfoNoise's density develops over one training per target.
 
     Args:
-        rows: A row a level and evaluation: density per unit of log sigma.
+        rows: One row per level and evaluation. The density is per unit of log sigma.
 
     Returns:
-        By kind. "level": density, the emphasis density times weight, and the gated rate
-        mmse / sigma^2 g(sigma), which the emphasis follows above the floor, scaled to the same
-        maximum of density (null before the first refresh); "evaluation": pivot (null too), its
-        rule, refreshes, and the largest difference of the distribution function from that of the
-        evaluation before.
+        Rows of two kinds. "level": the density, the emphasis (density times weight), and the
+        gated rate mmse / sigma^2 g(sigma), which the emphasis follows above the floor. The gated
+        rate is scaled to the density's maximum and null before the first refresh.
+        "evaluation": the pivot (null before the first refresh), its rule, the number of
+        refreshes, and the largest change of the distribution function since the evaluation before.
     """
     parts = []
     for target in METHODS:

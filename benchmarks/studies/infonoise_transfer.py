@@ -1,8 +1,9 @@
-"""Compute-to-target from the rows of the training study: who reaches the target, and how soon.
+"""Compute-to-target from the rows of the training study: which methods reach it, and how soon.
 
-Paper D's measure: Q* is the best median final score of any fixed baseline; a run's compute is the
-thousands of examples (kex) at which it first reaches Q*, interpolated in log kex between two
-evaluations; a run that never does is censored at the budget. No torch is needed here.
+This is paper D's measure. The target Q* is the best median final score of any fixed baseline. The
+compute of a run is the number of examples, in thousands (kex), at which it first reaches Q*. It is
+interpolated in log kex between two evaluations. A run that never reaches Q* is censored at the
+budget. No torch is needed here.
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from theory.checks import Array
 
 TRANSFER_ROWS = results_file("infonoise_transfer")
 COMMAND = "entropic figures infonoise_transfer --recompute"
-# Method to noise and loss weight. Discrete targets take w = 1 in primary runs, and EDM's whole
-# recipe as a baseline of its own (Raya et al. 2026, section 6 and their "EDM transfer").
+# Noise and loss weight by method. Discrete targets take w = 1 in primary runs, and EDM's whole
+# recipe as a separate baseline (Raya et al. 2026, section 6 and their "EDM transfer").
 _CONTINUOUS = {
     "log_uniform": ("log_uniform", "edm"),
     "edm": ("edm", "edm"),
@@ -51,12 +52,12 @@ def is_discrete(target: str) -> bool:
 
 
 def read_rows() -> pd.DataFrame:
-    """The scores, a row a run and evaluation; method "real" has one row a target, its floor."""
+    """The scores, one row per run and evaluation; method "real" is the floor of each target."""
     return pd.read_csv(TRANSFER_ROWS)
 
 
 def target_score(rows: pd.DataFrame) -> tuple[float, str]:
-    """Q* and the fixed baseline that has it, of the rows of one target."""
+    """Q* of one target, and the fixed baseline that attains it."""
     last = rows[rows["kex"] == rows["kex"].max()]
     fixed = last[~last["method"].isin(["infonoise", "real"])]
     medians = fixed.groupby("method", sort=True)["score"].median()
@@ -64,16 +65,16 @@ def target_score(rows: pd.DataFrame) -> tuple[float, str]:
 
 
 def first_reached(kex: Array, score: Array, target: float) -> tuple[float, bool]:
-    """Examples at which a score first falls to the target, and whether it ever does.
+    """Examples at which a score first falls to the target, and whether it does.
 
     Args:
-        kex: Evaluations of one run, shape (m,), rising.
-        score: Shape (m,).
+        kex: Thousands of examples at the evaluations of one run, shape (m,), rising.
+        score: Score at each evaluation, shape (m,).
         target: Q*.
 
     Returns:
-        The crossing, linear in log kex between the evaluations around it, and True; or the
-        last kex and False.
+        (kex at the crossing, True), linear in log kex between the two evaluations around it, or
+        (last kex, False).
     """
     below = np.flatnonzero(score <= target)
     if below.size == 0:
@@ -87,7 +88,7 @@ def first_reached(kex: Array, score: Array, target: float) -> tuple[float, bool]
 
 
 def computes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Compute-to-target of every run of one target: method, seed, kex, reached."""
+    """Compute-to-target of every run of one target, as columns method, seed, kex, reached."""
     aim, _ = target_score(rows)
     out = []
     for (method, seed), run in rows[rows["method"] != "real"].groupby(["method", "seed"]):
@@ -100,9 +101,10 @@ def computes(rows: pd.DataFrame) -> pd.DataFrame:
 def speedup(rows: pd.DataFrame, seed: int = 0) -> dict[str, object]:
     """How many times fewer examples InfoNoise needs than the best fixed baseline, on one target.
 
-    Ratio of medians over seeds, the baseline being that of least median compute; its interval is
-    the middle 90 % of a paired bootstrap, which draws the same seeds for both methods and chooses
-    the baseline anew in every draw. Where a median is censored the ratio is a bound, and says so.
+    The speed-up is a ratio of medians over seeds. The baseline is the one of least median compute.
+    The interval covers the middle 90 % of a paired bootstrap, which draws the same seeds for both
+    methods and chooses the baseline anew in every draw. If a median is censored, the ratio is only
+    a bound, and `censored` is True.
     """
     table = computes(rows)
     wide = table.pivot(index="seed", columns="method", values="kex")
@@ -135,7 +137,7 @@ def speedup(rows: pd.DataFrame, seed: int = 0) -> dict[str, object]:
 
 
 def final_scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """Median final score of every method of one target, with the quartiles over seeds."""
+    """Median final score of every method on one target, with its quartiles over seeds."""
     last = rows[rows["kex"] == rows["kex"].max()]
     out = [
         {"method": method, **dict(zip(("low", "score", "high"), quartiles, strict=True))}
@@ -145,27 +147,29 @@ def final_scores(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-SAMPLES = 5000  # behind every score of both studies
-NFE, LINE_NFE = 15, 63  # of Heun in the study of training noise; on the line
+SAMPLES = 5000  # per score, in both studies
+NFE, LINE_NFE = 15, 63  # of Heun in the study of training noise; in one dimension
 ABOUT = ["torch", "numpy", "scipy", "numba"]
 
 
 def infonoise_transfer(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper D Fig. 4 and Table 1(a) on small targets, see `transfer_table`."""
+    """Paper D Fig. 4 and Table 1(a) on small targets; see `transfer_table`."""
     return transfer_table(read_rows())
 
 
 def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores over examples and compute-to-target.
+    """Scores over examples, and compute-to-target.
 
     Args:
-        rows: A row a run and evaluation, and the floor of real samples as method "real".
+        rows: One row per run and evaluation. The rows of method "real" are the floor, the score of
+            real samples.
 
     Returns:
-        By kind. "curve": median score and quartiles over seeds at every evaluation; "run": kex
-        at which a run reaches Q*, or the budget and reached False; "method": the median of those,
-        how many reach it and whether the median run does; "target": Q*, whose it is, the floor,
-        and InfoNoise's speed-up over the best fixed baseline with its interval.
+        Rows of four kinds. "curve": median score and quartiles over seeds at every evaluation.
+        "run": kex at which a run reaches Q*, or the budget with reached False. "method": the
+        median of those kex, how many runs reach Q*, and whether the median run does. "target": Q*
+        and the method that attains it, the floor, and InfoNoise's speed-up over the best fixed
+        baseline with its interval.
     """
     parts = []
     for target in METHODS:
@@ -183,7 +187,7 @@ def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def versions_of(rows: pd.DataFrame) -> dict[str, str]:
-    """Versions behind the rows, as the rows tell."""
+    """Versions of the libraries that the rows were computed with, by library."""
     return {
         name: "|".join(sorted(set(rows[name].dropna().astype(str))))
         for name in ABOUT
@@ -200,20 +204,20 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _computes(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Runs, methods and the target's own row."""
+    """Rows of the kinds "run", "method" and "target" for one target."""
     runs = computes(rows)
     yield runs.assign(kind="run")
     grouped = runs.groupby("method")
     methods = grouped.agg(
         kex=("kex", "median"), reached_seeds=("reached", "sum"), seeds=("reached", "size")
     ).reset_index()
-    # Of an even number the median is the mean of two runs, both of which must reach Q*.
+    # With an even number of runs the median is the mean of two, both of which must reach Q*.
     methods = methods.assign(reached=methods["reached_seeds"] > methods["seeds"] // 2)
     yield methods.assign(kind="method")
     found = speedup(rows)
     by_name = methods.set_index("method")
-    # Methods that share the least median, as all censored ones do: the one most of whose runs
-    # reach Q* stands for them.
+    # Several methods can share the least median, as all censored ones do. The one with the most
+    # runs that reach Q* then represents them.
     fixed = by_name.drop(index="infonoise").assign(kex=lambda t: t["kex"].round(6))
     fixed = fixed.sort_values(["kex", "reached_seeds"], ascending=[True, False])
     baseline = str(fixed.index[0])
@@ -227,7 +231,7 @@ def _computes(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _bound(ours_reached: bool, theirs_reached: bool) -> str:
-    """What a ratio of compute, theirs over ours, says where one is the budget and no less."""
+    """What is known of the ratio of computes, theirs over ours, when medians may be censored."""
     if ours_reached and theirs_reached:
         return "exact"
     if not ours_reached and not theirs_reached:

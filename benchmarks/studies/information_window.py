@@ -11,10 +11,10 @@ from toys.information import information
 
 
 def information_window(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper D Figs. 1 and 10, eqs. (39)-(47), two points at -1 and 1 (a = 1).
+    """Paper D Figs. 1 and 10 and eqs. (39)-(47), for two points at -1 and 1 (a = 1).
 
-    kind "field": marginal density, denoised value and posterior entropy over (sigma, x).
-    kind "curve": posterior entropy, its rates, the stable fixed point of the denoiser and the
+    Kind "field": marginal density, denoised value and posterior entropy over (sigma, x).
+    Kind "curve": posterior entropy, its rates, the stable fixed point of the denoiser and the
     curvature of the log density at 0, over sigma.
     """
     toy = zoo.toy("two_points")
@@ -57,7 +57,7 @@ def information_window(budget: str, store: Store, jobs: int | None) -> pd.DataFr
 def stable_fixed_point(sigma: Array) -> Array:
     """Largest solution of x = tanh(x / sigma^2) (eq. 45, a = 1), shape (m,); 0 for sigma >= 1.
 
-    By bisection of x / artanh(x) = sigma^2, which falls from 1 to 0 over x in (0, 1).
+    By bisection of x / artanh(x) = sigma^2, whose left side falls from 1 to 0 over x in (0, 1).
     """
     low, high = np.zeros_like(sigma), np.ones_like(sigma)
     for _ in range(80):

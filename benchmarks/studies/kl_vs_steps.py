@@ -14,7 +14,15 @@ from theory.schedules.registry import schedule
 
 @dataclass(frozen=True)
 class KLBudget:
-    """How much of the steps figure to run."""
+    """How much of the figure to compute.
+
+    Args:
+        steps: Numbers of steps.
+        marked: Those of them that are repeated by Monte Carlo.
+        paths: Monte Carlo paths per repeat.
+        repeats: Monte Carlo repeats.
+        rtol: Relative tolerance of the exact KL.
+    """
 
     steps: tuple[int, ...]
     marked: tuple[int, ...]
@@ -36,7 +44,7 @@ KL_SCHEDULES = ("standard", "edm", "log_snr", "entropic", "rescaled")
 
 
 def kl_vs_steps(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A Figs. 2-4: KL(data || sampler) against steps, exact and by the paper's protocol."""
+    """Paper A v1 Figs. 2 and 4: KL(data || sampler) against steps, exact and by Monte Carlo."""
     size = KL_BUDGETS[budget]
     pairs = [(name, process) for name in KL_TOYS for process in STANDARD]
     grids = [

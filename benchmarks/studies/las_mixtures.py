@@ -1,7 +1,7 @@
 """Paper B's two mixture tables: every schedule and sampler in two dimensions.
 
-Everything is measured on samples, in batches of as many paths as the standard error of the
-likelihood asks for. Terminal policy "stop".
+All metrics are measured on samples with terminal policy "stop". Batches are added until the
+likelihood has the standard error asked for.
 """
 
 from collections.abc import Sequence
@@ -43,14 +43,17 @@ MOST_BATCHES = 1000
 
 @dataclass(frozen=True)
 class MixtureSampler:
-    """One sampler on a two-dimensional mixture, from the start law of its process.
+    """One sampler on a two-dimensional mixture, started from the initial law of its process.
 
-    Metrics: nll = -E log p(x), p the mixture without noise, x the sampler's output ("lower is
-    better" in paper B; `nll_data` is the same for the data's own law at the last level);
-    kl_data_model and kl_model_data of the two laws blurred by N(0, BLUR^2 I), which bound the KLs
-    of the laws themselves from below; the sliced Wasserstein-2 distance, and that of as many data
-    (`sliced_w2_data`); share of samples nearest to each mean, its total variation from the
-    weights, and the std within modes over the data's.
+    Metrics:
+        nll: -E log p(x), where p is the mixture without noise and x the sampler's output ("lower
+            is better" in paper B). `nll_data` is the same for the data's law at the last level.
+        kl_data_model, kl_model_data: Of both laws blurred by N(0, BLUR^2 I). They bound the KLs
+            of the laws themselves from below.
+        sliced_w2: Sliced Wasserstein-2 distance. `sliced_w2_data` is that of as many data samples.
+        mode_shares, mode_tv: Share of samples nearest to each mean, and its total variation
+            distance from the weights.
+        within_std: Standard deviation within modes over that of the data.
 
     Args:
         toy: Name in the zoo.
@@ -58,7 +61,7 @@ class MixtureSampler:
         schedule: Name of the schedule, for the row only.
         sigmas: The levels, falling, all positive.
         solver: Name of the solver.
-        most_stderr: Of the nll.
+        most_stderr: Largest accepted standard error of the nll.
         seed: Whole number in [0, 2**32).
     """
 
@@ -132,13 +135,13 @@ class MixtureSampler:
 
 
 def _sd(total: float, square: float, n: int) -> float:
-    """Standard deviation from sums."""
+    """Standard deviation of n values from their sum and their sum of squares."""
     return float(max((square - total**2 / n) / (n - 1), 0.0) ** 0.5)
 
 
 @cache
 def reference(name: str, sigma: float) -> float:
-    """-E log p(x), x of the data's law at sigma, by quadrature over the picture."""
+    """-E log p(x) for x from the data's law at sigma, by quadrature over the pixel grid."""
     toy = load_toy(name)
     p = np.exp(picture_of(toy, sigma)) * PIXEL**2
     return -float(p @ picture_of(toy, 0.0))
@@ -146,7 +149,7 @@ def reference(name: str, sigma: float) -> float:
 
 @cache
 def _sliced_data(name: str, sigma: float) -> float:
-    """The sliced distance of as many data as are taken of a sampler."""
+    """Sliced distance of as many data samples as are drawn from a sampler."""
     toy = load_toy(name)
     return sliced(toy, sigma, toy.sample(SLICED, 1, 0, sigma))
 
@@ -157,10 +160,10 @@ MIXTURES = ("circle8", "grid8")
 SAMPLERS = ("stochastic_ddim", "sde_dpmpp_2m")
 COMPARED = ("las", "vp_linear", "edm", "log_snr", "entropic", "rescaled")
 CALLS = (5, 7, 10, 20, 50)
-PAPER_LAMBDA = 1.0 / 16.0  # inferred: with it the paper's tables come out
-PAPER_CANDIDATES = 1000  # uniform in t, as inferred
+PAPER_LAMBDA = 1.0 / 16.0  # inferred: it reproduces the paper's tables
+PAPER_CANDIDATES = 1000  # uniform in t, inferred
 QUICK_POINTS = 20  # levels of the profiles in a quick figure
-SHOWN, SHOWN_CALLS = 1500, 5  # samples a schedule in the figure, of stochastic DDIM
+SHOWN, SHOWN_CALLS = 1500, 5  # samples per schedule, and their calls
 
 
 def mixture_profiles(
@@ -176,7 +179,7 @@ def mixture_profiles(
 
 
 def mixture_sigmas(name: str, calls: int, profile: Profile) -> Array:
-    """Levels of a schedule between the ends of the VP process; LAS with the inferred settings."""
+    """Levels of a schedule over the range of the VP process; LAS takes the inferred settings."""
     if name != "las":
         return schedule(name, calls, "vp", profile)
     t = np.linspace(
@@ -205,16 +208,17 @@ def mixture_study(store: Store, jobs: int | None) -> pd.DataFrame:
 
 
 def compute_mixture_study(store: Store, jobs: int | None, path: Path = MIXTURE_ROWS) -> None:
-    """The rows of the figure `las_mixtures`, about five minutes; resumes, replaces them whole."""
+    """Compute the rows of the figure `las_mixtures`, resuming; takes about five minutes."""
     table = mixture_study(store, jobs)
     table.insert(0, "command", "entropic figures las_mixtures --recompute")
     write_csv(table, path)
 
 
 def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper B's two mixture tables: kind "sampler", from the study, and "sample", points to see.
+    """Paper B's two mixture tables, and samples to draw.
 
-    Kind "sample" (and "data"): SHOWN samples (x, y) of stochastic DDIM after SHOWN_CALLS calls.
+    Kind "sampler": the rows of the study. Kinds "sample" and "data": SHOWN points (x, y) each, of
+    stochastic DDIM after SHOWN_CALLS calls and of the data.
     """
     rows = mixture_study(store, jobs) if budget == "paper" else pd.read_csv(MIXTURE_ROWS)
     rows = rows.drop(columns=["command", "kl_reason", "mode_shares", "sigmas"], errors="ignore")
@@ -246,5 +250,5 @@ def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
 
 
 def profile_points(budget: str) -> int:
-    """Levels of a sampled profile."""
+    """Number of levels of a sampled profile under this budget."""
     return QUICK_POINTS if budget == "quick" else SAMPLED_POINTS

@@ -1,4 +1,4 @@
-"""Learned against exact profiles, from committed rows."""
+"""Learned profiles compared with exact ones, from committed rows."""
 
 import numpy as np
 import pandas as pd
@@ -10,25 +10,26 @@ from theory.profiles.profile import Profile
 from theory.schedules.registry import make_sigmas
 
 PROFILE_ROWS = results_file("learned_profile")
-STEPS = 16  # of the rescaled schedules from exact and learned profiles
+STEPS = 16  # steps of the rescaled schedules
 
 
 def learned_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Learned against exact profiles, see `profile_table`."""
+    """Learned profiles compared with exact ones; see `profile_table`."""
     return profile_table(pd.read_csv(PROFILE_ROWS))
 
 
 def profile_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Profiles, their ratios and the levels that follow from them.
+    """Profiles, their ratios and the rescaled levels that follow from them.
 
     Args:
-        rows: A row a target, kind of profile ("exact", "train", "held_out") and level.
+        rows: One row per target, kind of profile ("exact", "train", "held_out") and level.
 
     Returns:
-        By kind. "profile": mmse and its standard error, `of` telling which profile, the rate
-        per unit of log sigma mmse / sigma^2 in nats, and the ratio to the profile that the target
-        is compared with (`base`: exact, or of the data seen) with a standard error, that of the
-        sampled values, taken as independent; "level": rescaled levels from each, terminal "zero".
+        Rows of two kinds; `of` names the profile that a row belongs to. "profile": the mmse with
+        its standard error, the rate mmse / sigma^2 per unit of log sigma in nats, and the ratio
+        to the profile `base` (the exact one if known, otherwise that of the training data). The
+        ratio's standard error takes the two profiles as independent. "level": the rescaled levels
+        from each profile, with terminal "zero".
     """
     parts = []
     for target, mine in rows.groupby("target"):

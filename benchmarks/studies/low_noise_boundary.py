@@ -21,8 +21,8 @@ DENOISER_ERROR = 0.01  # r.m.s. error of the imperfect denoiser in the boundary 
 def low_noise_boundary(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper D Fig. 11, eqs. (48)-(51): the entropy rate at low noise, its slope, and the gate.
 
-    Discrete toys come twice: exact, and with a denoiser that errs by DENOISER_ERROR (r.m.s.),
-    whose loss, not the posterior, makes the power law that the paper reports.
+    Discrete toys appear twice: with the exact denoiser, and with one of error DENOISER_ERROR
+    (r.m.s.). The latter's loss, not the posterior, causes the power law that the paper reports.
     """
     grids = [
         ToyProfile(name, 0.002, 80.0, 60 if budget == "quick" else 400) for name in BOUNDARY_TOYS

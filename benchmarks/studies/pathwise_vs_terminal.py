@@ -25,9 +25,10 @@ LINE_SCHEDULES = ("las_0", "las", "edm", "log_snr", "entropic", "rescaled")
 def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Stochastic DDIM's pathwise KL against the exact KL of the terminal laws, start "data".
 
-    kind "steps": schedules over numbers of steps. kind "level": along FOLLOWED steps, the KL of
-    the laws at each level and the pathwise KL up to there. kind "lambda": LAS over lambda.
-    Schedule las_0 is LAS with lambda 0, the least pathwise KL; las that of `natural_lambda`.
+    Kind "steps": schedules over numbers of steps. Kind "level": along schedules of FOLLOWED steps,
+    the KL of the laws at each level and the pathwise KL up to it. Kind "lambda": LAS over lambda.
+    Schedule "las_0" is LAS with lambda 0, which minimises the pathwise KL; "las" is LAS with
+    `natural_lambda`.
     """
     quick = budget == "quick"
     points = 3 * QUICK_POINTS if quick else PROFILE_POINTS

@@ -1,11 +1,12 @@
-"""Which schedule wins on paper A's toys: over overlap, steps, process, terminal policy, smoothing.
+"""Which schedule wins on paper A's toys, over overlap, steps, process, terminal and smoothing.
 
-Targets: the zoo's 15 random means with one std, from 0 (points) to 0.5, total variance 1; solver
-stochastic DDIM; exact KL(data || sampler). The whole diagram takes a quarter of an hour: a study.
-The figure reads the rows it wrote (PHASE_ROWS), but for the budgets "quick" and "paper".
+The targets have the zoo's 15 random means and one std per target, from 0 (points) to 0.5, with
+total variance 1. The solver is stochastic DDIM, and the score is the exact KL(data || sampler). The
+whole diagram takes a quarter of an hour, so its rows are kept in PHASE_ROWS. The figure reads them,
+except with the budgets "quick" and "paper".
 
-A row without a value has a reason. Its error is 0 where the KL is infinite, and null where it is
-not known: because it was left out, or because the law did not settle.
+A row without a value has a reason. Its error is 0 if the KL is infinite. It is null if the KL is
+not known, because the setting was left out or because the law did not settle.
 """
 
 import json
@@ -48,7 +49,7 @@ class PhaseBudget:
 
     Args:
         stds: Stds of the components, rising; 0 for points.
-        steps: Numbers of steps; at 2, terminal "zero" leaves no level to choose.
+        steps: Numbers of steps. At 2, terminal "zero" leaves no level to choose.
         points: Levels of the profiles.
     """
 
@@ -115,14 +116,14 @@ class PhaseKL:
 
 @cache
 def target(std: float) -> str:
-    """Text of the mixture file: the zoo's 15 means and this std, total variance 1."""
+    """The mixture as JSON text: the zoo's 15 means with this std, scaled to total variance 1."""
     means = zoo.toy("points15").means[:, 0] * np.sqrt(1.0 - std**2)
     mixture = {"kind": "mixture", "weights": [1.0] * means.size}
     return json.dumps(mixture | {"means": means.tolist(), "stds": [std] * means.size})
 
 
 def std_over_gap(std: float) -> float:
-    """The std over the median gap of neighbouring means: the overlap, without unit."""
+    """The overlap: the std over the median gap between neighbouring means."""
     gaps = np.diff(np.sort(zoo.toy("points15").means[:, 0]))
     return float(std / (np.median(gaps) * np.sqrt(1.0 - std**2)))
 
@@ -133,7 +134,7 @@ def method(label: str, process: str) -> str:
 
 
 def phase_rows(size: PhaseBudget, store: Store, jobs: int | None) -> pd.DataFrame:
-    """KL of every schedule in every setting, a row each."""
+    """KL of every schedule in every setting, one row each."""
     grids = {
         (std, process): ToyProfile(
             target(std),
@@ -172,13 +173,13 @@ def compute_study(store: Store, jobs: int | None) -> None:
 
 
 def read_rows() -> pd.DataFrame:
-    """The study's rows as they were written."""
+    """The study's rows as they are stored."""
     read = pd.read_csv(PHASE_ROWS, dtype={"reason": object})
     return read.assign(reason=read["reason"].where(read["reason"].notna(), None))
 
 
 def phase_diagram(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A section 6.1 over its regimes: a row per schedule and setting, with its winner."""
+    """Paper A section 6.1: one row per schedule and setting, with the setting's winner."""
     if budget == "default":
         table = read_rows()
     else:
@@ -189,16 +190,17 @@ def phase_diagram(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
 
 
 def winners(table: pd.DataFrame, labels: Sequence[str] = LABELS) -> pd.DataFrame:
-    """Per setting the schedule of least KL, and how far it leads.
+    """The schedule of least KL in every setting, and its lead.
 
     Args:
         table: Rows of `phase_rows`.
         labels: The schedules that compete.
 
     Returns:
-        CELL, std_over_gap, winner and its KL (null if the KL of all is infinite or one is not
-        known, with the reason), runner_up, lead (runner-up's KL over the winner's, infinite if
-        its KL is), and decided: whether the gap exceeds both stated errors.
+        One row per setting. Columns: those of CELL, std_over_gap, the winner with its KL, the
+        runner_up, the lead (the runner-up's KL over the winner's, infinite if the runner-up's is),
+        and decided (whether their difference exceeds both stated errors). Winner and KL are null,
+        with a reason, if all KLs are infinite or one of them is not known.
     """
     rows = []
     for cell, group in table[table["label"].isin(labels)].groupby(CELL, sort=True):
@@ -247,16 +249,16 @@ def paper_claims(
     the standard schedule gives the worst results"; with Gaussians much narrower than their
     distances "the entropic schedule gives better results"; where the variances are not negligible
     "the rescaled entropic schedule gives the best results, while the entropic schedule
-    underperforms". Where the paper says no number, ours are: a large margin is LARGE_MARGIN, an
-    overlap is negligible up to NEGLIGIBLE and not so from OVERLAPPING; between them no statement
-    is tried. Settings in which a KL is not known do not count.
+    underperforms". The paper gives no numbers, so the thresholds are ours: a large margin is
+    LARGE_MARGIN, and an overlap is negligible up to NEGLIGIBLE and not negligible from OVERLAPPING
+    on. No statement is tested between the two. Settings with an unknown KL do not count.
 
     Args:
         table: Rows of `phase_rows`, any part of them.
-        labels: The schedules that compete; by default the paper's three.
+        labels: The schedules that compete. Default: the paper's three.
 
     Returns:
-        (agreeing, total) by statement; for smoothing (changed, total).
+        (agreeing, total) by statement, and (changed, total) for the effect of smoothing.
     """
     rows = table[table["label"].isin(labels)]
     wide = rows.assign(kl=_known_kl(rows)).pivot(index=CELL, columns="label", values="kl").dropna()
@@ -283,7 +285,7 @@ def paper_claims(
 
 
 def _changes(best: pd.Series) -> tuple[int, int]:
-    """In how many of the settings that come with and without smoothing the winner differs."""
+    """(changed, total): settings whose winner smoothing changes, of those with and without it."""
     pairs = best.unstack("smoothing").dropna()
     if pairs.shape[1] < 2:
         return 0, 0

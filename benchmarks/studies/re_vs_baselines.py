@@ -1,8 +1,8 @@
 """Paper C's tables 2 and 3 on toys: its iterations and other solvers at equal calls.
 
 The exact KL of the entropy-reducing iterations takes seconds per value, twenty minutes in all, so
-its rows are kept: `compute_study` computes them, resuming after an interruption, and writes
-KL_ROWS. The figure reads them, except with the budget "paper".
+its rows are kept in KL_ROWS. `compute_study` computes them and can resume after an interruption.
+The figure reads them, except with the budget "paper".
 """
 
 from collections.abc import Sequence
@@ -37,11 +37,11 @@ class BaselinesBudget:
     """How much of the comparison to run.
 
     Args:
-        calls: Denoiser calls allowed.
+        calls: Numbers of denoiser calls allowed.
         grids: Schedules.
-        points: Quantiles of the start.
-        paths: Paths in the plane.
-        exact_kl: Whether to compute the exact KL; otherwise its rows are the study's.
+        points: Quantiles of the initial law.
+        paths: Paths in the two-dimensional target.
+        exact_kl: Whether to compute the exact KL; otherwise its rows are read from the study.
     """
 
     calls: tuple[int, ...]
@@ -61,8 +61,9 @@ BASELINES_BUDGETS = {
 def re_vs_baselines(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper C's tables 2 and 3 on toys: its iterations and other solvers at equal calls.
 
-    Metrics "w1" and "kl_data_model" on the line, "path_rms" in the plane. A solver takes the most
-    steps within `calls`; nfe are the calls it makes. rank is 1 for the best of its group.
+    The metrics are "w1" and "kl_data_model" in one dimension and "path_rms" in two. A solver takes
+    the most steps that `calls` allows, and nfe is the number of calls it makes. Rank 1 is the best
+    of its group.
     """
     size = BASELINES_BUDGETS[budget]
     profiles = _profiles(store, jobs, size.grids)
@@ -118,7 +119,7 @@ def kl_rows(
 
 
 def read_kl_rows(path: Path) -> pd.DataFrame:
-    """The study's rows as they were written."""
+    """The study's rows as they are stored."""
     read = pd.read_csv(path)
     for name, empty in (("options", ""), ("reason", None)):
         column = read[name].astype(object)
@@ -127,7 +128,7 @@ def read_kl_rows(path: Path) -> pd.DataFrame:
 
 
 def _profiles(store: Store, jobs: int | None, grids: Sequence[str]) -> dict[str, Profile]:
-    """Profiles of the toys by name, if a grid wants them."""
+    """Profiles of the toys by name, or none if no grid needs them."""
     if "rescaled" not in grids:
         return {}
     tasks = [ToyProfile(toy, EDM.sigma_min, EDM.sigma_max) for toy in LINE_TOYS]
@@ -139,7 +140,7 @@ def _profiles(store: Store, jobs: int | None, grids: Sequence[str]) -> dict[str,
 
 
 def steps_within(solver: str, calls: int) -> int:
-    """The most steps of a solver that make at most so many calls; 0 if none."""
+    """The most steps of a solver that make at most this number of calls; 0 if there are none."""
     return equal_steps(lambda n: calls_of(solver, (), n), calls)
 
 

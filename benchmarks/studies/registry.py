@@ -1,7 +1,7 @@
 """The tables that the figures are drawn from; the figures themselves compute nothing.
 
 Every function takes the budget ("quick", "default" or "paper"), the store and the number of
-worker processes, and returns a tidy table.
+worker processes. It returns a tidy table.
 """
 
 from collections.abc import Callable

@@ -8,13 +8,13 @@ from theory.schedules.las_levels import natural_lambda
 from theory.schedules.registry import SCHEDULES, schedule
 from theory.versions import versions
 
-# Spectral needs images, and InfoGrid's gate is for networks.
+# Spectral needs images, and InfoGrid's gate is meant for networks.
 ALL_COMPARED = tuple(name for name in SCHEDULES if name not in ("spectral", "infogrid"))
 COMPARED_TOY, COMPARED_STEPS = "circle8", 10
 
 
 def schedules_compared(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Levels of every schedule on one target: kind "level"; and its curves: kind "curve"."""
+    """The levels of every schedule on one target (kind "level"), and its profile (kind "curve")."""
     profiles = mixture_profiles(store, jobs, (COMPARED_TOY,), profile_points(budget))
     profile = profiles[COMPARED_TOY]
     parts = [

@@ -25,7 +25,7 @@ STOCHASTIC: tuple[tuple[str, Options], ...] = (
     ("edm_stochastic", (("s_noise", 1.003),)),
 )
 SAME = {"euler_ancestral": "stochastic_ddim"}  # one solver under two names
-ACROSS_NOISE = ("sde_dpmpp_2m",)  # its history reaches across noise: no exact law
+ACROSS_NOISE = ("sde_dpmpp_2m",)  # no exact law: it reuses outputs from before the last noise
 DETERMINISTIC: tuple[tuple[str, Options], ...] = (
     *((name, ()) for name in SOLVERS if name not in {*dict(STOCHASTIC), *SAME}),
     ("dpmpp_3m", (("corrected", True),)),
@@ -39,8 +39,8 @@ class ConvergenceBudget:
 
     Args:
         steps: Numbers of steps.
-        starts: Paths of the solvers without noise.
-        paths: Monte Carlo paths of those with noise.
+        starts: Paths of the deterministic solvers.
+        paths: Monte Carlo paths of the stochastic solvers.
         most_exact: Calls up to which exact laws are computed.
     """
 
@@ -63,8 +63,8 @@ CONVERGENCE_BUDGETS = {
 def solver_convergence(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Error against calls of every solver on the log-SNR grid.
 
-    Metric "path_rms" for solvers without noise; "moment" for those with noise, from the exact law
-    (paths 0) and by Monte Carlo.
+    Metric "path_rms" is for deterministic solvers. Metric "moment" is for stochastic ones, from
+    the exact law (paths 0) and by Monte Carlo.
     """
     size = CONVERGENCE_BUDGETS[budget]
     tasks: list[Task] = []
@@ -88,11 +88,11 @@ def solver_convergence(budget: str, store: Store, jobs: int | None) -> pd.DataFr
 
 
 def levels_of(grid: str, steps: int, profile: Profile | None) -> tuple[float, ...]:
-    """Levels of a schedule of EDM's range."""
+    """Levels of a schedule over EDM's range."""
     return tuple(schedule(grid, steps, "edm", profile).tolist())
 
 
 @cache
 def calls_of(solver: str, options: Options, steps: int) -> int:
-    """Denoiser calls of a solver in so many steps, on any grid."""
+    """Denoiser calls that a solver makes in this number of steps, on any grid."""
     return make_table(solver, levels_of("log_snr", steps, None), **dict(options)).nfe

@@ -9,5 +9,5 @@ SPECTRUM_ROWS = results_file("spectral_profile")
 
 
 def spectral_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A v2 Fig. 2 on a network of the digits: its rows as they were written."""
+    """Paper A v2 Fig. 2 on a network of the digits: the committed rows."""
     return pd.read_csv(SPECTRUM_ROWS)

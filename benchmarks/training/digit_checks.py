@@ -1,13 +1,14 @@
 """Whether generated digits are good: recognisable, of every class, near the data, not copies.
 
-Samples are clipped to [-1, 1] first, as pixels are. Bars, for about 2000 samples:
+Samples are first clipped to [-1, 1], the range of pixels. The acceptance checks, for about 2000
+samples, are:
 
-    confident   the support vector machine of `digit_classifier` gives its class p > 0.9: at
-                least 60 % (held-out images 84 %, the Gaussian's 7 %)
-    classes     every class by the same machine has 5 % to 16 %
-    frechet     Frechet distance to the training images in `features`, at most a quarter of that of
+    confident   share of samples to which the support vector machine of `digit_classifier` gives a
+                class with p > 0.9: at least 60 % (held-out images 84 %, the Gaussian's 7 %)
+    classes     share of every class by the same machine: 5 % to 16 %
+    frechet     Frechet distance to the training images in `features`: at most a quarter of that of
                 as many draws of the Gaussian with the training images' mean and covariance
-    copies      median distance to the nearest training image, at least 0.85 of that of the
+    copies      median distance to the nearest training image: at least 0.85 of that of the
                 held-out images
 """
 
@@ -32,7 +33,7 @@ GAUSSIAN_SEED, BOOTSTRAP_SEED = 30, 31
 
 
 def digits_checks(samples: Floats) -> dict[str, Any]:
-    """Numbers of generated digits (n, 1, 8, 8), and under "bars" what they must reach."""
+    """Statistics of generated digits (n, 1, 8, 8); "bars" lists the acceptance checks."""
     data, n = digits(), len(samples)
     x = np.clip(np.asarray(samples, dtype=np.float64), -1.0, 1.0)
     probability = class_probabilities(x)
@@ -75,11 +76,12 @@ def digits_checks(samples: Floats) -> dict[str, Any]:
 
 
 def frechet_digits(samples: Floats | Array, data: Target) -> dict[str, Any]:
-    """Frechet distances to the training images, each of n images, n that of the samples.
+    """Frechet distances to the training images, each from n images, n being the sample count.
 
-    Keys: `frechet` of the samples; `frechet_real` of a bootstrap of the held-out images (n drawn
-    with replacement: what a perfect generator of their law would show, and the smallness of the
-    held-out set); `frechet_gaussian` of the Gaussian with the training images' moments.
+    Keys: `frechet` is that of the samples. `frechet_gaussian` is that of the Gaussian with the
+    training images' moments. `frechet_real` is that of a bootstrap of the held-out images (n drawn
+    with replacement). It is what a perfect generator of their law would show, raised by the small
+    size of the held-out set.
     """
     n, real = len(samples), moments(digit_features(data.train))
 

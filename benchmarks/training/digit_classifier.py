@@ -1,12 +1,12 @@
 """A support vector machine that says how sure it is which digit an image shows.
 
-One machine a pair of classes (RBF, C = 10), fitted on the 1200 training images. Its margins become
-probabilities of the one class against the other by Platt's sigmoid, fitted to margins from 5-fold
-cross-validation; the pairs' probabilities become one law over the ten classes by coupling
-(Wu, Lin & Weng 2004, second method). That is what scikit-learn's SVC(probability=True) does, which
-is to be removed. Sigmoids one class against the rest, in its place, are useless here: they give
-p > 0.9 to 85 % of the held-out images, but to 60 % of uniform noise and of blends of two digits
-too; coupled pairs to 84 %, 0 % and 11 %.
+There is one machine per pair of classes (RBF, C = 10), fitted on the 1200 training images. Platt's
+sigmoid, fitted to margins from 5-fold cross-validation, turns its margins into probabilities of one
+class against the other. Coupling turns the pairs' probabilities into one law over the ten classes
+(Wu, Lin & Weng 2004, second method). scikit-learn's SVC(probability=True), which is to be removed,
+does the same. Sigmoids of one class against the rest do not work here. They give p > 0.9 to 85 % of
+the held-out images, but also to 60 % of uniform noise and of blends of two digits. Coupled pairs
+give it to 84 %, 0 % and 11 %.
 """
 
 from functools import cache
@@ -34,7 +34,7 @@ def class_probabilities(images: Floats | Array) -> Array:
 def coupled(pairs: Array) -> Array:
     """One law over K classes, shape (n, K), from pairwise probabilities, shape (n, K (K - 1) / 2).
 
-    Minimises sum_ij (r_ji p_i - r_ij p_j)^2 with sum p = 1, r_ij the probability of i against j.
+    Minimises sum_ij (r_ji p_i - r_ij p_j)^2 with sum p = 1; r_ij is the probability of i against j.
     """
     n, k = len(pairs), round(0.5 + np.sqrt(0.25 + 2 * pairs.shape[1]))
     upper = np.triu_indices(k, 1)
@@ -54,8 +54,8 @@ def coupled(pairs: Array) -> Array:
 def platt(margins: Array, is_first: NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and offset of p = 1 / (1 + exp(slope m + offset)) by penalised likelihood.
 
-    Newton's method on Platt's smoothed targets (N + 1) / (N + 2) and 1 / (N + 2), which keep the
-    optimum finite where the margins separate the classes.
+    Newton's method on Platt's smoothed targets (N + 1) / (N + 2) and 1 / (N + 2). They keep the
+    optimum finite if the margins separate the classes.
     """
     n = is_first.sum(), (~is_first).sum()
     aim = np.where(is_first, (n[0] + 1.0) / (n[0] + 2.0), 1.0 / (n[1] + 2.0))
@@ -81,7 +81,7 @@ def platt(margins: Array, is_first: NDArray[np.bool_]) -> tuple[float, float]:
 
 @cache
 def _machine() -> tuple[Any, Array, Array]:
-    """The machine and the sigmoids of its pairs, fitted once a process."""
+    """The machine and the sigmoids of its pairs, fitted once per process."""
     from sklearn.model_selection import (  # type: ignore[import-untyped]
         StratifiedKFold,
         cross_val_predict,

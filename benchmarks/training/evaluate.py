@@ -1,4 +1,4 @@
-"""What a trained network is worth: excess loss over the mmse, and statistics of its samples."""
+"""Quality of a trained network: excess loss over the mmse, and statistics of its samples."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ LEVELS = 25
 EXCESS_SAMPLES = 4096
 SAMPLE_BATCH = 250
 EVALUATION_SEED = 40  # not the seeds of any data
-FAR = 0.5  # from -1 or 1, of a binary value that is taken for one
+FAR = 0.5  # distance from -1 or 1 below which a value counts as binary
 
 
 def evaluate(
@@ -32,11 +32,11 @@ def evaluate(
     seed: int,
     device: str | torch.device = "cpu",
 ) -> tuple[dict[str, Any], Floats | None]:
-    """Numbers of a denoiser, and the n samples they are taken of (None for n = 0).
+    """Numbers of a denoiser, and the n samples they are computed from (None for n = 0).
 
-    Keys: `risk` (see `risks`); with an exact law `excess` (see `excess_loss`); of samples `nfe`
-    and, by target, `checks` (digits), `frechet...` (binary digits), `sequences` and
-    `sequences_real` (dna).
+    Keys: `risk` (see `risks`), and `excess` if the law is known (see `excess_loss`). With samples
+    also `nfe`, and depending on the target `checks` (digits), `frechet...` (binary digits), or
+    `sequences` and `sequences_real` (dna).
     """
     row: dict[str, Any] = {"risk": risks(denoiser, target, device)}
     if target.law is not None:
@@ -54,7 +54,7 @@ def evaluate(
 
 
 def sample_statistics(samples: Floats, target: Target) -> dict[str, Any]:
-    """Statistics of samples that suit the target, with those of real data beside them."""
+    """Statistics of samples that suit the target, and the same statistics of real data."""
     if target.name == "digits":
         return {"checks": digits_checks(samples)}
     if target.name == "binary-digits":
@@ -72,9 +72,9 @@ def sample_statistics(samples: Floats, target: Target) -> dict[str, Any]:
 def risks(
     denoiser: Denoiser, target: Target, device: str | torch.device = "cpu"
 ) -> dict[str, list[float]]:
-    """Mean |D - x0|^2, summed over coordinates, at levels of x0 held out and trained on.
+    """Mean |D - x0|^2, summed over coordinates, for held-out and training data at several levels.
 
-    As many of either, with the same noise: what training has learnt by heart shows as the gap.
+    Both use the same number of samples and the same noise, so that their gap shows memorisation.
     """
     m = min(len(target.train), len(target.held_out), 1024)
     levels = _levels(9, 0.01, 20.0)
@@ -96,23 +96,24 @@ def excess_loss(
     n: int = EXCESS_SAMPLES,
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
-    """E|D - m|^2 with m the exact posterior mean: the loss above the mmse, by Monte Carlo.
+    """E|D - m|^2, the loss above the mmse, by Monte Carlo; m is the exact posterior mean.
 
-    E|D - x0|^2 = mmse + E|D - m|^2 for any D, so this is the exact excess without the noise of x0.
+    For any D, E|D - x0|^2 = mmse + E|D - m|^2, so this is the exact excess without the noise of x0.
 
-    Keys: sigma, excess, stderr, lists over the levels; and integrals over them by the trapezoidal
-    rule in log sigma, each with its standard error: `nats`, the integral of excess / sigma^3 in
-    sigma, which bounds KL(data || model) at sigma_min for the reverse diffusion less the mismatch
-    of the start; `edm`, the mean of w excess / d under EDM's log-normal noise and weight;
-    `log_uniform`, the mean of excess / d with w = 1 over log sigma.
+    Keys: sigma, excess and stderr are lists over the levels. The others are integrals over the
+    levels by the trapezoidal rule in log sigma, each with its standard error. `nats` is the
+    integral of excess / sigma^3 in sigma. It bounds KL(data || model) at sigma_min for the reverse
+    diffusion, apart from the mismatch of the initial law. `edm` is the mean of w excess / d under
+    EDM's log-normal noise and weight. `log_uniform` is the mean of excess / d over log sigma, with
+    w = 1.
 
     Args:
         denoiser: The network.
         law: The exact law of x0.
-        sigma_data: Of EDM's weight.
-        levels: Rising; 25 from 0.002 to 80 by default.
-        n: Samples a level.
-        device: Where the denoiser lives.
+        sigma_data: Standard deviation of the data, for EDM's weight.
+        levels: Noise levels, rising. Default: 25 levels from 0.002 to 80.
+        n: Samples per level.
+        device: Device of the denoiser.
     """
     sigmas = _levels(LEVELS, SIGMA_MIN, SIGMA_MAX) if levels is None else levels
     mean, stderr = np.empty(sigmas.size), np.empty(sigmas.size)
@@ -147,7 +148,7 @@ def _levels(count: int, low: float, high: float) -> Array:
 
 
 def _noise(x0: Tensor, index: int) -> Tensor:
-    """Unit normals, the same for every data set and device."""
+    """Standard normals, the same for every data set and device."""
     generator = torch.Generator().manual_seed(EVALUATION_SEED + index)
     return torch.randn(x0.shape, generator=generator).to(x0.device)
 

@@ -1,9 +1,9 @@
-"""A fixed small network of 8x8 digits whose features the Frechet distance is taken in.
+"""A small fixed network of 8x8 digits, in whose features the Frechet distance is computed.
 
-`features.npz` holds its weights, made once by `make_features`; run the module to make them again.
-It is a classifier of scikit-learn's digits, trained on the 1200 training images only, so that the
-597 held-out images measure what it has learnt. Its features are the 64 activations before the
-last layer, of 8x8 images in [-1, 1].
+The network is a classifier of scikit-learn's digits. It was trained on the 1200 training images
+only, so that the 597 held-out images are new to it. Its features are the 64 activations before the
+last layer, for 8x8 images in [-1, 1]. `features.npz` contains its weights, made once by
+`make_features`; run this module to make them again.
 """
 
 import io
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
 
 
 def make_features(seed: int = 0) -> dict[str, NDArray[np.float16]]:
-    """The weights of `features.npz` by name, by one thread: the same on one machine."""
+    """The weights of `features.npz` by name, on one thread and so reproducible on one machine."""
     data = digits()
     assert data.labels is not None
     x, y = torch.from_numpy(data.train), torch.from_numpy(data.labels)
@@ -77,7 +77,7 @@ def make_features(seed: int = 0) -> dict[str, NDArray[np.float16]]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads inside."""
+    """Let torch use this number of threads inside the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -97,7 +97,7 @@ def feature_network() -> Classifier:
 
 
 def digit_features(images: Floats) -> Array:
-    """Features, shape (n, 64), of images (n, 1, 8, 8) in [-1, 1]; values beyond are clipped."""
+    """Features, shape (n, 64), of images (n, 1, 8, 8), whose values are clipped to [-1, 1]."""
     x = torch.from_numpy(np.clip(np.asarray(images, dtype=np.float32), -1.0, 1.0))
     with torch.inference_mode():
         parts = [feature_network().features(part) for part in torch.split(x, CHUNK)]

@@ -1,4 +1,4 @@
-"""samples.png: a picture of the first samples, drawn by Pillow alone."""
+"""samples.png: a picture of the first samples, drawn with Pillow only."""
 
 import io
 from pathlib import Path
@@ -13,18 +13,18 @@ from benchmarks.training.targets import Floats
 from theory.reading import naming
 
 Pixels = NDArray[np.uint8]
-SIDE = 10  # images a row and column
-ENLARGE = 4  # a pixel of the data is so many squared
+SIDE = 10  # images per row and column
+ENLARGE = 4  # side of a pixel of the data, in pixels of the picture
 PLOT = 400  # side of a plot, in pixels
 LETTER_COLOURS = ((40, 160, 60), (40, 90, 200), (240, 170, 30), (200, 50, 50))  # A, C, G, T
 
 
 def write_picture(path: Path, samples: Floats) -> None:
-    """Draw samples of any of our shapes, replacing the file whole.
+    """Draw samples of any of our shapes, replacing the file as a whole.
 
-    Images (n, 1, h, w): the first 100 in a grid, -1 black and 1 white. Sequences (n, 4, length):
-    the first 100 as rows of coloured letters. Points (n, 2): where they lie, the darker the more;
-    (n, 1): a histogram.
+    Images (n, 1, h, w): the first 100 in a grid, with -1 black and 1 white. Sequences
+    (n, 4, length): the first 100 as rows of coloured letters. Points (n, 2): a density plot, darker
+    for more points. Values (n, 1): a histogram.
     """
     stream = io.BytesIO()
     Image.fromarray(picture(samples)).save(stream, format="PNG")

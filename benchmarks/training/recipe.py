@@ -1,4 +1,4 @@
-"""What a training run is: a recipe, as a frozen value, as JSON, and the named ones."""
+"""The recipe of a training run, as a frozen value and as JSON, and the named recipes."""
 
 import json
 from collections.abc import Mapping
@@ -16,32 +16,34 @@ SAMPLE_STEPS = 18  # Heun on EDM's levels to 0: NFE 35
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run, but for its seed and device.
+    """A training run, except for its seed and device.
 
     Attributes:
         target: Name in `targets.TARGETS`.
-        network: Description for `networks.small.build_network`, name and options.
-        target_options: Of the target.
+        network: Description for `networks.small.build_network`: name and options.
+        target_options: Options of the target.
         noise: Name in `noise.NOISES`.
-        noise_options: Of the noise.
-        weighting: Loss weight w, name in `noise.WEIGHTINGS`.
-        batch: Examples a step.
+        noise_options: Options of the noise.
+        weighting: Loss weight w, a name in `noise.WEIGHTINGS`.
+        batch: Examples per step.
         steps: Optimiser steps.
         lr: Learning rate of Adam.
         lr_warmup: Steps over which the rate rises from 0.
-        lr_decay: Share of the steps, the last ones, over which it falls to 0; 0 keeps it.
-        ema_half_life: Of the averaged weights, in examples; shorter at the start, see `train.Ema`.
-        precision: Of the network while training: float32, or autocast to bfloat16 or float16
-            (the latter on CUDA only).
+        lr_decay: Share of the steps, at the end, over which the rate falls to 0; 0 keeps it.
+        ema_half_life: Half-life of the averaged weights, in examples. It is shorter at the start;
+            see `train.Ema`.
+        precision: Precision of the network during training: float32, or autocast to bfloat16 or
+            float16 (the latter on CUDA only).
         log_every: Steps between the logged batches of losses.csv; 0 logs none.
-        log_rows: Losses logged of such a batch.
-        evaluate_kex: Thousands of examples after which the averaged network is evaluated, on top
-            of the end.
-        samples: Samples drawn for an evaluation; 0 draws none.
-        sample_steps: Steps of Heun's rule on EDM's levels down to 0 that they are drawn with.
-        threads: Of torch on the CPU. Sums depend on their number, so it belongs to the recipe; 1
-            serves networks this small: two are a third faster on idle cores, and forty times
-            slower when another process wants one of them (tried; OpenMP's threads wait busily).
+        log_rows: Losses logged per such batch.
+        evaluate_kex: Thousands of examples after which the averaged network is evaluated, besides
+            the evaluation at the end.
+        samples: Samples drawn per evaluation; 0 draws none.
+        sample_steps: Steps of Heun's rule, on EDM's levels down to 0, that draw them.
+        threads: Torch's threads on the CPU. Sums depend on their number, so it belongs to the
+            recipe. One thread suits networks this small. Two are a third faster on idle cores,
+            but forty times slower when another process uses one of the cores, because OpenMP's
+            threads wait busily (measured).
     """
 
     target: str
@@ -96,7 +98,7 @@ class Recipe:
 
     @property
     def evaluation_steps(self) -> tuple[int, ...]:
-        """The steps before the last after which `evaluate_kex` is first reached."""
+        """Steps, before the last one, after which each of `evaluate_kex` is first reached."""
         reached = {-int(-1000.0 * kex // self.batch) for kex in self.evaluate_kex}
         return tuple(sorted(step for step in reached if step < self.steps))
 
@@ -108,12 +110,12 @@ class Recipe:
         return self.lr * rise * fall
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a recipe file has them."""
+        """Plain values, as in a recipe file."""
         return {**asdict(self), "evaluate_kex": list(self.evaluate_kex)}
 
 
 def recipe_from(options: Mapping[str, Any]) -> Recipe:
-    """The recipe of such plain values; ValueError for an unknown key or a missing one."""
+    """The recipe with these plain values; ValueError for an unknown or a missing key."""
     known = [f.name for f in fields(Recipe)]
     for key in options:
         one_of("recipe key", key, known)
@@ -129,9 +131,9 @@ def recipe_from(options: Mapping[str, Any]) -> Recipe:
 def read_recipe(path: StrPath) -> Recipe:
     """The recipe in a JSON file `{"kind": "recipe", "preset": NAME, ...}`.
 
-    The keys are those of `Recipe`; with "preset" they change that preset, its network, noise
-    options and target options each as a whole. A run's recipe.json is such a file: what it adds
-    about the run ("seed", "device", "versions", "facts") is skipped.
+    The keys are those of `Recipe`. With "preset" they change that preset, and replace its network,
+    noise options and target options each as a whole. The recipe.json of a run is such a file. Its
+    facts about the run ("seed", "device", "versions", "facts") are skipped.
 
     Raises:
         ValueError: One line starting with the path.
@@ -147,7 +149,7 @@ def read_recipe(path: StrPath) -> Recipe:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A preset, or the recipe in a file, what `--preset` takes."""
+    """A preset, or the recipe in a file, as `--preset` accepts them."""
     if name_or_path in PRESETS:
         return PRESETS[name_or_path]
     if not looks_like_path(name_or_path):
@@ -156,7 +158,7 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def same_recipe(a: Recipe, b: Recipe) -> str | None:
-    """The name of the first key in which two recipes differ, as JSON has them, or None."""
+    """The first key in which two recipes differ as JSON, or None."""
     for key, value in a.to_dict().items():
         if json.dumps(value, sort_keys=True) != json.dumps(b.to_dict()[key], sort_keys=True):
             return key
@@ -164,10 +166,11 @@ def same_recipe(a: Recipe, b: Recipe) -> str | None:
 
 
 def _with_noises(name: str, base: Recipe, discrete: bool) -> dict[str, Recipe]:
-    """A recipe under its name, and with every other noise as NAME-NOISE.
+    """A recipe under its name, and with every noise as NAME-NOISE.
 
-    Discrete data take w = 1 in primary runs, and their InfoNoise the pivot of the slope rule;
-    "NAME-edm" is then the EDM transfer, EDM's noise with EDM's weight (Raya et al. 2026).
+    Discrete data take w = 1 in primary runs, and their InfoNoise takes the pivot of the slope rule.
+    For discrete data "NAME-edm" is the EDM transfer: EDM's noise with EDM's weight (Raya et al.
+    2026).
     """
     out = {name: base}
     warmup = max(1, base.steps // 5)
@@ -195,7 +198,7 @@ _LAW: dict[str, Any] = {
     "lr_decay": 0.4,
     "ema_half_life": 20_000.0,
 }
-# Data of std 0.75 in 64 pixels decide what they are at higher noise than EDM's images do: with its
+# These data, of std 0.75 in 64 pixels, take shape at higher noise than EDM's images do. With EDM's
 # mean and std, -1.2 and 1.2, fewer of the samples are clear digits (0.59 against 0.65).
 _QUICK = Recipe(
     "digits",

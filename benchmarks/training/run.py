@@ -1,9 +1,10 @@
-"""`entropic train`: a recipe and a folder in, a trained network and its numbers out.
+"""`entropic train`: trains a network by a recipe and writes it, with its numbers, to a folder.
 
-The folder holds recipe.json (the complete recipe, seed, device, versions) from the start and
-state.pt while the run goes on; at the end checkpoint.safetensors (the averaged weights),
-losses.csv (columns kex, sigma, loss: thousands of examples seen, and losses |D - x0|^2 of single
-samples, unweighted, summed over coordinates), samples.png, and last metrics.json.
+From the start the folder contains recipe.json (the complete recipe, seed, device, versions), and
+during the run state.pt. At the end it contains checkpoint.safetensors (the averaged weights),
+losses.csv, samples.png and, written last, metrics.json. The columns of losses.csv are kex, sigma
+and loss: thousands of examples seen, the noise level, and the loss |D - x0|^2 of a single sample,
+unweighted and summed over coordinates.
 """
 
 import io
@@ -36,21 +37,21 @@ RECIPE, METRICS, LOSSES, PICTURE = "recipe.json", "metrics.json", "losses.csv", 
 def run_training(
     preset: str, out: str, seed: int = 0, device: str = "cpu", resume: bool = False
 ) -> dict[str, Any]:
-    """Train by a recipe, evaluate, and leave everything in a folder.
+    """Train by a recipe, evaluate, and write all results to a folder.
 
     Args:
         preset: A name of `recipe.PRESETS`, or a recipe file.
-        out: The folder; made if need be.
+        out: The folder. It is created if it does not exist.
         seed: Whole number in [0, 2**32).
         device: "cpu", "cuda" or "cuda:N".
-        resume: Go on with the run in the folder, if there is one.
+        resume: Continue the run in the folder, if there is one.
 
     Returns:
-        What metrics.json holds: plain values.
+        The contents of metrics.json, as plain values.
 
     Raises:
-        ValueError: Bad input; the folder holds a run and `resume` is not given, or a run of
-            another recipe, seed or device and it is.
+        ValueError: The input is bad; or the folder contains a run and `resume` is False; or
+            `resume` is True and that run has another recipe, seed or device.
     """
     begin = time.monotonic()
     recipe = load_recipe(preset)
@@ -76,7 +77,7 @@ def run_training(
 
 
 def training_text(row: dict[str, Any]) -> str:
-    """The result of `run_training` for people; the last lines are the bars' where there are any."""
+    """The result of `run_training` as text; acceptance checks, if there are any, come last."""
     lines = [
         f"{row['preset']}, seed {row['seed']}, {row['device']}: {row['target']}, noise "
         f"{row['noise']}, weight {row['weighting']}, {row['steps']} steps, {row['kex']:g} kex, "
@@ -127,7 +128,7 @@ def _sequence_lines(row: dict[str, Any]) -> list[str]:
 
 
 def _train(trainer: Trainer, folder: Path, begin: float) -> dict[str, float]:
-    """Train to the end from the state in the folder, if any; the seconds spent so far."""
+    """Train to the end from the saved state, if any; the seconds spent so far, by name."""
     found = state.load_state(folder)
     before = 0.0
     if found is not None:
@@ -225,7 +226,7 @@ def _check_device(device: str) -> None:
 
 
 def _check_run(folder: Path, recipe: Recipe, seed: int, device: str, resume: bool) -> None:
-    """Refuse a folder with a run unless it is to be resumed and is the same."""
+    """Refuse a folder that contains a run, unless it is the same run and is to be resumed."""
     if not resume:
         which = "finished" if (folder / METRICS).exists() else "unfinished"
         advice = "add --resume to go on with it, or name another folder"
@@ -248,7 +249,7 @@ def _check_run(folder: Path, recipe: Recipe, seed: int, device: str, resume: boo
 
 
 def _about(preset: str, recipe: Recipe, seed: int, device: str, target: Target) -> dict[str, Any]:
-    """What recipe.json holds."""
+    """The contents of recipe.json."""
     libraries = ("entropic", "torch", "numpy", "scipy", "scikit-learn", "safetensors")
     return {
         "kind": "recipe",

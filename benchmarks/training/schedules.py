@@ -1,7 +1,7 @@
-"""Sampling schedules on networks we trained: the small, fully runnable counterpart of image tables.
+"""Sampling schedules on networks that we trained: a small counterpart of the image tables.
 
-A network of the digits and one of a 1-D mixture are trained, profiled on 128 levels of EDM's grid,
-and sampled by every schedule and solver at equal calls of the network.
+A network of the digits and one of a 1-D mixture are trained and profiled at 128 levels of EDM's
+grid. Every schedule and solver then samples from them with equal numbers of network calls.
 
     python -m benchmarks.training.schedules OUT [--device cuda] [--jobs N]
 """
@@ -75,11 +75,13 @@ def _target(name: str) -> Target:
 
 
 def trained(name: str, folder: Path, device: str) -> tuple[Path, Profile, Profile]:
-    """The folder of a network, trained if need be, and its profiles on data it has seen or not.
+    """The folder of a network, and its profiles on training data and on held-out data.
+
+    The network is trained unless it is there already.
 
     Args:
-        name: In RECIPES.
-        folder: Of all networks.
+        name: A key of RECIPES.
+        folder: The folder of all networks.
         device: "cpu" or "cuda".
     """
     make_folder(folder)
@@ -97,7 +99,7 @@ def trained(name: str, folder: Path, device: str) -> tuple[Path, Profile, Profil
 
 
 def levels(schedule: str, steps: int, measured: Profile) -> Array:
-    """A schedule by name with terminal "zero", as for any measured profile."""
+    """Levels of a schedule by name with terminal "zero", as for any measured profile."""
     objective = None
     if schedule == "las":
         objective = aim("las", {})(measured, max(steps - 1, 1))
@@ -114,7 +116,7 @@ def levels(schedule: str, steps: int, measured: Profile) -> Array:
 
 
 def solver_at(solver: str, sigmas: Array, target: Target) -> Solver:
-    """The solver on these levels; inner products of re_multi by channel."""
+    """The solver on these levels; re_multi takes its inner products by channel."""
     channels = {"channels": target.shape[0]} if solver == "re_multi" else {}
     return make_table(solver, sigmas, None, **channels)
 
@@ -124,12 +126,12 @@ class ScheduleScore:
     """The score of one schedule and solver on one network.
 
     Args:
-        target: In RECIPES.
+        target: A key of RECIPES.
         network: Folder of the network.
         weights: Hash of its weights.
-        schedule: Name, for the row.
-        solver: Name.
-        calls: Denoiser calls allowed.
+        schedule: Name of the schedule, for the row only.
+        solver: Name of the solver.
+        calls: Number of denoiser calls allowed.
         sigmas: The levels.
         device: "cpu" or "cuda".
     """
@@ -144,7 +146,7 @@ class ScheduleScore:
     device: str
 
     def run(self) -> dict[str, Any]:
-        """One row; where the solver diverges it has no score, and the reason."""
+        """One row. If the solver diverges, the row has no score but a reason."""
         torch.set_num_threads(1)
         target = _target(self.target)
         table = solver_at(self.solver, np.array(self.sigmas), target)
@@ -174,7 +176,7 @@ class ScheduleScore:
 
 
 def tasks(name: str, network: Path, measured: Profile, device: str) -> list[ScheduleScore]:
-    """All settings of a network, every solver at the most steps that its calls allow."""
+    """All settings of a network. Every solver takes the most steps that its calls allow."""
     weights, out = open_network(str(network)).weights, []
     for solver in SOLVERS:
 
@@ -193,7 +195,7 @@ def tasks(name: str, network: Path, measured: Profile, device: str) -> list[Sche
 
 
 def image_rows(network: Path, measured: Profile, device: str) -> pd.DataFrame:
-    """Digits by deterministic DDIM at equal seeds, a row a pixel."""
+    """Digits by deterministic DDIM at equal seeds, one row per pixel."""
     target, parts = _target("digits"), []
     denoiser = open_network(str(network), device).denoiser
     for calls in (*IMAGE_CALLS, 128):
@@ -217,7 +219,7 @@ def image_rows(network: Path, measured: Profile, device: str) -> pd.DataFrame:
 
 
 def profile_rows(name: str, seen: Profile, unseen: Profile) -> pd.DataFrame:
-    """Learned profiles on data seen and not, and the exact one where the law is known."""
+    """Learned profiles on training and held-out data, and the exact one if the law is known."""
     parts = []
     for kind, found in (("train", seen), ("held_out", unseen)):
         columns = {"sigma": found.sigma, "mmse": found.mmse, "stderr": found.stderr}
@@ -230,9 +232,10 @@ def profile_rows(name: str, seen: Profile, unseen: Profile) -> pd.DataFrame:
 
 
 def spectrum_rows(folder: Path, measured: Profile) -> pd.DataFrame:
-    """Rescaled entropy by radial frequency, the three time changes, and amplitudes (digits).
+    """Spectral profile of the digits: rescaled entropy by radial frequency and the time changes.
 
-    Everything normalised to 1 at sigma_max, by the trapezoid rule from the lowest level.
+    The three time changes and the data's amplitudes are included. All shares are integrated by the
+    trapezoidal rule from the lowest level and normalised to 1 at sigma_max.
     """
     shape, sigma = _target("digits").shape, measured.sigma
     split = read_measured(folder / "digits.train.npz").split
@@ -260,7 +263,7 @@ def spectrum_rows(folder: Path, measured: Profile) -> pd.DataFrame:
 
 
 def write_study(store: Store, jobs: int | None, device: str, results: Path) -> None:
-    """Train, profile, sample and write all rows into a folder; what is there is not done again."""
+    """Train, profile and sample, and write all rows to a folder; finished work is not repeated."""
     folder = store.folder / "networks"
     about = {"torch": torch.__version__, **versions()}
     scores, learned = [], []

@@ -1,12 +1,12 @@
 """Synthetic DNA: one-hot sequences with planted motifs, and statistics of generated ones.
 
-A sequence has LENGTH places of the letters A, C, G, T. The background is a first-order Markov
-chain; then each motif is planted with its probability, at a place of its own normal law (rounded,
-kept inside), a letter of it replaced by a random one with probability MUTATION. A later motif
-overwrites an earlier one.
+A sequence has LENGTH places, each with one of the letters A, C, G, T. The background is a
+first-order Markov chain. Each motif is then planted with its own probability, at a place drawn from
+its own normal law (rounded and kept inside). A letter of it is replaced by a random one with
+probability MUTATION. A later motif overwrites an earlier one.
 
-As data a sequence is an array (4, LENGTH): 1 for the letter that stands there, -1 for the other
-three, so that binary data of any kind are -1 or 1.
+As data, a sequence is an array (4, LENGTH) that is 1 for the letter at a place and -1 for the other
+three. All binary data of this project are therefore -1 or 1.
 """
 
 from typing import Any, NamedTuple
@@ -22,11 +22,11 @@ LETTERS = "ACGT"
 LENGTH = 48
 MUTATION = 0.05
 KMER = 4
-FAR = 0.5  # largest |value - (-1 or 1)| of a valid place: nearer to its letter than to any other
+FAR = 0.5  # largest |value - (-1 or 1)| at a valid place, nearest to one letter
 
 
 class Motif(NamedTuple):
-    """A word that is planted at `place` +- `spread` with a probability."""
+    """A word that is planted at `place` +- `spread` with this probability."""
 
     name: str
     word: str
@@ -56,7 +56,7 @@ def synthetic(seed: int, n: int) -> Floats:
 
 
 def synthetic_letters(seed: int, n: int) -> Letters:
-    """The same as indices of letters, shape (n, LENGTH)."""
+    """Sequences of the model as indices of letters, shape (n, LENGTH)."""
     rng = np.random.default_rng(seed)
     uniforms, chain = rng.random((n, LENGTH)), BACKGROUND.cumsum(axis=1)
     out = np.empty((n, LENGTH), dtype=np.int64)
@@ -92,7 +92,7 @@ def nearest_letters(samples: Floats) -> Letters:
 
 
 def valid_share(samples: Floats) -> float:
-    """Share of the places whose four values all lie within FAR of a one-hot letter."""
+    """Share of the places whose four values are all within FAR of a one-hot letter."""
     ideal = one_hot(nearest_letters(samples))
     good = np.abs(np.asarray(samples, dtype=np.float64) - ideal).max(axis=1) < FAR
     return float(good.mean())
@@ -114,11 +114,11 @@ def kmer_spectrum(letters: Letters, k: int = KMER) -> NDArray[np.float64]:
 
 
 def statistics(samples: Floats, reference: Floats) -> dict[str, Any]:
-    """How samples (n, 4, length) compare with reference data, in plain numbers.
+    """Comparison of samples (n, 4, length) with reference data, as plain numbers.
 
-    Keys: `valid` (share of valid places), `kmer_distance` (total variation between the spectra of
-    4-letter words), and for each motif the share of the sequences that hold it exactly and the
-    mean and std of its first place, in samples and in the reference.
+    Keys: `valid` is the share of valid places. `kmer_distance` is the total variation distance
+    between the spectra of 4-letter words. For each motif there are, in samples and reference, the
+    share of sequences that contain it exactly, and the mean and std of its first place.
     """
     ours, theirs = nearest_letters(samples), nearest_letters(reference)
     gap = np.abs(kmer_spectrum(ours) - kmer_spectrum(theirs)).sum()
@@ -137,7 +137,7 @@ def statistics(samples: Floats, reference: Floats) -> dict[str, Any]:
 
 
 def _occurrence(letters: Letters, word: str) -> dict[str, float | None]:
-    """Share of sequences with the word; mean and std of its first place, None without any."""
+    """Share of sequences with the word, and mean and std of its first place (None if never)."""
     found = matches(letters, word)
     holding = found.any(axis=1)
     if not holding.any():

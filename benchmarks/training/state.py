@@ -1,4 +1,4 @@
-"""A training run's state on disk, saved whole or not at all, and read without running anything."""
+"""A training run's state on disk, saved as a whole or not at all, and read without running code."""
 
 import io
 import pickle
@@ -17,7 +17,7 @@ State = dict[str, Any]
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Write `state.pt`; its values are tensors, arrays, numbers, strings, lists, dictionaries."""
+    """Write `state.pt`, which may contain tensors, arrays, numbers, strings, lists and dicts."""
     stream = io.BytesIO()
     torch.save({key: _packed(state[key]) for key in KEYS}, stream)
     with naming(folder / FILE):
@@ -25,7 +25,7 @@ def save_state(folder: Path, state: State) -> None:
 
 
 def load_state(folder: Path) -> State | None:
-    """The state in a folder, on the CPU; None if there is none; ValueError if it is broken."""
+    """The state in a folder, on the CPU. None if there is none, ValueError if it is damaged."""
     path = folder / FILE
     with naming(path):
         try:
@@ -41,7 +41,7 @@ def load_state(folder: Path) -> State | None:
 
 
 def _packed(value: Any) -> Any:
-    """The value with NumPy's arrays as tensors and its numbers as Python's, marked as such."""
+    """The value with marked tensors for NumPy's arrays and Python's numbers for NumPy's."""
     if isinstance(value, np.ndarray):
         return {"__array__": torch.from_numpy(np.ascontiguousarray(value).copy())}
     if isinstance(value, np.generic):

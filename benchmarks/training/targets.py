@@ -1,8 +1,8 @@
-"""What is trained on: points, mixtures, digits, binary digits, sequences, or data of your own.
+"""Training targets: points, mixtures, digits, binary digits, sequences, or the user's own data.
 
-Data are float32 arrays (n, *shape). Where the law is known exactly, training draws fresh samples
-of it at every step, so that nothing can be learnt by heart, and the arrays are samples of it.
-Which data a step sees is a pure function of (seed, step).
+Data are float32 arrays (n, *shape). If the law is known exactly, training draws fresh samples from
+it at every step, so that nothing can be memorised. The arrays are then samples of the law. The data
+of a step are a pure function of (seed, step).
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from toys.mixture import Mixture
 
 Floats = NDArray[np.float32]
 TRAIN, HELD_OUT = 1200, 597  # of scikit-learn's 1797 digits
-INK = 8.0  # of 16: pixels above are 1 in binary digits
+INK = 8.0  # of at most 16; pixels above it are 1 in binary digits
 LAW_SAMPLES = SEQUENCES = 4096
-DATA = 1  # what a seed is for
+DATA = 1  # stream of random numbers for the data
 SPLIT_SEED, TRAIN_SEED, HELD_OUT_SEED = 20, 21, 22
 UNEQUAL_1D = ((0.35, 0.25, 0.25, 0.15), (-1.5, -0.4, 0.6, 1.4), (0.02, 0.1, 0.5, 0.05))
 UNEQUAL_2D = (
@@ -36,14 +36,14 @@ class Target:
     """Data to train on.
 
     Attributes:
-        name: As in TARGETS.
+        name: Name in TARGETS.
         train: Training data, shape (n, *shape).
         held_out: Data that no training sees, shape (m, *shape).
         sigma_data: Measured standard deviation of all coordinates of `train` about their mean.
-        law: The exact law of the flattened data, where it is known.
+        law: The exact law of the flattened data, if it is known.
         labels: Classes of `train`, shape (n,), for digits.
-        held_out_labels: Classes of `held_out`.
-        facts: What else is worth keeping in a recipe file.
+        held_out_labels: Classes of `held_out`, shape (m,).
+        facts: Further facts to keep in a recipe file.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Target:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """Shape of one sample."""
         return self.train.shape[1:]
 
     @property
     def dim(self) -> int:
-        """Coordinates of one sample."""
+        """Number of coordinates of one sample."""
         return int(np.prod(self.shape))
 
     def batch(self, size: int, seed: int, step: int) -> Floats:
-        """Data of a step, shape (size, *shape): of the law, or of epochs in a shuffled order."""
+        """Data of a step, shape (size, *shape), from the law or from shuffled epochs."""
         if self.law is not None:
             key = int(np.random.SeedSequence([seed, DATA]).generate_state(1)[0])
             return self.law.sample(size, key, step * size).astype(np.float32)
@@ -80,26 +80,26 @@ class Target:
 def digits() -> Target:
     """Scikit-learn's 8x8 digits in [-1, 1], shape (1, 8, 8): 1200 to train on, 597 held out.
 
-    The split is fixed and has every class in its share, as near as whole images allow.
+    The split is fixed. Every class has its share of both parts, as near as whole images allow.
     """
     images, labels = _bundled_digits()
     return _image_target("digits", (images / 8.0 - 1.0).astype(np.float32), labels)
 
 
 def binary_digits() -> Target:
-    """The same images of the same split, -1 or 1 a pixel: 1 where the ink is above half."""
+    """The images of `digits` in the same split, with pixels 1 above half ink and -1 otherwise."""
     images, labels = _bundled_digits()
     inked = np.where(images > INK, 1.0, -1.0).astype(np.float32)
     return _image_target("binary-digits", inked, labels, {"threshold": INK / 8.0 - 1.0})
 
 
 def points(toy: str = "points15") -> Target:
-    """Points of the zoo, without width; the 1-D ones of paper A by default."""
+    """Points of the zoo, without width. Default: 15 points in 1-D, after paper A's."""
     return law_target("points", _points_of_zoo(toy), {"toy": toy})
 
 
 def mixture(dim: int = 2) -> Target:
-    """Gaussians of stds 0.02 to 0.5, in two dimensions or one."""
+    """Gaussians with stds from 0.02 to 0.5, in one or two dimensions."""
     if dim not in (1, 2):
         raise ValueError(f"dim must be 1 or 2, got {dim!r}")
     weights, means, stds = UNEQUAL_2D if dim == 2 else UNEQUAL_1D
@@ -123,7 +123,7 @@ def dna() -> Target:
 
 
 def own_data(file: str, held_out: float = 0.1) -> Target:
-    """Data of yours: what `entropic profile --data` reads, a share of it held out (fixed seed)."""
+    """The user's own data, as `entropic profile --data` reads them, with a fixed split."""
     from benchmarks.networks.data import read_data  # needs torch, as no other target does
 
     if not 0.0 < held_out < 1.0:
@@ -140,7 +140,7 @@ def own_data(file: str, held_out: float = 0.1) -> Target:
 
 
 def law_target(name: str, law: Mixture, facts: dict[str, Any]) -> Target:
-    """Samples of a mixture, with the mixture."""
+    """Target made of samples of a mixture, with the mixture as its law."""
     train = law.sample(LAW_SAMPLES, TRAIN_SEED).astype(np.float32)
     held_out = law.sample(LAW_SAMPLES, HELD_OUT_SEED).astype(np.float32)
     return Target(name, train, held_out, measured_std(train), law, facts=facts)
@@ -158,7 +158,7 @@ TARGETS: dict[str, Callable[..., Target]] = {
 
 
 def make_target(name: str, **options: Any) -> Target:
-    """The target of a name; ValueError for an unknown one, or unknown or wrong options."""
+    """The target of this name; ValueError for an unknown name and for unknown or wrong options."""
     make = TARGETS[one_of("target", name, TARGETS)]
     known = [key for key in make.__annotations__ if key != "return"]
     for key in options:

@@ -1,8 +1,8 @@
 """The training loop: Adam on EDM's weighted loss, averaged weights, resumable to the bit.
 
-All that a step draws (data, noise levels, noise, dropout) is a pure function of (seed, step), so
-that a run killed at any time and resumed from its last saved state is the run that was never
-interrupted, bit for bit on a CPU, the number of threads being part of the recipe.
+Everything that a step draws (data, noise levels, noise, dropout) is a pure function of (seed,
+step). A run that is killed and resumed from its last saved state therefore equals an uninterrupted
+run. On a CPU it does so bit for bit, since the number of threads is part of the recipe.
 """
 
 import copy
@@ -23,7 +23,7 @@ from benchmarks.training.targets import Target
 from theory.checks import Array, check_seed
 
 RAMP = 0.05  # the average's half-life is at most this share of the examples seen
-INIT, SIGMAS, NOISE, LOG = range(100, 104)  # what a seed is for
+INIT, SIGMAS, NOISE, LOG = range(100, 104)  # streams of random numbers
 SAVE_SECONDS = 20.0
 Log = list[tuple[float, float, float]]
 
@@ -32,8 +32,9 @@ class Ema:
     """Exponentially averaged weights of a network, with a half-life in examples (Karras 2022).
 
     Args:
-        network: Copied.
-        half_life: In examples; at most RAMP of those seen so far, so that the start is forgotten.
+        network: The network, which is copied.
+        half_life: Half-life in examples. It is capped at RAMP times the examples seen so far, so
+            that the start is forgotten.
     """
 
     def __init__(self, network: nn.Module, half_life: float) -> None:
@@ -42,7 +43,7 @@ class Ema:
         self._ours: list[Tensor] = list(self.network.parameters())
 
     def update(self, network: nn.Module, batch: int, seen: int) -> None:
-        """Average in the weights after a step of `batch` examples, `seen` in all by now."""
+        """Average in the weights after a step of `batch` examples, `seen` being the new total."""
         half_life = min(self.half_life, RAMP * seen)
         with torch.no_grad():
             share = 1.0 - 0.5 ** (batch / half_life)
@@ -51,13 +52,13 @@ class Ema:
 
 
 class Trainer:
-    """A run in memory: step by step, with a state that can be saved and taken over.
+    """A run in memory: it proceeds step by step, and its state can be saved and restored.
 
     Args:
-        recipe: What to do.
-        target: The data, of `recipe.target`.
+        recipe: The recipe of the run.
+        target: The data of `recipe.target`.
         seed: Whole number in [0, 2**32).
-        device: Where the network lives.
+        device: Device of the network.
     """
 
     def __init__(
@@ -92,17 +93,17 @@ class Trainer:
         return Predictor(self.ema.network, "edm", sigma_data=self.target.sigma_data)
 
     def losses(self, step: int) -> tuple[Array, Tensor]:
-        """Noise levels (batch,) of a step and |D - x0|^2 of its samples, summed, on the device."""
+        """Noise levels of a step and summed |D - x0|^2 of its samples, (batch,) each."""
         recipe = self.recipe
         sigma = self.noise.sample(recipe.batch, np.random.default_rng([self.seed, SIGMAS, step]))
         x0 = torch.from_numpy(self.target.batch(recipe.batch, self.seed, step)).to(self.device)
         level = torch.from_numpy(sigma).to(self.device)
-        torch.manual_seed(_seed(self.seed, NOISE, step))  # of the noise here, then of dropout
+        torch.manual_seed(_seed(self.seed, NOISE, step))  # for the noise here, then for dropout
         x = x0 + per_sample(level, x0).to(x0.dtype) * torch.randn_like(x0)
         return sigma, (self._denoise(x, level) - x0).square().flatten(1).sum(dim=1)
 
     def step(self) -> None:
-        """One step of the optimiser."""
+        """Take one step of the optimiser."""
         recipe, step = self.recipe, self.done
         for group in self._adam.param_groups:
             group["lr"] = recipe.lr_at(step)
@@ -115,7 +116,7 @@ class Trainer:
         self._scaler.update()
         self.done += 1
         self.ema.update(self.network, recipe.batch, self.done * recipe.batch)
-        plain = errors.detach().cpu().double().numpy()  # the one copy from the device
+        plain = errors.detach().cpu().double().numpy()  # the only copy from the device
         if not np.isfinite(plain).all():
             raise ValueError(f"lr must keep the loss finite, got {recipe.lr:g} at step {step}")
         self.noise.record(sigma, plain)
@@ -125,7 +126,7 @@ class Trainer:
             self.log += [(self.kex, float(sigma[i]), float(plain[i])) for i in rows]
 
     def state(self) -> dict[str, Any]:
-        """All that the rest of the run depends on; tensors are not copied."""
+        """Everything that the rest of the run depends on. Tensors are not copied."""
         return {
             "step": self.done,
             "network": self.network.state_dict(),
@@ -138,7 +139,7 @@ class Trainer:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over a state of a run with the same recipe and seed."""
+        """Restore a state of a run with the same recipe and seed."""
         self.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])
         self._adam.load_state_dict(state["adam"])
@@ -160,11 +161,11 @@ def train(
     """Run a trainer to its last step.
 
     Args:
-        trainer: Where it stands.
-        save: Keeps its state; called every `every` seconds and after every evaluation.
-        evaluate: Numbers of the averaged network now.
-        tick: Told the steps done, one a call.
-        every: Seconds.
+        trainer: The run, at any step.
+        save: Saves its state. Called every `every` seconds and after every evaluation.
+        evaluate: Returns numbers of the averaged network at the time of the call.
+        tick: Called with the number of steps done since the last call, which is one.
+        every: Seconds between saves.
     """
     recipe, saved = trainer.recipe, time.monotonic()
     points = set(recipe.evaluation_steps)

@@ -1,8 +1,8 @@
 """Compute-to-target of training-noise samplers, as paper D measures it, on five small targets.
 
-Every run trains the same small network for the same number of examples and is scored at twelve
-log-spaced points, so that the first number of examples at which a method reaches a score can be
-read off. `benchmarks/studies/infonoise_transfer.py` makes the tables of the rows; this module runs.
+Every run of a target trains the same small network on the same number of examples. It is scored at
+twelve log-spaced points, from which the number of examples needed for a given score follows. This
+module runs the study; `benchmarks/studies/infonoise_transfer.py` makes the tables from its rows.
 
     python -m benchmarks.training.transfer OUT [--device cuda] [--jobs N]
 """
@@ -43,8 +43,8 @@ from theory.versions import versions
 EVALUATIONS = 12
 FIRST = 1 / 40  # of the budget: the first evaluation
 SAMPLES = 5000
-SAMPLE_STEPS, LAW_STEPS = 8, 32  # of Heun, NFE 15; sharp laws on the line need NFE 63
-DRAWN = 1000  # samples at once
+SAMPLE_STEPS, LAW_STEPS = 8, 32  # of Heun, NFE 15; sharp 1-D laws need NFE 63
+DRAWN = 1000  # samples per batch
 STEPS, MLP_STEPS = 1000, 3000
 SAMPLE_SEED = 50  # not the seed of any training
 REFRESH = 50
@@ -63,7 +63,7 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 
 
 def study_recipe(target: str, method: str) -> Recipe:
-    """The recipe of a run; two methods of a target differ in noise and weight alone."""
+    """The recipe of a run; the methods of a target differ only in noise and weight."""
     noise, weighting = METHODS[target][method]
     steps = STEPS if NETWORKS[target]["name"] == "unet" else MLP_STEPS
     options: dict[str, Any] = {}
@@ -85,18 +85,18 @@ def study_recipe(target: str, method: str) -> Recipe:
 
 
 def evaluation_steps(steps: int) -> list[int]:
-    """Steps after which a run is scored, log-spaced, the last one included."""
+    """Log-spaced steps after which a run is scored, including the last one."""
     return sorted({int(s) for s in np.rint(np.geomspace(FIRST * steps, steps, EVALUATIONS))})
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One training run, scored along the way.
+    """One training run with a score at every evaluation.
 
     Args:
         target: Name in METHODS.
-        method: Of that target.
-        seed: Of the training.
+        method: A method of that target.
+        seed: Seed of the training.
         device: "cpu" or "cuda".
     """
 
@@ -106,7 +106,7 @@ class StudyRun:
     device: str = "cpu"
 
     def run(self) -> dict[str, Any]:
-        """Scores at every evaluation, and what InfoNoise held there."""
+        """Scores at every evaluation, and InfoNoise's sampler at each of them."""
         torch.set_num_threads(1)  # runs, not threads, share the cores
         recipe = study_recipe(self.target, self.method)
         target = _target(self.target)
@@ -132,13 +132,14 @@ def _target(name: str) -> Target:
 
 
 def score(denoiser: Denoiser, target: Target, device: str) -> dict[str, float | None]:
-    """The score of a network, the lower the better, and what else its samples tell.
+    """The score of a network, lower being better, and further statistics of its samples.
 
-    points, mixture: Wasserstein-1 distance to the exact law; for points also the share of samples
-    outside all bins, of half width 0.49 of the smallest gap, and the total variation over them.
-    digits, binary-digits: Frechet distance to the training images. dna: total variation between
-    the spectra of words of four letters, to held-out sequences. From 5000 samples, the same noise
-    for all runs, hence a floor above 0: `floor_scores`.
+    The score of points and mixture is the Wasserstein-1 distance to the exact law. Points also have
+    the share of samples outside all bins, whose half width is 0.49 of the smallest gap, and the
+    total variation distance over the bins. The score of digits and binary-digits is the Frechet
+    distance to the training images. The score of dna is the total variation distance between the
+    spectra of 4-letter words of samples and held-out sequences. All come from 5000 samples, with
+    the same noise in all runs, so real samples score above 0 too: see `floor_scores`.
     """
     steps = SAMPLE_STEPS if target.law is None else LAW_STEPS
     table = make_table("heun", edm_sigmas(steps, 80.0, 0.002, "zero"))
@@ -178,10 +179,10 @@ def _training_moments(name: str) -> Moments:
 
 
 def floor_scores(name: str) -> dict[str, float | None]:
-    """The score of as many real samples, drawn afresh from the law, or with replacement held out.
+    """The score of as many real samples, drawn afresh, or with replacement if there is no law.
 
-    A bootstrap of few held-out images repeats them, and for binary digits and dna too: what
-    memory of the training data could reach is lower.
+    A bootstrap of few held-out images repeats images. For binary digits and dna too, a network
+    that has memorised the training data can score below this floor.
     """
     target = _target(name)
     if target.law is not None:
@@ -195,7 +196,7 @@ def floor_scores(name: str) -> dict[str, float | None]:
 
 
 def _held(noise: InfoNoise) -> dict[str, Any]:
-    """Density per log sigma, losses and pivot at 64 levels."""
+    """InfoNoise's density per unit of log sigma, its losses and its pivot, at 64 levels."""
     sigma = np.geomspace(0.002, 80.0, 65)
     middle: Array = np.sqrt(sigma[1:] * sigma[:-1])
     risk = [None] * middle.size if noise.refreshes == 0 else noise.profile().mmse.tolist()
@@ -210,7 +211,7 @@ def _held(noise: InfoNoise) -> dict[str, Any]:
 
 
 def tasks(device: str) -> list[StudyRun]:
-    """All runs of the study, seed by seed; MLPs stay on the CPU."""
+    """All runs of the study, seed by seed. MLPs stay on the CPU."""
     return [
         StudyRun(target, method, seed, device if NETWORKS[target]["name"] == "unet" else "cpu")
         for seed in range(max(SEEDS.values()))
@@ -229,11 +230,12 @@ def write_study(store: Store, jobs: int | None, device: str, scores: Path, emerg
     """Run what is not in the store yet, and write the rows of scores and of InfoNoise's samplers.
 
     Args:
-        store: Where finished runs are kept.
-        jobs: Worker processes.
+        store: Store of finished runs.
+        jobs: Number of worker processes.
         device: "cpu" or "cuda".
-        scores: A row a run and evaluation.
-        emergence: A row a level, evaluation and InfoNoise run of the first seed.
+        scores: File of the scores, one row per run and evaluation.
+        emergence: File of InfoNoise's samplers, one row per level and evaluation, for the
+            InfoNoise runs of the first seed.
     """
     todo = tasks(device)
     found = run_tasks(todo, store, jobs, "compute to target")

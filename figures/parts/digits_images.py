@@ -1,4 +1,4 @@
-"""Digits at equal seeds as pictures, and the winners of all cells as a table."""
+"""Images of digits at equal seeds, and the winners of all cells as a table."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from matplotlib.patches import Rectangle
 
 from figures.parts.style import INK, NETWORK_SCHEDULES, SMALL, known
 
-CLOSE = 1.05  # the runner-up's score over the best's, from which on a cell is solid
+CLOSE = 1.05  # least ratio of the runner-up's score to the best's for a solid cell
 BETWEEN = "#c8c8c8"
-SOLID, FRAME = 0.94, 0.72  # shares of a cell's sides: of its colour, of the white within
+SOLID, FRAME = 0.94, 0.72  # sides of the colour and of the white in it, as shares of a cell's
 
 
 def draw_images(ax: Axes, pixels: pd.DataFrame, nfe: float, named: bool) -> None:
-    """A row a schedule of images at this NFE, the reference at the most calls on top.
+    """Images at this NFE, one row per schedule, below the reference at the most calls.
 
     Args:
-        ax: To draw on; loses its frame and ticks.
-        pixels: A row a pixel.
-        nfe: Calls of the rows below the reference.
+        ax: Axes to draw on, which lose their frame and ticks.
+        pixels: Table with one row per pixel.
+        nfe: Denoiser calls of the rows below the reference.
         named: Whether the rows' names are written on the left.
     """
     most = pixels["nfe"].max()
@@ -45,12 +45,12 @@ def draw_images(ax: Axes, pixels: pd.DataFrame, nfe: float, named: bool) -> None
 
 
 def _side(pixels: pd.DataFrame) -> int:
-    """Pixels of a side."""
+    """Number of pixels along one side of an image."""
     return round(float(np.sqrt(pixels["pixel"].max() + 1)))
 
 
 def _strip(rows: pd.DataFrame) -> np.ndarray:
-    """The images side by side, shape (side + 1, n (side + 1) - 1), a line of nan between them."""
+    """The images side by side, shape (side + 1, n (side + 1) - 1), with lines of NaN between."""
     wide = rows.pivot(index="image", columns="pixel", values="value").to_numpy()
     side = _side(rows)
     apart = np.full((len(wide), side + 1, side + 1), np.nan)
@@ -59,7 +59,7 @@ def _strip(rows: pd.DataFrame) -> np.ndarray:
 
 
 def draw_winners(ax: Axes, wins: pd.DataFrame, solvers: Mapping[str, str]) -> None:
-    """A cell a solver and number of calls, in the best schedule's colour, EDM's score over its."""
+    """One cell per solver and number of calls: best schedule's colour, EDM's score over its."""
     calls = sorted(set(wins["calls"].astype(int)))
     for row in wins.sort_values(["solver", "calls"]).to_dict("records"):
         solver, count, schedule = str(row["solver"]), int(row["calls"]), str(row["schedule"])
@@ -91,13 +91,13 @@ def _square(ax: Axes, x: int, y: int, share: float, colour: str, gid: str) -> No
 
 
 def _written(ratio: float) -> str:
-    """Two decimals, fewer from ten on; a dash where EDM's score is not known."""
+    """The ratio to two decimals, from ten on to one; a dash where EDM's score is not known."""
     if not np.isfinite(ratio):
         return "–"
     return f"{ratio:.2f}" if ratio < 10.0 else f"{ratio:.1f}"
 
 
 def _ink(colour: str) -> str:
-    """White or black, whichever is told better from a colour."""
+    """White or black, whichever contrasts better with a colour."""
     red, green, blue = to_rgb(colour)
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.55 else INK

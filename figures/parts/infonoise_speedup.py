@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 
 from figures.parts.style import INK, SMALL, TARGETS, TEXT, TRAINING, plain_ticks
 
-# Over the best fixed baseline on discrete data, and on images that EDM's noise was tuned for.
+# Range over the best fixed baseline: discrete data, and images that EDM's noise was tuned for.
 PRINTED = {"discrete": (1.5, 2.8), "digits": (1.0, 1.0)}
 PAPER = "#cfcfcf"
-# A ratio may be a bound, because one of its two medians is the budget.
+# A ratio is only a bound where one of its two medians is the budget.
 MARKS = {"exact": "o", "at most": "<", "at least": ">", "open": "d"}
 
 
 def draw_speedups(ax: Axes, found: pd.DataFrame) -> None:
-    """A row a target: the ratio with its interval, and what paper D prints for like data."""
+    """One row per target: the ratio with its interval, and what paper D prints for similar data."""
     colour = TRAINING["infonoise"].colour
     for i, (target, row) in enumerate(found.iterrows()):
         printed = printed_for(str(target), row)
@@ -54,12 +54,12 @@ def draw_speedups(ax: Axes, found: pd.DataFrame) -> None:
 
 
 def printed_for(target: str, row: pd.Series) -> tuple[float, float] | None:
-    """What paper D prints for data like these."""
+    """The range that paper D prints for similar data, or None."""
     return PRINTED.get("discrete" if row["discrete"] else target)
 
 
 def ratio(row: pd.Series) -> str:
-    """The speed-up with its interval, or what it is a bound of."""
+    """The speed-up with its interval as text, marked where it is only a bound."""
     words = {"exact": "", "at most": "at most ", "at least": "at least "}
     if row["bound"] == "open":
         return "not known"
@@ -67,7 +67,7 @@ def ratio(row: pd.Series) -> str:
 
 
 def outcome(found: pd.DataFrame) -> str:
-    """How often InfoNoise reaches Q*, its speed-ups, and on which side of 1 and 1.5 they are."""
+    """How often InfoNoise reaches Q*, and its speed-ups and their intervals against 1 and 1.5."""
     median = int((2 * found["infonoise_reached"] > found["seeds"]).sum())
     ratios = "; ".join(f"{TARGETS[str(name)]} {ratio(row)}" for name, row in found.iterrows())
     no_less, no_more = (found["bound"].isin(["exact", side]) for side in ("at least", "at most"))

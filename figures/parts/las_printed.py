@@ -16,9 +16,9 @@ PLACES = {"circle8": "circle", "grid8": "grid"}
 SAMPLERS = {"stochastic_ddim": "stochastic DDIM", "sde_dpmpp_2m": "SDE-DPM++(2M)"}
 PRINTED_SAMPLERS = {"DDIM (eta = 1)": "stochastic_ddim", "SDE-DPM++(2M)": "sde_dpmpp_2m"}
 PRINTED_SCHEDULES = {"LAS": "las", "linear time": "vp_linear", "EDM (rho = 7)": "edm"}
-COLUMNS = {5: 0.36, 7: 0.58, 10: 0.80}  # printed calls, and where their columns begin
+COLUMNS = {5: 0.36, 7: 0.58, 10: 0.80}  # printed calls, and the left ends of their columns
 WIDE, WORDS = 0.0655, ("paper", "ours", "difference")
-FAR = 0.1  # nats, from which on a difference from the paper is bold
+FAR = 0.1  # nats; a larger difference from the paper is bold
 Cases = dict[tuple[str, str], pd.DataFrame]  # rows by toy and sampler
 
 
@@ -39,7 +39,7 @@ def of_case(table: pd.DataFrame, toy: str, solver: str) -> pd.DataFrame:
 
 
 def draw_numbers(ax: Axes, cases: Cases, printed: pd.DataFrame) -> None:
-    """Paper, ours and the difference for every printed cell."""
+    """The paper's value, ours and their difference for every printed cell."""
     panel(ax, f"NLL: the paper's tables and ours (bold: more than {FAR:g} nats apart)")
     ax.set_axis_off()
     text: dict[str, Any] = {"fontsize": SMALL, "color": INK, "va": "center", "ha": "right"}
@@ -69,10 +69,10 @@ def draw_numbers(ax: Axes, cases: Cases, printed: pd.DataFrame) -> None:
 
 
 def _cell(rows: pd.DataFrame, schedule: str, calls: int, column: str) -> float:
-    """The one value there, or NaN."""
+    """The value of this schedule and number of calls, or NaN."""
     return float(rows.loc[(rows["schedule"] == schedule) & (rows["nfe"] == calls), column].mean())
 
 
 def three(value: float, sign: str = "") -> str:
-    """Three decimals, as the paper prints them."""
+    """The value to three decimals, as the paper prints it; a dash if it is not finite."""
     return f"{value:{sign}z.3f}".replace("-", "−") if np.isfinite(value) else "–"

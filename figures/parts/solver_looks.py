@@ -1,6 +1,6 @@
-"""How every solver is drawn, the same in all figures: a colour a family, a dash an order.
+"""How every solver is drawn, the same in all figures: one colour per family, one dash per order.
 
-Dotted lines for order 1, dashed for 2, solid for 3 and above, where a family has several.
+Where a family has several orders, lines are dotted for order 1, dashed for 2 and solid above.
 """
 
 import pandas as pd
@@ -41,6 +41,6 @@ SOLVERS = {
 
 
 def names(table: pd.DataFrame) -> pd.Series:
-    """A solver's name and its options, a key of SOLVERS, row by row."""
+    """For every row, the solver's name and options as a key of SOLVERS."""
     options = table["options"].astype(object)
     return (table["solver"] + " " + options.where(options.notna(), "")).str.strip()

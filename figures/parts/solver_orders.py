@@ -1,4 +1,4 @@
-"""Solvers as coloured cells: who wins at a number of calls, and the order of several, best first.
+"""Solvers as coloured cells: the winner at a number of calls, and orders of several, best first.
 
 The printed FIDs of paper C's tables are rows of benchmarks/published/C_tables.csv.
 """
@@ -27,7 +27,7 @@ CODES = {
     "re_multi_2025": "R2",
     "evodiff": "EV",
 }
-# The printed names, and the solvers here that come nearest; UniPC's order is not printed.
+# Printed names and the closest solvers here. The papers do not print UniPC's order.
 PRINTED = {
     "DPM++": "dpmpp_2m",
     "UniPC": "unipc_2",
@@ -37,9 +37,9 @@ PRINTED = {
     "DPM-Solver-v3": "v3",
 }
 PAPERS = {"C-v1": "v1", "C-note": "2025"}
-DARK = (BLACK, BLUE, GREEN)  # colours that want white letters
-PITCH, WIDTH = 0.175, 0.16  # of cells in an order, in columns
-LABELS = 2.1  # columns for the labels
+DARK = (BLACK, BLUE, GREEN)  # colours that need white letters
+PITCH, WIDTH = 0.175, 0.16  # of the cells of an order, in columns
+LABELS = 2.1  # width of the labels, in columns
 
 
 def cell(
@@ -52,7 +52,7 @@ def cell(
     gid: str,
     centre: float | None = None,
 ) -> None:
-    """A filled box with a solver's code, at its middle unless a centre is given."""
+    """A filled box with a solver's code, in its middle unless `centre` is given."""
     colour = SOLVERS[solver].colour if solver in SOLVERS else "#cccccc"
     box = Rectangle((left, bottom), width, height, facecolor=colour, linewidth=0.0, gid=gid)
     ax.add_patch(box)
@@ -87,12 +87,12 @@ def published() -> pd.DataFrame:
 def draw_orders(
     ax: Axes, calls: Sequence[int], blocks: Sequence[tuple[str, Sequence[tuple[str, pd.DataFrame]]]]
 ) -> None:
-    """Lines of cells, for every number of calls the solvers from best to worst.
+    """Lines of cells that order the solvers from best to worst at every number of calls.
 
     Args:
-        ax: Where.
-        calls: Columns.
-        blocks: Headings with their lines: a label, and rows of solver, calls and value.
+        ax: Axes to draw on.
+        calls: Numbers of denoiser calls, one column each.
+        blocks: Headings with their lines, each a label and rows of solver, calls and value.
     """
     text: dict[str, Any] = {"fontsize": SMALL, "color": INK, "va": "center"}
     for i, n in enumerate(calls):
@@ -115,7 +115,7 @@ def draw_orders(
 
 
 def _order(ax: Axes, rows: pd.DataFrame, left: float, bottom: float, gid: str) -> None:
-    """One order; solvers of one value are joined by a bar below."""
+    """One order; solvers of equal value are joined by a bar below."""
     before = None
     ordered = rows.sort_values(["value", "solver"])
     for k, (solver, value) in enumerate(zip(ordered["solver"], ordered["value"], strict=True)):
@@ -128,7 +128,7 @@ def _order(ax: Axes, rows: pd.DataFrame, left: float, bottom: float, gid: str) -
 
 
 def firsts(lines: Sequence[tuple[str, pd.DataFrame]], solvers: Sequence[str]) -> tuple[int, int]:
-    """In how many of the orders one of these solvers comes first, or shares it, and of how many."""
+    """In how many orders one of these solvers is first or tied for it, and the number of orders."""
     best = [
         rows.loc[rows["value"] == rows["value"].min(), "solver"].isin(solvers).any()
         for _, line in lines

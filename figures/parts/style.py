@@ -20,7 +20,7 @@ from matplotlib.typing import LineStyleType
 
 TITLE, TEXT, SMALL = 9.0, 8.0, 7.0  # font sizes, points
 GREY, INK = "#6b6b6b", "#222222"
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # of Okabe and Ito's palette
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # the palette of Okabe and Ito
     "#000000",
     "#e69f00",
     "#56b4e9",
@@ -29,17 +29,17 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # of Okabe and Ito's pa
     "#d55e00",
     "#cc79a7",
 )
-BROWN, WINE, VIOLET = "#6b3d12", "#882255", "#4b1fa8"  # apart from those for all eyes
-NAVY, MAGENTA = "#1b2a6b", "#aa4499"  # these too
+BROWN, WINE, VIOLET = "#6b3d12", "#882255", "#4b1fa8"  # distinct from those also for deuteranopes
+NAVY, MAGENTA = "#1b2a6b", "#aa4499"  # likewise
 POINTS_PER_INCH = 72.0
-MARGIN = 0.12  # of the caption, inches
-CHARACTER = 0.53  # mean width of DejaVu Sans's characters over their size, a little generous
-LEADING = 1.25  # distance of the caption's lines over their size
+MARGIN = 0.12  # around the caption, inches
+CHARACTER = 0.53  # mean width of DejaVu Sans's characters over the font size, rounded up
+LEADING = 1.25  # line spacing of the caption over the font size
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one thing is drawn wherever it appears; reads in grey too."""
+    """How one thing is drawn wherever it appears; it stays legible in grey."""
 
     label: str
     colour: str
@@ -67,7 +67,7 @@ ALL_SCHEDULES = {  # by the names in theory.schedules.registry; las_0 is LAS wit
     "las_0": Look("LAS, λ = 0", PURPLE, "P", (0, (3, 3))),
     "las": Look("LAS", GREEN, "*", "-", 2.0),
 }
-NETWORK_SCHEDULES = {  # those that a measured profile allows
+NETWORK_SCHEDULES = {  # those that need only a measured profile
     "edm": SCHEDULES["edm"],
     "log_snr": SCHEDULES["log_snr"],
     "rescaled": SCHEDULES["rescaled"],
@@ -75,7 +75,7 @@ NETWORK_SCHEDULES = {  # those that a measured profile allows
     "las": ALL_SCHEDULES["las"],
     "infogrid": Look("InfoGrid", NAVY, "<", (0, (8, 1.5, 1, 1.5, 1, 1.5))),
 }
-TRAINING = {  # where a training puts its noise levels; colours those of the like schedules
+TRAINING = {  # distributions of training noise, in the colours of similar schedules
     "log_uniform": Look("log-uniform", SKY, "v", (0, (4, 1.5))),
     "edm": Look("EDM log-normal", ORANGE, "X", (0, (6, 1.5, 1, 1.5))),
     "edm_transfer": Look("EDM and its weight", BROWN, ">", (0, (3, 1, 1, 1, 1, 1))),
@@ -121,7 +121,7 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def count_axis(ax: Axes, counts: Sequence[int], air: float = 1.25) -> None:
-    """Logarithmic x-axis of steps or calls, ticked at these numbers."""
+    """Logarithmic x-axis of steps or calls, with ticks at these numbers."""
     ax.set_xscale("log")
     ax.set_xlim(counts[0] / air, counts[-1] * air)
     ax.xaxis.set_major_locator(FixedLocator(counts))
@@ -130,7 +130,7 @@ def count_axis(ax: Axes, counts: Sequence[int], air: float = 1.25) -> None:
 
 
 def curve(ax: Axes, x: pd.Series, y: pd.Series, look: Look, gid: str, size: float = 4.0) -> None:
-    """A line with its marks; y is NaN where it breaks."""
+    """A line with its marks, which breaks where y is NaN."""
     ax.plot(
         x,
         y,
@@ -154,7 +154,7 @@ def decades(ax: Axes) -> None:
 
 
 def plain_ticks(ax: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis of about a decade, with numbers and no powers."""
+    """A logarithmic axis of about a decade, with plain numbers instead of powers."""
     ax.set(**{f"{which}scale": "log"})
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
@@ -163,7 +163,7 @@ def plain_ticks(ax: Axes, which: Literal["x", "y"]) -> None:
 
 
 def lettered(axes: Sequence[Axes]) -> None:
-    """(a), (b), ... before the titles of these panels."""
+    """Put (a), (b), ... before the titles of these panels."""
     for letter, ax in zip(ascii_lowercase, axes, strict=False):
         ax.set_title(f"({letter}) {ax.get_title(loc='left')}", fontsize=TITLE, loc="left")
 
@@ -200,10 +200,10 @@ def shared_legend(figure: Figure, rows: Sequence[Sequence[Artist]]) -> None:
 
 
 def captioned(figure: Figure, *paragraphs: str) -> Figure:
-    """The figure with wrapped text under its panels and its layout settled, to be drawn last.
+    """Put wrapped text under the panels and fix the layout, as the last step; returns the figure.
 
-    The layout engine starts from where it stopped: left on, every drawing would move the panels
-    a little, and a figure saved twice would differ.
+    The layout engine starts from its last result. If it stayed on, every drawing would move the
+    panels a little, and a figure saved twice would differ.
     """
     width, height = figure.get_size_inches().tolist()
     columns = int((width - 2 * MARGIN) * POINTS_PER_INCH / (CHARACTER * SMALL))
@@ -224,9 +224,9 @@ def captioned(figure: Figure, *paragraphs: str) -> Figure:
     figure.set_layout_engine(engine)
     engine.execute(figure)
     figure.set_layout_engine("none")
-    for ax in figure.axes:  # the layout's solver is not the same to the last bit every time
+    for ax in figure.axes:  # the last bits of the layout vary from run to run
         ax.set_position(tuple(round(part, 6) for part in ax.get_position(original=True).bounds))
-        ax.set_in_layout(True)  # setting a position takes it out
+        ax.set_in_layout(True)  # setting a position excludes it
     return figure
 
 
@@ -237,7 +237,7 @@ def caption_text(figure: Figure) -> str:
 
 
 def known(names: Sequence[str], column: pd.Series) -> list[str]:
-    """The names that occur in a column, in their own order; ValueError for any other value."""
+    """The names that occur in a column, in the order given; ValueError for any other value."""
     present = set(column)
     for other in sorted(present.difference(names)):
         raise ValueError(f"{column.name} must be one of {', '.join(names)}, got {other}")
@@ -245,7 +245,7 @@ def known(names: Sequence[str], column: pd.Series) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three figures, with powers of ten as in print: 0.0105, 152, 10⁻⁶."""
+    """The value to three significant figures, powers of ten as in print: 0.0105, 152, 10⁻⁶."""
     text = f"{value:.3g}"
     if "e" not in text:
         return text

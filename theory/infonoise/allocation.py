@@ -1,9 +1,12 @@
-"""InfoNoise: training noise allocated by the entropy rate that the losses of training measure.
+"""InfoNoise: training noise allocated by the entropy rate that the losses of training estimate.
 
-Raya et al. (2026), section 5. The rate of the conditional entropy is r = mmse / sigma^3 per unit of
-sigma, r sigma per unit of log sigma; g is the gate of `theory.profiles.pivots`. Noise levels are
-drawn from pi, proportional to r g / w, so that the emphasis pi w of the loss weight w follows r g.
+The method is that of Raya et al. (2026), section 5. The rate of the conditional entropy is
+r = mmse / sigma^3 per unit of sigma (eq. 12) and r sigma per unit of log sigma; g is the gate of
+`theory.profiles.pivots` (eq. 17). Noise levels are drawn from a density pi proportional to r g / w
+(eq. 16), so that pi times the loss weight w, the effective emphasis, follows r g.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -46,41 +49,49 @@ REDUCTIONS = ("sum", "mean")
 
 
 class InfoNoise:
-    """An online sampler of training noise levels.
+    """An online sampler of training noise levels (Raya et al. 2026, section 5).
 
-    Per step: train on `sample(n, rng)` and hand the losses to `record`, which counts the step.
-    Bins even in log sigma keep the last losses of each. Once `warmup` steps are over, every
-    `refresh` steps: m = (1 - ema) m + ema * (mean loss of the bin), the first time just that
-    mean; r = m / sigma^3 at the bins' middles; pivot, gate; bin k then holds a mass proportional
-    to sigma_k r_k g_k / w_k, spread evenly in log sigma. If a refresh is due while a bin holds
-    fewer than `least` losses, it is skipped, at most `patience` times in all; from then on such
-    bins take r sigma by interpolation in log sigma, beyond the outermost filled bin its value. A
-    profile that is 0 throughout leaves the density as it was.
+    At every training step, train on `sample(n, rng)` and pass the losses to `record`, which counts
+    the step. K bins, evenly spaced in log sigma, each keep their most recent losses. After `warmup`
+    steps the density is refreshed every `refresh` steps. A refresh updates the moving average of
+    every bin, m = (1 - ema) m + ema * (mean loss of the bin), which is the mean itself the first
+    time. It then sets r = m / sigma^3 at the bins' middles, finds the pivot and applies the gate.
+    Bin k receives a mass proportional to sigma_k r_k g_k / w_k, spread evenly in log sigma.
 
-    Several ranks: construct with `ranks`, let each record its own samples, and hand the states
-    of all to `merge` on every rank whenever `is_due`; only `merge` refreshes then.
+    A refresh that is due while a bin holds fewer than `least` losses is skipped, at most `patience`
+    times in all. After that, r sigma is interpolated linearly in log sigma for such bins, and
+    constant beyond the outermost filled bin. If all averages are 0, the density stays as it was.
+
+    With several processes, give their number as `ranks` and let each record its own samples. When
+    `is_due` is true, pass the states of all processes to `merge` on every one of them; only `merge`
+    then refreshes.
 
     Args:
         dim: Number of coordinates d of x0.
         sigma_min: Lowest noise level, in data units.
-        sigma_max: Highest noise level.
-        bins: Their number K.
-        capacity: Losses that a bin keeps, first in, first out.
-        ema: Weight of the *new* value, in (0, 1].
-        refresh: Steps from one refresh to the next.
-        least: Losses that a bin needs, at most `capacity`.
-        warmup: Steps before the first refresh.
-        gate_power: Exponent n of the gate.
+        sigma_max: Highest noise level, in data units.
+        bins: Number K of bins, 4 to 4096.
+        capacity: Number of losses that a bin keeps, first in, first out.
+        ema: Weight of the *new* value in the moving average, in (0, 1].
+        refresh: Number of steps between refreshes.
+        least: Number of losses that a bin needs for a refresh, at most `capacity`.
+        warmup: Number of steps before the first refresh.
+        gate_power: Exponent n of the gate, positive.
         onset: Threshold p of the onset rule, in (0, 1].
-        pivot: "onset" (data with a density), "slope" (discrete data), or the pivot itself. Where
-            the rate is above the onset still in the highest bin, the pivot is that bin's level.
-        floor: Least mass of pi in any bin, below 1 / K; the bins above share the rest by r g / w.
+        pivot: "onset" for data with a density, "slope" for discrete data, or the pivot itself, in
+            data units. If the rate exceeds the onset even in the highest bin, the pivot is that
+            bin's level.
+        floor: Least mass of pi in any bin, below 1 / K; the other bins share the rest by r g / w.
         smoothing: Passes of `theory.profiles.pivots.smoothed` over r sigma, before pivot and gate.
-        patience: Refreshes skipped before sparse bins are interpolated.
-        weight: Loss weight w, a function of sigma; 1 if None.
+        patience: Number of refreshes that are skipped before sparse bins are interpolated.
+        weight: Loss weight w, a positive function of sigma. Default: 1 at all levels.
         reduction: Whether losses are the "sum" or the "mean" over coordinates.
-        prior: Of the warm-up, see `theory.infonoise.warm_up.WarmUp`.
-        ranks: How many processes record.
+        prior: Law of the levels during the warm-up: "log_uniform"; (p_mean, p_std) for log sigma
+            normal, cut to the range; or a function of n and a generator that draws n levels.
+        ranks: Number of processes that record.
+
+    Raises:
+        ValueError: An argument is out of its range; the message is one line and names it.
     """
 
     def __init__(
@@ -134,31 +145,40 @@ class InfoNoise:
 
     @property
     def steps(self) -> int:
-        """Steps recorded."""
+        """Number of steps recorded."""
         return self._averages.steps
 
     @property
     def refreshes(self) -> int:
-        """How often the density has been made anew; 0 while the prior holds."""
+        """Number of refreshes made; 0 as long as levels are drawn from the prior."""
         return self._averages.renewals
 
     @property
     def pivot(self) -> float:
-        """The gate's pivot at the last refresh, in data units; nan before the first."""
+        """Pivot of the gate at the last refresh, in data units; nan before the first."""
         return self._found.pivot.c if self._found else np.nan
 
     @property
     def rule(self) -> str:
-        """The rule that gave it, see `theory.profiles.pivots.Pivot`; "none" before the first."""
+        """Rule that gave the pivot (see `theory.profiles.pivots.Pivot`); "none" before a refresh."""
         return self._found.pivot.rule if self._found else "none"
 
     @property
     def is_due(self) -> bool:
-        """Whether a refresh waits for `merge`; never with one rank, which does not wait."""
+        """Whether a refresh waits for `merge`; always False with one rank, where none waits."""
         return self._averages.is_due
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Noise levels to train on, shape (n,), independent draws from `density`."""
+        """Independent draws of noise levels from `density`, shape (n,), in data units.
+
+        Args:
+            n: Number of levels.
+            rng: Generator that draws them.
+
+        Raises:
+            ValueError: n is below 1, or a prior given as a function draws invalid levels.
+            TypeError: rng is not a numpy.random.Generator.
+        """
         whole("n", n, 1)
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
@@ -168,13 +188,16 @@ class InfoNoise:
         return np.asarray(np.clip(np.exp(x), self._bins.low, self._bins.high))
 
     def record(self, sigma: ArrayLike, loss: ArrayLike) -> None:
-        """Count a step, keep its losses, and refresh if that is due (with one rank).
+        """Count a step, keep its losses, and refresh the density if that is due (with one rank).
 
         Args:
-            sigma: Noise levels of the samples, shape (n,); refused, with the whole batch, if
-                further out of the range than rounding to float32 takes them.
-            loss: Squared error |D - x0|^2 of each sample, shape (n,), finite, >= 0: *not*
-                weighted, summed over coordinates or averaged as `reduction` says.
+            sigma: Noise levels of the samples, shape (n,), in data units. They may leave the range
+                by no more than float32 rounding; otherwise the whole batch is refused.
+            loss: Squared error |D - x0|^2 of each sample, shape (n,), finite, at least 0. It is
+                *not* weighted, and is summed or averaged over coordinates as `reduction` says.
+
+        Raises:
+            ValueError: A level or a loss is out of its range, or the shapes differ.
         """
         levels, losses = self._bins.inside("sigma", sigma), vector("loss", loss)
         if losses.shape != levels.shape:
@@ -187,7 +210,7 @@ class InfoNoise:
             self._refresh_if_due()
 
     def weight(self, sigma: ArrayLike) -> Array:
-        """The loss weight w, shape of sigma."""
+        """The loss weight w at noise levels sigma, shape of sigma."""
         levels = above_zero("sigma", sigma)
         if self._weight is None:
             return np.ones_like(levels)
@@ -197,7 +220,7 @@ class InfoNoise:
         return found
 
     def density(self, sigma: ArrayLike) -> Array:
-        """The density pi per unit of sigma that `sample` draws from, shape of sigma; 0 outside."""
+        """Density pi of `sample`, per unit of sigma, shape of sigma; 0 outside the range."""
         levels = above_zero("sigma", sigma)
         inside = (levels >= self._bins.low) & (levels <= self._bins.high)
         near = np.clip(levels, self._bins.low, self._bins.high)
@@ -207,10 +230,17 @@ class InfoNoise:
         return np.where(inside, share / (self._bins.width * near), 0.0)
 
     def sigmas(self, n_steps: int, terminal: str = "stop") -> Array:
-        """InfoGrid, eq. (19): falling levels, shape (n_steps + 1,), even in the integral of s r g.
+        """InfoGrid (eq. 19): levels uniform in the integral of s r g ds, shape (n_steps + 1,).
 
-        From sigma_max to sigma_min, see `theory.levels.Span`. The integral is that of the bins,
-        each even in log s; neither the weight nor the floor of the training density enters.
+        The levels are strictly decreasing, from sigma_max to sigma_min. Within a bin the integral
+        is linear in log s. Neither the loss weight nor the floor of the training density enters.
+
+        Args:
+            n_steps: Number of steps, 1 to 10^6.
+            terminal: "stop" to end at sigma_min, "zero" for a last step from sigma_min to 0.
+
+        Raises:
+            ValueError: There has been no refresh, or an argument is out of its range.
         """
         span = Span(n_steps, self._bins.high, self._bins.low, terminal)
         total = np.append(0.0, np.cumsum(self._need_refresh().gated * self._bins.levels))
@@ -218,39 +248,51 @@ class InfoNoise:
         return span.finish(np.exp(np.interp(aims, total, self._bins.edges)))
 
     def profile(self) -> Profile:
-        """The losses' moving averages m at the bins' middles: an estimate of mmse from above."""
+        """Profile of the moving averages m at the bins' middles, which overestimate the mmse.
+
+        Raises:
+            ValueError: There has been no refresh.
+        """
         self._need_refresh()
         source = {"kind": "infonoise", "steps": self.steps, "refreshes": self.refreshes}
         return Profile(self._dim, self._bins.levels, self._averages.mean, source=source)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that further behaviour depends on, bit for bit: numbers, strings, copied arrays.
+        """The complete state as numbers, strings and copied arrays; a restored object is identical.
 
-        Of the functions given only their traces, the weight at the bins' middles and "callable".
+        Functions are not stored: the state holds the weight at the bins' middles, and "callable"
+        for a prior that is a function.
         """
         traces = {"weights": self._weights.copy()}
         return {**self._constants, **traces, **self._averages.state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state of an object with the same constants and the same weight.
+        """Restore a state of an object with the same constants and the same weight.
+
+        Args:
+            state: Result of `state_dict`.
 
         Raises:
-            ValueError: A key, constant or shape differs; nothing has been taken over then.
+            ValueError: A key, constant or shape differs; this object is then left unchanged.
         """
         self._check(state)
         self._averages.load(state)
         self._allocate()
 
     def merge(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the own state by what all ranks recorded; then refresh if that is due.
+        """Replace the state by what all ranks have recorded, and refresh if that is due.
 
-        Every bin: what all shared after the last merge, then the new losses of rank 0, 1, ...,
-        the last `capacity` of them. A pure function of the states, so ranks that merge the same
-        list go on with bit-identical densities. A step counts once, whatever the ranks.
+        Every bin keeps the last `capacity` of its losses: those shared after the last merge, then
+        the new ones of rank 0, of rank 1, and so on. The result depends on the states alone, so
+        that ranks which merge the same list continue with bit-identical densities. A step counts
+        once, whatever the number of ranks.
 
         Args:
-            states: The `state_dict` of every rank, in rank order, the own one among them, all
+            states: The `state_dict` of every rank, in the order of ranks, this one's included, all
                 after the same step.
+
+        Raises:
+            ValueError: There is not one state per rank, or the states do not belong together.
         """
         if len(states) != self._ranks:
             raise ValueError(f"states must be {self._ranks}, one a rank, got {len(states)}")
@@ -261,7 +303,7 @@ class InfoNoise:
         self._refresh_if_due()
 
     def _check(self, state: Mapping[str, Any]) -> None:
-        """Keys, constants and weights of a state must be the own ones."""
+        """Raise ValueError unless keys, constants and weights of a state are this object's own."""
         own = self.state_dict()
         for name in sorted(own.keys() ^ state.keys()):
             raise ValueError(f"state must hold {'' if name in own else 'no '}{name!r}")
@@ -278,7 +320,7 @@ class InfoNoise:
             self._allocate()
 
     def _allocate(self) -> None:
-        """What follows from the averages: the density, or none as long as there are none."""
+        """Compute the density from the averages; there is none before the first refresh."""
         mean, self._found = self._averages.mean, None
         if not np.isnan(mean).any():
             self._found = allocate(self._bins.levels, mean, self._weights, **self._options)
@@ -292,7 +334,9 @@ class InfoNoise:
 
 
 def edm_weight(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
-    """EDM's loss weight (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, eq. (52), shape of sigma.
+    """EDM's loss weight (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, shape of sigma.
+
+    It is eq. (52) of Raya et al. (2026).
 
     Args:
         sigma: Noise levels, positive, in data units.

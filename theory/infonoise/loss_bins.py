@@ -1,6 +1,6 @@
-"""Bins even in log sigma: their last losses, and moving averages of those.
+"""Bins evenly spaced in log sigma: their most recent losses, and moving averages of the means.
 
-Parts of `theory.infonoise.allocation.InfoNoise`.
+`theory.infonoise.allocation.InfoNoise` is built on these two classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,24 +13,24 @@ from theory.checks import Array, positive, require, vector, whole
 from theory.profiles.profile import LARGEST
 
 IntArray = NDArray[np.int64]
-ROUNDING = 1e-6  # relative: how far past an end a level may lie, for that of float32
+ROUNDING = 1e-6  # relative: how far a level may lie beyond an end, to allow for float32
 MOST_BINS = 4096
 
 
 class LossBins:
-    """One first-in-first-out store of losses a bin, as rows of one array.
+    """First-in, first-out stores of losses, one per bin, as the rows of one array.
 
     Attributes:
-        edges: Of the bins in log sigma, shape (K + 1,).
-        levels: Their middles, as noise levels in data units, shape (K,).
-        counts: Losses ever put into each bin, shape (K,).
-        shared: Those of them that all ranks had at the last merge, shape (K,).
+        edges: Edges of the bins in log sigma, shape (K + 1,).
+        levels: Middles of the bins, as noise levels in data units, shape (K,).
+        counts: Number of losses ever put into each bin, shape (K,).
+        shared: Number of those that all ranks had at the last merge, shape (K,).
 
     Args:
-        sigma_min: Lowest level, in data units.
-        sigma_max: Highest level.
-        bins: Their number K, 4..4096.
-        capacity: How many losses a bin holds.
+        sigma_min: Lowest noise level, in data units.
+        sigma_max: Highest noise level, in data units, at least 1.001 sigma_min.
+        bins: Number K of bins, 4 to 4096.
+        capacity: Number of losses that a bin holds.
     """
 
     def __init__(self, sigma_min: float, sigma_max: float, bins: int, capacity: int) -> None:
@@ -48,7 +48,7 @@ class LossBins:
         self._losses = np.zeros((size, self.capacity))  # loss number i of a bin at i % capacity
 
     def inside(self, name: str, sigma: ArrayLike) -> Array:
-        """The levels, shape (n,), pulled onto the ends from at most 1e-6 (relative) beyond."""
+        """The levels, shape (n,), clipped to the range, which they may leave by 1e-6 (relative)."""
         levels = vector(name, sigma)
         low, high = self.low * (1.0 - ROUNDING), self.high * (1.0 + ROUNDING)
         good = (levels >= low) & (levels <= high)
@@ -56,25 +56,25 @@ class LossBins:
         return np.clip(levels, self.low, self.high)
 
     def index(self, sigma: Array) -> IntArray:
-        """The bins of levels within the range, shape of sigma."""
+        """Index of the bin of every level, shape of sigma; the levels must be in the range."""
         place = np.asarray((np.log(sigma) - self.edges[0]) / self.width)
         return np.clip(place.astype(np.int64), 0, self.counts.size - 1)
 
     def push(self, index: IntArray, losses: Array) -> None:
-        """Put losses into their bins in the order given, shape (n,) each."""
+        """Put losses into the bins of the given indices, in this order; both have shape (n,)."""
         order = np.argsort(index.astype(np.int16), kind="stable")  # 16 bits: a radix sort
         bins, values = index[order], losses[order]
         new = np.bincount(index, minlength=self.counts.size)
         rank = np.arange(bins.size) - (np.cumsum(new) - new)[bins]
         slot = (self.counts[bins] + rank) % self.capacity
-        if new.max() > self.capacity:  # else two losses may not meet in one slot
+        if new.max() > self.capacity:  # otherwise no two losses share a slot
             kept = rank >= new[bins] - self.capacity
             bins, slot, values = bins[kept], slot[kept], values[kept]
         self._losses[bins, slot] = values
         self.counts += new
 
     def held(self) -> IntArray:
-        """Losses in every bin, shape (K,)."""
+        """Number of losses held by every bin, shape (K,)."""
         return np.minimum(self.counts, self.capacity)
 
     def means(self) -> Array:
@@ -82,21 +82,21 @@ class LossBins:
         return np.asarray(self._losses.sum(axis=1) / np.maximum(self.held(), 1))
 
     def latest(self, k: int, n: int | None = None) -> Array:
-        """The last n losses of bin k, all that it holds by default, oldest first."""
+        """The last n losses of bin k, oldest first. Default: all that it holds."""
         count = int(self.counts[k])
         n = min(count, self.capacity) if n is None else n
         return np.asarray(self._losses[k, np.arange(count - n, count) % self.capacity])
 
     def absorb(self, other: "LossBins") -> None:
-        """Put in what another rank recorded since the last merge, oldest first in each bin."""
+        """Add what another rank has recorded since the last merge, oldest first in each bin."""
         fresh = other.counts - other.shared
         kept = np.minimum(fresh, self.capacity)
-        self.counts += fresh - kept  # those that the other has dropped itself
+        self.counts += fresh - kept  # counted, but no longer held by the other rank
         parts = [other.latest(k, int(n)) for k, n in enumerate(kept)]
         self.push(np.repeat(np.arange(kept.size), kept), np.concatenate(parts))
 
     def state(self) -> dict[str, Any]:
-        """Copies of all that changes."""
+        """Copies of everything that recording changes."""
         return {
             "losses": self._losses.copy(),
             "counts": self.counts.copy(),
@@ -104,7 +104,7 @@ class LossBins:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over a `state` of bins of the same sizes."""
+        """Restore a `state` of bins of the same sizes; ValueError if it does not fit."""
         counts = [whole_array(name, state[name], self.counts) for name in ("counts", "shared")]
         losses = float_array("losses", state["losses"], self._losses)
         require(counts[1] <= counts[0], "shared", counts[1].astype(np.float64), "be at most counts")
@@ -113,20 +113,20 @@ class LossBins:
 
 
 class LossAverages:
-    """Moving averages of the bins' mean losses, renewed every so many steps.
+    """Moving averages of the bins' mean losses, renewed every `refresh` steps.
 
     Attributes:
-        mean: The averages, shape (K,); nan before the first renewal.
-        steps: Steps recorded.
-        renewals: Renewals made.
+        mean: The averages, shape (K,), in squared data units; nan before the first renewal.
+        steps: Number of steps recorded.
+        renewals: Number of renewals made.
 
     Args:
-        bins: Empty.
-        ema: Weight of the *new* value, in (0, 1].
-        refresh: Steps from one renewal to the next.
-        least: Losses that a bin needs, at most its capacity.
-        warmup: Steps before the first renewal.
-        patience: Renewals skipped for the sake of sparse bins before these are interpolated.
+        bins: Empty bins, which this object fills.
+        ema: Weight of the *new* value in the moving average, in (0, 1].
+        refresh: Number of steps between renewals.
+        least: Number of losses that a bin needs for a renewal, at most its capacity.
+        warmup: Number of steps before the first renewal.
+        patience: Number of renewals that are skipped before sparse bins are interpolated.
     """
 
     def __init__(
@@ -144,17 +144,17 @@ class LossAverages:
 
     @property
     def is_due(self) -> bool:
-        """Whether a renewal waits, one a multiple of `refresh` from `warmup` on."""
+        """Whether a renewal is due: one per multiple of `refresh`, from step `warmup` on."""
         turn = self.steps // self._every
         return turn > self._turn and turn * self._every >= self._warmup
 
     def record(self, sigma: Array, losses: Array) -> None:
-        """Count a step and keep its losses, shape (n,) each, checked."""
+        """Count a step and keep its losses; levels and losses, shape (n,), are not checked."""
         self._bins.push(self._bins.index(sigma), losses)
         self.steps += 1
 
     def renew(self) -> bool:
-        """One due renewal; False if skipped for want of losses or of any loss above 0."""
+        """Make a renewal that is due; False if sparse bins or losses that are all 0 prevent it."""
         self._turn = self.steps // self._every
         full = self._bins.held() >= self._least
         if not full.all() and (self._skipped < self._patience or not full.any()):
@@ -172,7 +172,7 @@ class LossAverages:
         return True
 
     def state(self) -> dict[str, Any]:
-        """Copies of all that changes."""
+        """Copies of everything that recording changes."""
         counters = {
             "steps": self.steps,
             "turn": self._turn,
@@ -182,7 +182,7 @@ class LossAverages:
         return {**counters, "mean": self.mean.copy(), **self._bins.state()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over a `state` of averages of the same sizes."""
+        """Restore a `state` of averages of the same sizes; ValueError if it does not fit."""
         names = ("steps", "turn", "skipped", "renewals")
         counters = [whole(name, np.asarray(state[name]).tolist(), 0) for name in names]
         mean = float_array("mean", state["mean"], self.mean)
@@ -193,7 +193,14 @@ class LossAverages:
         self.mean = mean
 
     def merge(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take over what all ranks recorded, see `theory.infonoise.allocation.InfoNoise.merge`."""
+        """Replace the state by what all ranks have recorded.
+
+        Args:
+            states: The `state` of every rank, in the order of ranks, all after the same step.
+
+        Raises:
+            ValueError: The states disagree on what the ranks share.
+        """
         for rank, state in enumerate(states):
             for name in ("steps", "turn", "skipped", "renewals", "mean", "shared"):
                 if not np.array_equal(state[name], states[0][name], equal_nan=name == "mean"):
@@ -210,7 +217,7 @@ class LossAverages:
 
 
 def float_array(name: str, value: Any, like: Array) -> Array:
-    """A fresh float64 array of the shape of `like`, whatever its entries."""
+    """The value as a new float64 array of the shape of `like`; nan and infinity are allowed."""
     out = np.array(value)
     if out.shape != like.shape or out.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be numbers of shape {like.shape}, got {_looks(out)}")
@@ -218,7 +225,7 @@ def float_array(name: str, value: Any, like: Array) -> Array:
 
 
 def whole_array(name: str, value: Any, like: IntArray) -> IntArray:
-    """A fresh int64 array of the shape of `like`, every entry at least 0."""
+    """The value as a new int64 array; it must have the shape of `like` and no negative entry."""
     out = np.array(value)
     if out.shape != like.shape or out.dtype.kind not in "iu":
         raise ValueError(f"{name} must be whole numbers of shape {like.shape}, got {_looks(out)}")

@@ -1,6 +1,6 @@
-"""The prior that InfoNoise draws noise levels from until the losses have something to say.
+"""The prior from which InfoNoise draws noise levels during the warm-up.
 
-Part of `theory.infonoise.allocation.InfoNoise`.
+`theory.infonoise.allocation.InfoNoise` uses it until its first refresh.
 """
 
 from collections.abc import Callable
@@ -13,16 +13,19 @@ from theory.checks import Array, floats, positive
 from theory.infonoise.loss_bins import LossBins
 
 Prior = str | tuple[float, float] | Callable[[int, np.random.Generator], ArrayLike]
-LEAST_MASS = 1e-6  # of a log-normal prior, within the range
+LEAST_MASS = 1e-6  # that a log-normal prior must have within the range
 
 
 class WarmUp:
-    """The law of the noise levels before there is a better one.
+    """Law of the noise levels during the warm-up.
 
     Args:
-        bins: Whose range it fills.
-        prior: "log_uniform"; or (p_mean, p_std), log sigma ~ N(p_mean, p_std^2) cut to the range;
-            or a function of n and a generator that draws n levels within it.
+        bins: Bins whose range of levels the law covers.
+        prior: "log_uniform"; or (p_mean, p_std) for log sigma ~ N(p_mean, p_std^2) cut to the
+            range; or a function of n and a generator that draws n levels within the range.
+
+    Raises:
+        ValueError: The prior is none of these, or has a mass below 1e-6 within the range.
     """
 
     def __init__(self, bins: LossBins, prior: Prior) -> None:
@@ -47,7 +50,7 @@ class WarmUp:
             raise ValueError(f"prior must {rule}, got {inside:g}")
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Draws of shape (n,), in data units."""
+        """Independent draws of noise levels, shape (n,), in data units."""
         if self._draw is not None:
             drawn = self._bins.inside("prior", self._draw(n, rng))
             if drawn.size != n:
@@ -62,7 +65,7 @@ class WarmUp:
         return np.asarray(np.clip(np.exp(x), self._bins.low, self._bins.high))
 
     def density(self, sigma: Array) -> Array:
-        """Per unit of sigma, shape of sigma, at levels within the range."""
+        """Density per unit of sigma, shape of sigma; ValueError for a prior that is a function."""
         if self._draw is not None:
             rule = "be 'log_uniform' or (p_mean, p_std) for a density in warm-up"
             raise ValueError(f"prior must {rule}, got a function")

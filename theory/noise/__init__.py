@@ -1,1 +1,1 @@
-"""Coordinates of the noise level, and processes."""
+"""Coordinates of the noise level, and named processes."""

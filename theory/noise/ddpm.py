@@ -1,6 +1,6 @@
 """Noise coordinates of the DDPM family: the index of linear betas, and the cosine time.
 
-They share the face of every coordinate; import them from `theory.noise.processes`.
+Both have the interface of `theory.noise.processes.Coordinate`; import them from that module.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, above_zero, floats, positive, require, whole, within
+from theory.checks import Array, above_zero, floats, positive, require, scalars, whole, within
 
 
 @dataclass(frozen=True)
 class DDPM:
     """Index 0..n_steps - 1 of DDPM's linear betas (Ho et al. 2020, section 4).
 
-    Exact at whole indices; log sigma is linear in the index between them.
+    sigma is exact at whole indices; between them log sigma is linear in the index.
+
+    Args:
+        n_steps: Number of betas, 2 to 10^6.
+        beta_first: First beta, positive.
+        beta_last: Last beta, in [beta_first, 1).
     """
 
     n_steps: int = 1000
@@ -45,26 +50,30 @@ class DDPM:
         start = self._table[left]
         return start, np.log(self._table[left + 1] / start), np.asarray(index - left)
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Index, not rounded; sigma must lie in the table's range."""
+        """Index at noise level sigma, not rounded; sigma must lie in the range of the indices."""
         s, table = floats("sigma", sigma), self._table
         rule = f"be in {table[0]:.6g}..{table[-1]:.6g}, the range of the indices"
         require((s >= table[0]) & (s <= table[-1]), "sigma", s, rule)
         return np.asarray(np.interp(np.log(s), np.log(table), np.arange(float(self.n_steps))))
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
         """Noise level sqrt((1 - alpha-bar) / alpha-bar) at the index."""
         start, log_ratio, fraction = self._segment(time)
         between = start * np.exp(fraction * log_ratio)
         return np.asarray(np.where(fraction == 1.0, self._table[-1], between))
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Sigma per index, from the right at whole indices (from the left at the last)."""
+        """Derivative of sigma in the index, from the right at whole indices, the last excepted."""
         start, log_ratio, fraction = self._segment(time)
         return np.asarray(start * np.exp(fraction * log_ratio) * log_ratio)
 
+    @scalars
     def alpha(self, time: ArrayLike) -> Array:
-        """Signal scale 1 / sqrt(1 + sigma^2)."""
+        """Signal scale sqrt(alpha-bar) = 1 / sqrt(1 + sigma^2) at the index."""
         return np.asarray(1.0 / np.hypot(1.0, self.sigma(time)))
 
 
@@ -72,8 +81,11 @@ class DDPM:
 class Cosine:
     """Time t in [0, 1) of iDDPM's cosine schedule (Nichol & Dhariwal 2021, eq. 17).
 
-    alpha-bar = cos^2(theta) / cos^2(theta_0), theta = (t + offset) / (1 + offset) pi / 2.
-    Near t = 1 float64 holds 1 - t to 1.1e-16 only, as for `Flow`.
+    alpha-bar = cos^2(theta) / cos^2(theta_0) with theta = (t + offset) / (1 + offset) pi / 2 and
+    theta_0 its value at t = 0. Near t = 1 float64 resolves 1 - t to no better than 1.1e-16.
+
+    Args:
+        offset: The paper's s, at least 0.
     """
 
     offset: float = 0.008
@@ -86,8 +98,9 @@ class Cosine:
         """Derivative of theta in t."""
         return 0.5 * np.pi / (1.0 + self.offset)
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Time (theta - theta_0) / rate, the difference of angles taken without cancellation."""
+        """Time at noise level sigma, (theta - theta_0) / theta', without cancellation."""
         s = within("sigma", sigma, 0.0)
         sine, cosine = np.sin(self._rate * self.offset), np.cos(self._rate * self.offset)
         far = np.hypot(s, sine)
@@ -95,18 +108,21 @@ class Cosine:
         rise = s * np.divide(s, far + sine, out=np.zeros_like(s), where=s > 0)
         return np.asarray(np.arctan2(cosine * rise, cosine**2 + far * sine) / self._rate)
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
-        """Noise level sqrt(sin(theta - theta_0) sin(theta + theta_0)) / cos(theta)."""
+        """Noise level sqrt(sin(theta - theta_0) sin(theta + theta_0)) / cos(theta) at time t."""
         t = within("time", time, 0.0, 1.0)
         product = np.sin(self._rate * t) * np.sin(self._rate * (t + 2.0 * self.offset))
         return np.asarray(np.sqrt(product) / np.sin(self._rate * (1.0 - t)))
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Slope (1 + sigma^2) tan(theta) / sigma times the rate of theta; refused at t = 0."""
+        """Derivative theta' tan(theta) (1 + sigma^2) / sigma of sigma in t; t must be positive."""
         t, s = above_zero("time", time), self.sigma(time)
         tangent = np.sin(self._rate * (t + self.offset)) / np.sin(self._rate * (1.0 - t))
         return np.asarray((s + 1.0 / s) * tangent * self._rate)
 
+    @scalars
     def alpha(self, time: ArrayLike) -> Array:
-        """Signal scale sqrt(alpha-bar) = 1 / sqrt(1 + sigma^2)."""
+        """Signal scale sqrt(alpha-bar) = 1 / sqrt(1 + sigma^2) at time t."""
         return np.asarray(1.0 / np.hypot(1.0, self.sigma(time)))

@@ -1,9 +1,9 @@
-r"""Other coordinates of the noise level sigma (x = x0 + sigma eps), both ways, with derivatives.
+r"""Coordinates of the noise level sigma (x = x0 + sigma eps): maps in both directions, derivatives.
 
-A coordinate is a frozen value with one face: `time(sigma)`, `sigma(time)`,
-`dsigma_dtime(time)`. Those that belong to a process x_t = alpha x0 + alpha sigma eps also have
-`alpha(time)`, its signal scale. All take numbers or arrays of any shape and return float64 of
-that shape; a value outside the range of the coordinate raises ValueError. Sigma is in data units.
+Every coordinate is an immutable object with the methods `time(sigma)`, `sigma(time)` and
+`dsigma_dtime(time)`. Those of a process x_t = alpha x0 + alpha sigma eps also have `alpha(time)`,
+its signal scale. All methods take numbers or arrays of any shape and return float64 of that shape.
+A value outside the range of the coordinate raises ValueError. Sigma is in data units.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, above_zero, floats, one_of, positive, within
+from theory.checks import Array, above_zero, floats, one_of, positive, scalars, within
 from theory.noise.ddpm import DDPM, Cosine
 
 __all__ = [
@@ -31,16 +31,16 @@ __all__ = [
 
 
 class Coordinate(Protocol):
-    """A strictly monotone coordinate of the noise level."""
+    """Interface of a strictly monotone coordinate of the noise level."""
 
     def time(self, sigma: ArrayLike) -> Array:
-        """The coordinate of noise level sigma."""
+        """The coordinate at noise level sigma, shape of sigma."""
 
     def sigma(self, time: ArrayLike) -> Array:
-        """The noise level at this coordinate."""
+        """The noise level at this coordinate, in data units, shape of time."""
 
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Derivative of sigma in this coordinate; negative where time falls with sigma."""
+        """Derivative of sigma in this coordinate; negative if the coordinate falls with sigma."""
 
 
 def _log_one_plus_square(sigma: Array) -> Array:
@@ -53,8 +53,12 @@ def _log_one_plus_square(sigma: Array) -> Array:
 class VP:
     """Time t >= 0 of the variance-preserving SDE with linear beta (Song et al. 2021, eq. 32).
 
-    B(t) = beta_min t + (beta_max - beta_min) t^2 / 2, sigma = sqrt(exp(B) - 1),
-    alpha = exp(-B / 2). Usually t in [1e-3, 1]; larger t are allowed.
+    B(t) = beta_min t + (beta_max - beta_min) t^2 / 2, sigma = sqrt(exp(B) - 1) and
+    alpha = exp(-B / 2). Usually t is in [1e-3, 1]; larger t are allowed.
+
+    Args:
+        beta_min: Rate beta at t = 0, positive.
+        beta_max: Rate beta at t = 1, at least beta_min.
     """
 
     beta_min: float = 0.1
@@ -67,122 +71,142 @@ class VP:
     def _exponent(self, time: Array) -> Array:
         return time * (self.beta_min + 0.5 * (self.beta_max - self.beta_min) * time)
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Time t = 2 B / (beta_min + sqrt(beta_min^2 + 2 (beta_max - beta_min) B))."""
+        """Time t = 2 B / (beta_min + sqrt(beta_min^2 + 2 (beta_max - beta_min) B)) at sigma."""
         exponent = _log_one_plus_square(within("sigma", sigma, 0.0))
         slope = self.beta_max - self.beta_min
         root = np.sqrt(self.beta_min**2 + 2.0 * slope * exponent)
         return np.asarray(2.0 * exponent / (self.beta_min + root))
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
-        """Noise level sqrt(exp(B) - 1), without overflow of exp(B)."""
+        """Noise level sqrt(exp(B) - 1) at time t, without overflow of exp(B)."""
         exponent = self._exponent(within("time", time, 0.0))
         return np.asarray(np.exp(0.5 * exponent) * np.sqrt(-np.expm1(-exponent)))
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Slope beta(t) (1 + sigma^2) / (2 sigma), infinite at t = 0 and refused there."""
+        """Derivative beta(t) (1 + sigma^2) / (2 sigma) of sigma in t; t must be positive."""
         t = above_zero("time", time)
         exponent = self._exponent(t)
         beta = self.beta_min + (self.beta_max - self.beta_min) * t
         return np.asarray(0.5 * beta * np.exp(0.5 * exponent) / np.sqrt(-np.expm1(-exponent)))
 
+    @scalars
     def alpha(self, time: ArrayLike) -> Array:
-        """Signal scale exp(-B / 2) = 1 / sqrt(1 + sigma^2)."""
+        """Signal scale exp(-B / 2) = 1 / sqrt(1 + sigma^2) at time t."""
         return np.asarray(np.exp(-0.5 * self._exponent(within("time", time, 0.0))))
 
 
 @dataclass(frozen=True)
 class EDM:
-    """Time of the EDM process, sigma itself, signal scale 1 (Karras et al. 2022, table 1)."""
+    """Time of the EDM process: sigma itself, with signal scale 1 (Karras et al. 2022, table 1)."""
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Sigma."""
+        """The time, which is sigma."""
         return within("sigma", sigma, 0.0)
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
-        """The time."""
+        """The noise level, which is the time."""
         return within("time", time, 0.0)
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """One."""
+        """Derivative of sigma in the time, 1 everywhere."""
         return np.ones_like(within("time", time, 0.0))
 
+    @scalars
     def alpha(self, time: ArrayLike) -> Array:
-        """One."""
+        """Signal scale, 1 everywhere."""
         return np.ones_like(within("time", time, 0.0))
 
 
 @dataclass(frozen=True)
 class SNR:
-    """Signal to noise ratio 1 / sigma^2, a power ratio; it falls with sigma."""
+    """Signal-to-noise ratio 1 / sigma^2, a ratio of powers; it falls with sigma."""
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Ratio 1 / sigma^2."""
+        """The ratio 1 / sigma^2."""
         return np.asarray(above_zero("sigma", sigma) ** -2.0)
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
-        """Noise level snr^(-1/2)."""
+        """Noise level snr^(-1/2) at the ratio snr."""
         return np.asarray(1.0 / np.sqrt(above_zero("time", time)))
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Slope -snr^(-3/2) / 2."""
+        """Derivative -snr^(-3/2) / 2 of sigma in snr."""
         return np.asarray(-0.5 * above_zero("time", time) ** -1.5)
 
 
 @dataclass(frozen=True)
 class LogSNR:
-    """Log of the signal to noise ratio, -2 log sigma, in nats; it falls with sigma."""
+    """Logarithm of the signal-to-noise ratio, -2 log sigma, in nats; it falls with sigma."""
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Log ratio -2 log sigma."""
+        """The log ratio -2 log sigma."""
         return np.asarray(-2.0 * np.log(above_zero("sigma", sigma)))
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
-        """Noise level exp(-log_snr / 2)."""
+        """Noise level exp(-log_snr / 2) at the log ratio."""
         return np.asarray(np.exp(-0.5 * floats("time", time)))
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Slope -sigma / 2."""
+        """Derivative -sigma / 2 of sigma in log_snr."""
         return np.asarray(-0.5 * self.sigma(time))
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Flow-matching time u in [0, 1), x_u = (1 - u) x0 + u eps, sigma = u / (1 - u).
+    """Flow-matching time u in [0, 1): x_u = (1 - u) x0 + u eps, sigma = u / (1 - u).
 
-    At u near 1 float64 holds 1 - u to 1.1e-16 only: sigma = 1e8 comes back to 1e-8.
+    Near u = 1 float64 resolves 1 - u to no better than 1.1e-16, so that the round trip of
+    sigma = 1e8 has a relative error of about 1e-8.
     """
 
+    @scalars
     def time(self, sigma: ArrayLike) -> Array:
-        """Time u = sigma / (1 + sigma)."""
+        """Time u = sigma / (1 + sigma) at noise level sigma."""
         s = within("sigma", sigma, 0.0)
         return np.asarray(s / (1.0 + s))
 
+    @scalars
     def sigma(self, time: ArrayLike) -> Array:
-        """Noise level u / (1 - u)."""
+        """Noise level u / (1 - u) at time u."""
         u = within("time", time, 0.0, 1.0)
         return np.asarray(u / (1.0 - u))
 
+    @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
-        """Slope (1 - u)^(-2)."""
+        """Derivative (1 - u)^(-2) of sigma in u."""
         return np.asarray((1.0 - within("time", time, 0.0, 1.0)) ** -2.0)
 
+    @scalars
     def alpha(self, time: ArrayLike) -> Array:
-        """Signal scale 1 - u."""
+        """Signal scale 1 - u at time u."""
         return np.asarray(1.0 - within("time", time, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class Process:
-    """A named process: its standard time, its default range of sigma, its start law.
+    """A named process: its standard time, its default range of sigma, its initial law.
 
     Args:
-        name: As on the command line.
-        coordinate: Its standard time.
+        name: Name on the command line.
+        coordinate: Standard time of the process.
         sigma_min: Default lowest noise level, in data units.
-        sigma_max: Default highest noise level.
-        variance_preserving: Whether sampling starts from N(0, I) in the scaled coordinate,
-            that is N(0, (1 + sigma_max^2) I) in ours; otherwise from N(0, sigma_max^2 I).
+        sigma_max: Default highest noise level, in data units.
+        variance_preserving: Whether sampling starts from N(0, I) in the scaled state
+            alpha (x0 + sigma eps), which is N(0, (1 + sigma_max^2) I) in x0 + sigma eps. Otherwise
+            it starts from N(0, sigma_max^2 I).
     """
 
     name: str
@@ -192,7 +216,11 @@ class Process:
     variance_preserving: bool = False
 
     def start_std(self, sigma_max: float | None = None) -> float:
-        """Standard deviation of the start noise, in data units."""
+        """Standard deviation of the initial noise, in data units.
+
+        Args:
+            sigma_max: Highest noise level, in data units. Default: that of the process.
+        """
         top = self.sigma_max if sigma_max is None else positive("sigma_max", sigma_max)
         return float(np.hypot(1.0, top)) if self.variance_preserving else top
 
@@ -204,5 +232,5 @@ PROCESSES = {
 
 
 def named_process(name: str) -> Process:
-    """The process of that name; ValueError with a suggestion for an unknown one."""
+    """The process of that name; an unknown name raises ValueError with a suggestion."""
     return PROCESSES[one_of("process", name, PROCESSES)]

@@ -4,6 +4,8 @@ Numbers are shortest round-trip decimals. Whatever is wrong with a file, reading
 ValueError with one line that starts with its path. Writing replaces a file whole or not at all.
 """
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import io

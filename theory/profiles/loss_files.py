@@ -8,7 +8,7 @@ from theory.noise.processes import VP
 from theory.profiles.files import LossRows, read_losses_csv
 from theory.profiles.loss_log import MOST_LEVELS, LossLog
 from theory.profiles.profile import Profile
-from theory.profiles.risks import PARAMETRISATIONS, from_losses, x0_risks
+from theory.profiles.risks import PARAMETRISATIONS, profile_from_losses, x0_risks
 from theory.reading import StrPath, naming
 
 
@@ -16,7 +16,7 @@ def loss_profile(path: StrPath, process: str, **logged: Any) -> Profile:
     """The profile of a CSV of losses, a level for each that is in it."""
     rows, options = _logged(path, process, **logged)
     more = _source(path, options)
-    return from_losses(rows.sigma, rows.loss, samples=rows.samples, source=more, **options)
+    return profile_from_losses(rows.sigma, rows.loss, samples=rows.samples, source=more, **options)
 
 
 def loss_log(path: StrPath, process: str, bins: int | None, **logged: Any) -> LossLog:

@@ -3,6 +3,8 @@
 x = x0 + sigma eps, mmse = E|x0 - E[x0|x]|^2 summed over the d coordinates. Entropies in nats.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import cumulative_trapezoid
 
-from theory.checks import Array, monotone, one_of, require, vector, whole
+from theory.checks import Array, floats, monotone, one_of, require, scalars, vector, whole
 from theory.profiles.curves import LogCurve
 
 RULES = ("spline", "trapezoid", "left")
@@ -21,7 +23,7 @@ LEAST_POWER = 1.05
 LARGEST = 1e100  # of risks, losses and levels: their powers and quotients stay finite
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Profile:
     """mmse on a grid of noise levels, and the entropies that it determines.
 
@@ -79,6 +81,14 @@ class Profile:
         object.__setattr__(self, "dim", dim)
         object.__setattr__(self, "source", dict(self.source))
 
+    def __repr__(self) -> str:
+        sigma, mmse = self.sigma, self.mmse
+        known = ("without" if self.stderr is None else "with") + " standard errors"
+        return (
+            f"<Profile of {sigma.size} levels, d = {self.dim}, sigma {sigma[0]:g} to "
+            f"{sigma[-1]:g}, mmse {mmse[0]:.4g} to {mmse[-1]:.4g}, {known}>"
+        )
+
     def curve(
         self, power: float, low: float | None = None, high: float | None = None
     ) -> LogCurve | None:
@@ -88,8 +98,12 @@ class Profile:
         """
         return _curve(self.sigma, self.mmse, power, low, high)
 
+    @scalars
     def mmse_at(self, sigma: ArrayLike) -> Array:
-        """The mmse at levels inside the grid, shape (n,), by the spline; 0 where it underflows."""
+        """The mmse at levels inside the grid, of the shape of sigma; 0 where it underflows.
+
+        Between the levels of the grid log mmse is a cubic spline in log sigma.
+        """
         levels = self._inside(sigma)
         curve = self.curve(0.0)
         if curve is None:
@@ -97,8 +111,9 @@ class Profile:
         x = np.maximum(np.log(levels), curve.edges[0])
         return np.where(np.log(levels) < curve.edges[0], 0.0, np.exp(curve.spline(x)))
 
+    @scalars
     def entropy_at(self, sigma: ArrayLike) -> Array:
-        """H[x0|x] at levels inside the grid, less that at its lowest, shape (n,), in nats."""
+        """H[x0|x] less that at the lowest level, of the shape of sigma, in nats."""
         levels = self._inside(sigma)
         curve = self.curve(2.0)
         return np.zeros_like(levels) if curve is None else curve.integral(np.log(levels))
@@ -159,7 +174,7 @@ class Profile:
         return self._halving(1, rule) + (self._below()[1] if include_below else 0.0)
 
     def _inside(self, sigma: ArrayLike) -> Array:
-        levels = vector("sigma", sigma)
+        levels = floats("sigma", sigma)
         inside = (levels >= self.sigma[0]) & (levels <= self.sigma[-1])
         grid = f"{self.sigma[0]:g}..{self.sigma[-1]:g}"
         require(inside, "sigma", levels, f"be in {grid}, the grid of the profile")

@@ -3,6 +3,8 @@
 x = x0 + sigma eps; risks are E|x0 - D|^2, summed over the d coordinates, in squared data units.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +60,7 @@ def x0_risks(
     return levels, losses * scale**2 * (count if reduction == "mean" else 1)
 
 
-def from_losses(
+def profile_from_losses(
     sigma: ArrayLike,
     loss: ArrayLike,
     parametrisation: str,

@@ -81,7 +81,7 @@ def las_sigmas(
         sigma_min: In data units.
         terminal: "stop" or "zero".
         profile: Its mmse is the x0-prediction risk: exact, or a network's losses
-            (`theory.profiles.profile.from_losses`). Must cover sigma_min..sigma_max.
+            (`theory.profiles.profile.profile_from_losses`). Must cover sigma_min..sigma_max.
         objective: Axis and penalty; by default mu = 0 and
             `Saturating(natural_lambda(profile, n))`, n the steps down to sigma_min.
     """

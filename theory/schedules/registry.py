@@ -5,6 +5,8 @@ terminal. The index of a schedule counts steps: sigmas[0] is sigma_max, whatever
 A new schedule is one function and one line in `SCHEDULES`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +21,31 @@ from theory.schedules.reweighted import infogrid_sigmas, spectral_sigmas
 from theory.schedules.standard import cosine_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
 from theory.schedules.time_change import entropic_sigmas, rescaled_sigmas
 
+DESCRIPTIONS = {
+    "vp_linear": "uniform in the time of the VP process",
+    "edm_linear": "uniform in sigma, the time of the EDM process",
+    "edm": "uniform in sigma^(1/7) (Karras et al. 2022)",
+    "log_snr": "uniform in log SNR",
+    "cosine": "uniform in the time of iDDPM's cosine schedule",
+    "arctan": "uniform in arctan(sigma / c), best for DDIM on N(0, c^2); needs c or a profile",
+    "entropic": "equal shares of the conditional entropy (paper A); needs a profile",
+    "rescaled": "equal shares of the rescaled entropy (paper A); needs a profile",
+    "spectral": "equal shares of the spectral rescaled entropy (paper A); needs a measured profile",
+    "infogrid": "equal shares of the gated rescaled entropy (paper D); needs a profile",
+    "las": "least pathwise KL, damped at high SNR (paper B); needs a profile",
+}
+
+
+def schedules() -> dict[str, str]:
+    """Names of all schedules, each with what it does."""
+    return dict(DESCRIPTIONS)
+
 
 def schedule(
     name: str,
     n_steps: int,
-    process: str,
-    profile: Profile | None,
+    process: str | None = None,
+    profile: Profile | None = None,
     terminal: str = "stop",
     sigma_min: float | None = None,
     sigma_max: float | None = None,
@@ -32,13 +53,37 @@ def schedule(
     objective: Objective | None = None,
     **more: Any,
 ) -> Array:
-    """Levels of a named schedule between a process's default ends, or the ends given."""
-    ends = named_process(process)
+    """Noise levels by the name of a schedule, shape (n_steps + 1,), falling, in data units.
+
+    Args:
+        name: Name of the schedule; `schedules()` lists them.
+        n_steps: Number of steps.
+        process: "edm" or "vp", whose range of levels is taken. Default: the range of the profile,
+            or that of "edm" where there is no profile.
+        profile: Profile of the data, for schedules that draw on one.
+        terminal: "stop": n_steps + 1 levels from sigma_max to sigma_min. "zero": n_steps levels
+            from sigma_max to sigma_min, and then 0.
+        sigma_min: Lowest positive level, in place of that of the process or the profile.
+        sigma_max: Highest level, likewise.
+        c: Data scale of arctan (default: fitted to the profile), or pivot of infogrid.
+        objective: What las minimises; see `theory.schedules.las.Objective`.
+        **more: Options `rule` ("spline", "trapezoid" or "left") of entropic, rescaled, spectral and
+            infogrid, and `amplitude` ("mean" or "rms") of spectral.
+
+    Raises:
+        ValueError: The name is unknown, or an argument is out of its range.
+    """
+    one_of("schedule", name, SCHEDULES)
+    if process is None and profile is not None:
+        low, high = float(profile.sigma[0]), float(profile.sigma[-1])
+    else:
+        ends = named_process(process or "edm")
+        low, high = ends.sigma_min, ends.sigma_max
     return make_sigmas(
         name,
         n_steps,
-        ends.sigma_max if sigma_max is None else sigma_max,
-        ends.sigma_min if sigma_min is None else sigma_min,
+        high if sigma_max is None else sigma_max,
+        low if sigma_min is None else sigma_min,
         terminal,
         profile,
         c,

@@ -8,6 +8,8 @@ x_e = (b / a) x + b h D0 is the DDIM step. Inner products run over the coordinat
 or, with `channels`, of each channel. A ratio whose denominator is below 1e-300 is 0.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +22,12 @@ RULES = ("re_multi", "re_multi_2025", "evodiff")
 PRIORS = ("log_snr", "printed", "minimiser")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReducingIteration:
-    """A state-dependent iteration: its levels and its choices; see the two functions below.
+    """A multi-step entropy-reducing iteration of paper C, whose weights depend on the state.
+
+    It is no table, and has a loop of its own; `re_multi_iteration`, `re_multi_2025_iteration` and
+    `evodiff_iteration` make it and state its formulas.
 
     Args:
         levels: Positive levels, shape (K + 1,), falling strictly, in data units.
@@ -59,6 +64,12 @@ class ReducingIteration:
         require(levels > 0, "levels", levels, "be positive")
         levels.flags.writeable = False
         object.__setattr__(self, "levels", levels)
+
+    def __repr__(self) -> str:
+        return (
+            f"<ReducingIteration {self.rule} of {self.nfe} calls in {self.n_steps} steps, order "
+            f"{self.order}, sigma {self.levels[0]:g} to {self.end:g}>"
+        )
 
     @property
     def n_steps(self) -> int:

@@ -6,6 +6,8 @@ multistep ones are in theory/solvers/multistep.py. The multi-step entropy-reduci
 by the state, and are a `ReducingIteration` (theory/solvers/reducing.py).
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -56,6 +58,15 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
 }
 
 
+def solvers() -> dict[str, str]:
+    """Names of all solvers, each with the first line of its description."""
+    out = {}
+    for name, made in SOLVERS.items():
+        function = made.func if isinstance(made, partial) else made
+        out[name] = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+    return out
+
+
 def solver_options(name: str) -> dict[str, Any]:
     """Options of the solver of that name and their defaults."""
     solver = SOLVERS[one_of("solver", name, SOLVERS)]
@@ -68,13 +79,19 @@ def solver_options(name: str) -> dict[str, Any]:
 def make_table(
     name: str, sigmas: ArrayLike, start_std: float | None = None, /, **options: Any
 ) -> Solver:
-    """The solver of that name in `SOLVERS`, at these levels.
+    """The solver of that name at these noise levels, as a table of one row per denoiser call.
 
     Args:
-        name: Unknown names raise ValueError with a suggestion.
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        **options: Those that the solver takes, see `solver_options`; None is the default.
+        name: Name of the solver; `solvers()` lists them.
+        sigmas: Noise levels, shape (n_steps + 1,), falling strictly; only the last may be 0.
+        start_std: Standard deviation of the initial noise; sigmas[0] by default.
+        **options: Options of the solver; `solver_options(name)` lists them with their defaults.
+
+    Returns:
+        A `SolverTable`, or for the multi-step iterations of paper C a `ReducingIteration`.
+
+    Raises:
+        ValueError: The name or an option is unknown, or the levels do not fall.
     """
     known = solver_options(name)
     given = {key: value for key, value in options.items() if value is not None}

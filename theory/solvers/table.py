@@ -5,6 +5,8 @@ D_r = denoise(x_r, sigma[r]), x = x0 + sigma eps, and x_0 = start_std z. x_r is 
 the denoiser is called; sigma[r] need not be on the schedule (an inner stage, a churned level).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +15,17 @@ from numpy.typing import ArrayLike
 from theory.checks import Array, floats, monotone, number, positive, require, vector, whole
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SolverTable:
-    """A linear sampler, row by row; see the module for the meaning of a row.
+    """A sampler that is linear in its states and denoiser outputs: one row per denoiser call.
 
-    keep and weights may have different numbers of columns; column h reaches h rows back, and
-    what would reach back beyond the start must be 0. sigma need not fall: stages and churn.
+    Row r calls D_r = denoise(x_r, sigma[r]) and steps to
+
+        x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z_r
+
+    with x = x0 + sigma eps, z_r standard normal, and x_0 = start_std z. Column h of keep and
+    weights reaches h rows back, and must be 0 where it would reach beyond the start. The levels
+    sigma need not fall: inner stages and churned levels are rows too.
 
     Args:
         sigma: Noise level of each call, shape (rows,), positive, in data units.
@@ -65,6 +72,12 @@ class SolverTable:
         object.__setattr__(self, "end", number("end", self.end, 0.0))
         object.__setattr__(self, "order", whole("order", self.order, 1))
         object.__setattr__(self, "n_steps", whole("n_steps", self.n_steps, 1, rows))
+
+    def __repr__(self) -> str:
+        return (
+            f"<SolverTable of {self.nfe} calls in {self.n_steps} steps, order {self.order}, "
+            f"sigma {self.sigma[0]:g} to {self.end:g}{', with noise' if self.noise.any() else ''}>"
+        )
 
     @property
     def nfe(self) -> int:

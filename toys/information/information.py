@@ -10,6 +10,7 @@ estimated by Monte Carlo, with standard errors.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -81,17 +82,17 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
 
 def mmse(toy: Mixture, sigma: ArrayLike) -> Array:
     """Minimum mean squared error of x0, shape (m,), summed over coordinates; see `curves`."""
-    return curves(toy, sigma).mmse
+    return _like(sigma, curves(toy, sigma).mmse)
 
 
 def log_mmse(toy: Mixture, sigma: ArrayLike) -> Array:
     """Log of `mmse`, shape (m,), good also where mmse itself underflows."""
-    return curves(toy, sigma).log_mmse
+    return _like(sigma, curves(toy, sigma).log_mmse)
 
 
 def mutual_information(toy: Mixture, sigma: ArrayLike) -> Array:
     """I(x0; x_sigma), shape (m,), in nats; see `curves`."""
-    return curves(toy, sigma).mutual_information
+    return _like(sigma, curves(toy, sigma).mutual_information)
 
 
 def conditional_entropy(toy: Mixture, sigma: ArrayLike) -> Array:
@@ -101,12 +102,17 @@ def conditional_entropy(toy: Mixture, sigma: ArrayLike) -> Array:
         raise ValueError(
             "stds must be all 0 or all positive, got both; the entropy has no one kind"
         )
-    return entropy
+    return _like(sigma, entropy)
 
 
 def entropy_rate(toy: Mixture, sigma: ArrayLike) -> Array:
     """dH(x0 | x_sigma) / dsigma = mmse / sigma**3, shape (m,) (paper A eq. 13)."""
-    return curves(toy, sigma).entropy_rate
+    return _like(sigma, curves(toy, sigma).entropy_rate)
+
+
+def _like(sigma: ArrayLike, values: Array) -> Array:
+    """Values by level, or the only one where sigma is a number."""
+    return values if np.ndim(sigma) else cast("Array", float(values[0]))
 
 
 def entropy(toy: Mixture) -> float:

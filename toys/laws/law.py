@@ -171,6 +171,17 @@ class Law:
         return out
 
 
+def check_line(toy: Mixture) -> None:
+    """Refuse mixtures of more than one dimension."""
+    if toy.dim != 1:
+        raise ValueError(f"toy must have d = 1 for an exact law, got d = {toy.dim}")
+
+
+def first_resolution(rtol: float) -> float:
+    """Resolution of the first pass at a tolerance."""
+    return float(np.clip(-np.log10(rtol) / 8.0, 0.6, 1.5))
+
+
 @dataclass(frozen=True)
 class Settled:
     """A number computed from an exact law, and how far the last refinement moved it."""
@@ -208,10 +219,9 @@ def settle_all(
     atol: float = 2e-12,
 ) -> list[Settled]:
     """Values of several functionals computed together, each as `settle` does it."""
-    if toy.dim != 1:
-        raise ValueError(f"toy must have d = 1 for an exact law, got d = {toy.dim}")
+    check_line(toy)
     readings: list[tuple[float, ...]] = []
-    resolution = float(np.clip(-np.log10(rtol) / 8.0, 0.6, 1.5))
+    resolution = first_resolution(rtol)
     for i in range(MAX_PASSES):
         law = Law(toy, table, start, resolution * 1.25**i, FIRST_REACH * 2.0**i)
         readings.append(functionals(law))

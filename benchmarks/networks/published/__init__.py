@@ -1,1 +1,1 @@
-"""EDM's and EDM2's networks, and their files read as data."""
+"""EDM's and EDM2's networks, and readers of their files that run no code from them."""

@@ -1,6 +1,7 @@
 """Networks from files: the official pickles, safetensors, and plain torch state dicts.
 
-What a file is shows in its first bytes, not in its name. No code of a file runs; see pickles.py.
+The type of a file is recognised by its first bytes, not by its name. No code in a file is run; see
+pickles.py.
 """
 
 import hashlib
@@ -27,10 +28,10 @@ BROKEN: tuple[type[Exception], ...] = (
 
 
 def load_network(path: str | Path, sha256: str | None = None) -> Edm2 | Edm:
-    """The network in a file, with its own tensors in their own dtype, for inference.
+    """The network in a file, with its tensors in their stored dtype, for inference.
 
     Args:
-        path: An official pickle (its "ema"), a safetensors file or a torch state dict.
+        path: An official pickle (its "ema" is used), a safetensors file or a torch state dict.
         sha256: Hexadecimal digest that the file must have, checked before anything is read.
 
     Raises:
@@ -44,7 +45,7 @@ def load_network(path: str | Path, sha256: str | None = None) -> Edm2 | Edm:
 
 
 def read_tensors(path: str | Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """The names and tensors in such a file; arguments as `load_network`."""
+    """Names and tensors in such a file; the arguments are those of `load_network`."""
     try:
         with open(path, "rb") as file:
             if sha256 is not None:
@@ -67,7 +68,7 @@ def read_tensors(path: str | Path, sha256: str | None = None) -> dict[str, Tenso
 
 
 def verify(file: BinaryIO, sha256: str) -> None:
-    """Raise ValueError unless the file's bytes have this digest; leaves the file at its start."""
+    """Raise ValueError unless the file has this digest; its position returns to the start."""
     digest = hashlib.sha256()
     while chunk := file.read(CHUNK):
         digest.update(chunk)
@@ -77,7 +78,7 @@ def verify(file: BinaryIO, sha256: str) -> None:
 
 
 def module_tensors(record: Record) -> dict[str, Tensor]:
-    """Parameters and buffers of a module and of all modules inside, by their dotted names."""
+    """Parameters and buffers of a module and all its submodules, by their dotted names."""
     found: dict[str, Tensor] = {}
     for count, (prefix, part) in enumerate(_modules(record, "", 0)):
         if count > MOST_MODULES:
@@ -105,7 +106,7 @@ def _modules(record: Record, prefix: str, depth: int) -> Iterator[tuple[str, Rec
 
 
 def _entries(table: Any) -> Iterator[tuple[str, Any]]:
-    """Of a table by name; none if there is no table."""
+    """Names and values of a table; nothing if there is no table."""
     if not isinstance(table, dict | None):
         raise ValueError("has a module whose state is no table")
     for name, value in (table or {}).items():
@@ -115,7 +116,7 @@ def _entries(table: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _ema(content: Any) -> Record:
-    """The network of an official file, one module or a table that holds it as "ema"."""
+    """The network of an official file, which is a module or a table with it as "ema"."""
     found = content.get("ema") if isinstance(content, dict) else content
     if not isinstance(found, Record):
         raise ValueError("has no module under 'ema'")
@@ -133,7 +134,7 @@ def _safetensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def _state_dict(path: str | Path, file: BinaryIO) -> dict[str, Tensor]:
-    """What `torch.save` wrote, by torch's loader for weights alone; no member may expand."""
+    """The contents of a `torch.save` file, uncompressed, by torch's weights-only loader."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         stored = all(m.compress_type == zipfile.ZIP_STORED for m in members)

@@ -1,8 +1,9 @@
-"""EDM's networks, DDPM++ and ADM (Karras et al. 2022), written from the facts in PAPERS.md 7.8.
+"""EDM's networks, DDPM++ and ADM (Karras et al. 2022).
 
-Parameter names are the published files' own, behind the prefix `model.`. `Edm` is the raw network
-F(c_in x, c_noise); with `benchmarks.networks.adapters.Predictor` and its target "edm" it is the
-denoiser.
+They follow docs/papers/networks.md, EDM's networks.
+
+Parameter names are those of the published files, with the prefix `model.`. `Edm` is the raw network
+F(c_in x, c_noise). `benchmarks.networks.adapters.Predictor` with target "edm" makes it a denoiser.
 """
 
 import math
@@ -14,21 +15,21 @@ from torch.nn import functional
 
 from theory.checks import one_of
 
-GROUPS, LEAST_GROUP = 32, 4  # groups of GroupNorm at most, channels a group at least
-AUGMENTATIONS = 9  # labels of the training's augmentation, which sampling leaves at 0
+GROUPS, LEAST_GROUP = 32, 4  # most groups of GroupNorm, fewest channels per group
+AUGMENTATIONS = 9  # labels of the augmentation in training, 0 in sampling
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A network's sizes.
+    """The sizes of a network.
 
     Args:
         kind: "ddpmpp" or "adm".
         resolution: Side of the images, in pixels.
         classes: Number of labels, 0 for none.
-        width: Channels of the first level over its multiplier.
-        multipliers: Channels of every level over the width.
-        blocks: Blocks of an encoder's level; a decoder's has one more.
+        width: Channels of the first level divided by its multiplier.
+        multipliers: Channels of every level divided by the width.
+        blocks: Blocks per encoder level. Decoder levels have one more.
         attend: Sides of the levels with attention.
     """
 
@@ -52,7 +53,7 @@ LAYOUTS = {
 
 
 class GroupNorm(nn.GroupNorm):
-    """min(32, C / 4) groups, in the dtype of the input."""
+    """GroupNorm of min(32, C / 4) groups, in the dtype of the input."""
 
     def __init__(self, channels: int, eps: float) -> None:
         super().__init__(min(GROUPS, channels // LEAST_GROUP), channels, eps)
@@ -64,10 +65,10 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Conv(nn.Module):
-    """A convolution with bias, or none, behind a change of resolution by the filter [1, 1].
+    """A convolution with bias (none for kernel 0) after resampling by the filter [1, 1].
 
-    Halving takes means of 2 x 2 pixels, doubling repeats them: the filter over its sum, and over
-    that times 4. Its buffer is kept for its name.
+    Halving takes means of 2 x 2 pixels and doubling repeats pixels. This equals the normalised
+    filter, and four times it. The buffer of the filter exists only because the files have it.
     """
 
     resample_filter: Tensor
@@ -86,7 +87,7 @@ class Conv(nn.Module):
             self.register_buffer("resample_filter", torch.full((1, 1, 2, 2), 0.25))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The map of x (B, fan, H, W)."""
+        """Output for x (B, fan, H, W)."""
         if self.resample == "down":
             x = functional.avg_pool2d(x, 2)
         elif self.resample == "up":
@@ -102,13 +103,13 @@ class Linear(nn.Linear):
     """A linear map in the dtype of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The map of x (B, fan)."""
+        """Output for x (B, fan)."""
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return functional.linear(x, self.weight.to(x.dtype), bias)
 
 
 class Block(nn.Module):
-    """Residual block, attention included (PAPERS.md 7.8)."""
+    """Residual block, including attention (docs/papers/networks.md, EDM's networks)."""
 
     def __init__(
         self, fan: int, out: int, embedding: int, layout: Layout, *,
@@ -124,7 +125,7 @@ class Block(nn.Module):
         self.affine = Linear(embedding, 2 * out if adm else out)
         self.norm1 = GroupNorm(out, eps)
         self.conv1 = Conv(out, out, 3)
-        # A change of resolution alone has weights in DDPM++ and none in ADM.
+        # Resampling without a change of channels has weights in DDPM++ and none in ADM.
         weighted = fan != out or (bool(resample) and not adm)
         self.skip = Conv(fan, out, int(weighted), resample) if weighted or resample else None
         if attend:
@@ -133,7 +134,7 @@ class Block(nn.Module):
         self.attend = attend
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """The block's output; emb has shape (B, embedding)."""
+        """Output of the block; emb has shape (B, embedding)."""
         y = self.conv0(functional.silu(self.norm0(x)))
         shift = self.affine(emb)[:, :, None, None].to(y.dtype)
         if self.adm:
@@ -148,7 +149,7 @@ class Block(nn.Module):
         return x
 
     def _attention(self, qkv: Tensor) -> Tensor:
-        """Over pixels; channels of qkv are heads x C / heads x 3, (q, k, v) the fastest."""
+        """Attention over pixels; qkv has heads x C / heads x 3 channels, (q, k, v) fastest."""
         b, channels, height, width = qkv.shape
         parts = qkv.reshape(b, self.heads, channels // (3 * self.heads), 3, -1)
         q, k, v = (t.transpose(2, 3) for t in parts.unbind(3))
@@ -159,7 +160,8 @@ class Block(nn.Module):
 def positional(time: Tensor, channels: int, kind: str) -> Tensor:
     """Sines and cosines of c_noise (B,), shape (B, channels), float32.
 
-    DDPM++: frequencies (1e-4)^(j / (C/2 - 1)), sines first; ADM: (1e-4)^(j / (C/2)), cosines.
+    DDPM++ has frequencies (1e-4)^(j / (C/2 - 1)), sines first. ADM has (1e-4)^(j / (C/2)), cosines
+    first.
     """
     half = channels // 2
     j = torch.arange(half, dtype=torch.float32, device=time.device)
@@ -225,7 +227,7 @@ class UNet(nn.Module):
             self.dec[f"{side}x{side}_aux_conv"] = Conv(out, 3, 3)
 
     def embed(self, time: Tensor, labels: Tensor | None) -> Tensor:
-        """Embedding of c_noise (B,) and of labels, whole numbers (B,) or rows (B, classes)."""
+        """Embedding of c_noise (B,) and of labels, as integers (B,) or as rows (B, classes)."""
         emb = positional(time, self.layout.width, self.layout.kind)
         if self.layout.kind == "ddpmpp":
             emb = emb + self._labelled(emb, labels, math.sqrt(self.layout.classes))
@@ -234,7 +236,7 @@ class UNet(nn.Module):
         return functional.silu(emb + self._labelled(emb, labels, 1.0))
 
     def _labelled(self, emb: Tensor, labels: Tensor | None, scale: float) -> Tensor | float:
-        """What the labels add; missing ones are zeros."""
+        """The contribution of the labels to the embedding; missing labels are zeros."""
         if self.map_label is None:
             return 0.0
         if labels is None:
@@ -267,7 +269,7 @@ class Edm(nn.Module):
     """The network of the published files.
 
     Args:
-        layout: Its sizes, one of LAYOUTS or one's own.
+        layout: Its sizes, one of LAYOUTS or a user's own.
     """
 
     def __init__(self, layout: Layout) -> None:

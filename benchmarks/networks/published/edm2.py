@@ -1,7 +1,7 @@
-"""EDM2's network (Karras et al. 2024), written from the facts in PAPERS.md 7.2-7.6.
+"""EDM2's network (Karras et al. 2024), after docs/papers/networks.md, Constants to Preconditioning.
 
-Parameter names are the published files' own. `Edm2` is the raw network F(c_in x, c_noise); with
-`benchmarks.networks.adapters.Predictor` and its target "edm" it is the denoiser.
+Parameter names are those of the published files. `Edm2` is the raw network F(c_in x, c_noise).
+`benchmarks.networks.adapters.Predictor` with target "edm" makes it a denoiser.
 """
 
 import math
@@ -29,7 +29,7 @@ SIGMA_DATA = 0.5
 
 
 class Block(nn.Module):
-    """A residual block of the encoder or the decoder, attention included (PAPERS.md 7.4)."""
+    """Residual block of encoder or decoder, with attention (docs/papers/networks.md, Block)."""
 
     def __init__(
         self, fan: int, out: int, embedding: int, *, decoder: bool, attend: bool, resample: str = ""
@@ -45,7 +45,7 @@ class Block(nn.Module):
         self.attn_proj = MPConv(out, out, (1, 1)) if attend else None
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """The block's output; emb has shape (B, embedding)."""
+        """Output of the block; emb has shape (B, embedding)."""
         if self.resample == "down":
             x = nn.functional.avg_pool2d(x, 2)
         elif self.resample == "up":
@@ -65,7 +65,7 @@ class Block(nn.Module):
         return x.clamp(-CLIP, CLIP)
 
     def settle(self, dtype: torch.dtype) -> None:
-        """Weights once for all calls, in the dtype of the activations; the embedding's float32."""
+        """Compute the weights once for all calls, in this dtype (float32 for the embedding)."""
         for conv in (self.conv_res0, self.conv_res1, self.conv_skip, self.attn_proj):
             if conv is not None:
                 conv.settle(dtype)
@@ -79,7 +79,7 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """EDM2's U-Net; see PAPERS.md 7.5 for the wiring and the names."""
+    """EDM2's U-Net; for wiring and names see docs/papers/networks.md, Wiring."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class UNet(nn.Module):
         self.out_conv = MPConv(out, channels, (3, 3))
 
     def embed(self, time: Tensor, labels: Tensor | None) -> Tensor:
-        """Embedding of c_noise (B,) and of labels, whole numbers (B,) or rows (B, classes)."""
+        """Embedding of c_noise (B,) and of labels, as integers (B,) or as rows (B, classes)."""
         emb: Tensor = self.emb_noise(self.emb_fourier(time))
         if self.emb_label is not None:
             if labels is None:
@@ -164,7 +164,7 @@ class UNet(nn.Module):
         return out
 
     def settle(self, dtype: torch.dtype) -> None:
-        """Weights once for all calls; see `MPConv.settle`."""
+        """Compute the weights once for all calls; see `MPConv.settle`."""
         self.emb_noise.settle(torch.float32)
         if self.emb_label is not None:
             self.emb_label.settle(torch.float32)
@@ -175,15 +175,15 @@ class UNet(nn.Module):
 
 
 class Edm2(nn.Module):
-    """The network of the published files, with the branch for the loss's log-variance.
+    """The network of the published files, including the branch for the loss's log-variance.
 
     Args:
         resolution: Side of the images or latents, in pixels.
-        channels: Of them.
+        channels: Channels of the images or latents.
         classes: Number of labels, 0 for none.
         width: Channels of the first level, a value of SIZES in the published files.
-        multipliers: Channels of every level over those of the first.
-        blocks: Blocks of an encoder's level.
+        multipliers: Channels of every level divided by those of the first.
+        blocks: Blocks per encoder level.
         attend: Sides of the levels with attention, whose channels must be multiples of 64.
     """
 
@@ -214,7 +214,7 @@ class Edm2(nn.Module):
         return out
 
     def settle(self, dtype: torch.dtype) -> "Edm2":
-        """Normalise all weights once, for inference in this dtype; returns itself."""
+        """Normalise all weights once, for inference in this dtype; returns self."""
         self.unet.settle(dtype)
         return self
 
@@ -224,7 +224,7 @@ def build(size: str, *, latents: bool = False, classes: int = 1000) -> Edm2:
 
     Args:
         size: "xs", "s", "m", "l", "xl" or "xxl".
-        latents: Of ImageNet-512's latents, 4 channels, instead of 64 x 64 pixels.
+        latents: Whether it is for ImageNet-512's latents, 4 channels, rather than 64 x 64 pixels.
         classes: 1000, or 0 for an unconditional network.
     """
     width = SIZES[one_of("size", size, SIZES)]

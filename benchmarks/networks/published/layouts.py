@@ -1,4 +1,4 @@
-"""The sizes of a network, read off the names and shapes of its tensors."""
+"""The sizes of a network, inferred from the names and shapes of its tensors."""
 
 import re
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ MOST_PARAMETERS = 4_000_000_000  # the largest published network has 1.5e9
 
 
 def network_of(tensors: Mapping[str, Tensor]) -> Edm2 | Edm:
-    """A network with these tensors for its parameters and buffers.
+    """The network whose parameters and buffers are these tensors.
 
     Raises:
-        ValueError: Their names or shapes are not those of an EDM2 or EDM network.
+        ValueError: Names or shapes are not those of an EDM2 or EDM network.
     """
     with torch.device("meta"):
         made: Edm2 | Edm = _edm2(tensors) if "unet.out_gain" in tensors else _edm(tensors)
@@ -80,7 +80,7 @@ def _edm(tensors: Mapping[str, Tensor]) -> Edm:
 
 
 def _levels(tensors: Mapping[str, Tensor]) -> tuple[list[int], int]:
-    """Sides of the levels, falling, and the encoder's blocks a level."""
+    """Sides of the levels, falling, and the number of blocks per encoder level."""
     found = [(int(m[1]), int(m[2])) for m in map(BLOCK.match, tensors) if m]
     if not found:
         raise ValueError("tensors must be those of an EDM2 or EDM network, got none of its blocks")

@@ -1,6 +1,7 @@
-"""Magnitude-preserving layers of EDM2 (Karras et al. 2024; PAPERS.md 7.3): no biases, no norms.
+"""Magnitude-preserving layers of EDM2 (Karras et al. 2024), without biases or normalisation layers.
 
-Every layer keeps the mean square of independent activations of mean square 1.
+Independent activations of mean square 1 keep it in every layer. The formulas are in
+docs/papers/networks.md, Primitives.
 """
 
 import math
@@ -15,7 +16,7 @@ HEAD = 64
 
 
 def normalized(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The ratio of x to its root mean square along dims plus 1e-4, taken in float32."""
+    """The ratio of x to its root mean square along dims plus 1e-4, computed in float32."""
     norm = torch.linalg.vector_norm(x, dim=dims, keepdim=True, dtype=torch.float32)
     rms = norm * math.sqrt(norm.numel() / x.numel())
     out: Tensor = x / (rms + EPS).to(x.dtype)
@@ -33,7 +34,7 @@ def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 def mp_cat(a: Tensor, b: Tensor) -> Tensor:
-    """Join a and b along the channels, each half of the mean square whatever its share."""
+    """Concatenation along the channels, a and b each giving half of the mean square."""
     na, nb = a.shape[1], b.shape[1]
     c = math.sqrt((na + nb) / 2.0)
     return torch.cat([a * (c / math.sqrt(na)), b * (c / math.sqrt(nb))], dim=1)
@@ -57,10 +58,10 @@ class MPFourier(nn.Module):
 
 
 class MPConv(nn.Module):
-    """A convolution, or with no kernel a linear map, of weights with root mean square 1.
+    """A convolution, or without kernel a linear map, whose weights have root mean square 1.
 
-    The stored weight is normalised filter by filter, in float32, then multiplied by
-    gain / fan_in^(1/2) and cast to the activations' dtype: at every call, or once by `settle`.
+    The stored weight is normalised per filter in float32, multiplied by gain / fan_in^(1/2), and
+    cast to the dtype of the activations. This happens at every call, or once by `settle`.
     """
 
     ready: Tensor | None
@@ -71,12 +72,12 @@ class MPConv(nn.Module):
         self.register_buffer("ready", None, persistent=False)
 
     def scaled(self, gain: float | Tensor = 1.0) -> Tensor:
-        """The weight that is applied, float32."""
+        """The weight as it is applied, float32."""
         weight = normalized(self.weight.float(), tuple(range(1, self.weight.ndim)))
         return weight * (gain / math.sqrt(weight[0].numel()))
 
     def settle(self, dtype: torch.dtype, gain: float | Tensor = 1.0) -> None:
-        """Compute the applied weight once; later changes of weight and gain have no effect."""
+        """Compute the applied weight once. Later changes of weight and gain have no effect."""
         with torch.no_grad():
             weight = self.scaled(gain).to(dtype)
         dense = weight.ndim == 4 and weight.is_cuda
@@ -85,7 +86,7 @@ class MPConv(nn.Module):
         )
 
     def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> Tensor:
-        """The map of x (B, fan) or (B, fan, H, W)."""
+        """Output for x (B, fan) or (B, fan, H, W)."""
         weight = self.scaled(gain).to(x.dtype) if self.ready is None else self.ready
         if weight.ndim == 2:
             return functional.linear(x, weight)
@@ -93,19 +94,19 @@ class MPConv(nn.Module):
 
 
 def attention(qkv: Tensor, settled: bool) -> Tensor:
-    """Attention over pixels of 64-channel heads with normalised queries, keys and values.
+    """Attention over pixels, in heads of 64 channels, with normalised queries, keys and values.
 
     Args:
-        qkv: Shape (B, 3 C, H, W), channels as heads x 64 x 3 with (q, k, v) the fastest index;
-            settled as (q, k, v) x heads x 64.
-        settled: See `qkv`.
+        qkv: Shape (B, 3 C, H, W). The channels are ordered as heads x 64 x 3, with (q, k, v) the
+            fastest index, or as (q, k, v) x heads x 64 if `settled`.
+        settled: Which order the channels of `qkv` have.
 
     Returns:
         Shape (B, C, H, W).
     """
     b, channels, height, width = qkv.shape
     heads = channels // (3 * HEAD)
-    if settled:  # no copies in channels_last
+    if settled:  # this order needs no copies in channels_last
         rows = qkv.permute(0, 2, 3, 1).reshape(b, height * width, 3, heads, HEAD)
         q, k, v = (normalized(t, (3,)).transpose(1, 2) for t in rows.unbind(2))
         out = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)

@@ -1,7 +1,8 @@
-"""Published files as networks ready to be called: precision, layout in memory, latents, pixels.
+"""Published files as networks ready to be called: precision, memory layout, latents, pixels.
 
-The authors' rules (PAPERS.md 7.6): EDM2's and EDM's ImageNet networks compute in float16 on a card,
-EDM's others in float32; on the CPU all in float32. EDM2's states are float32, EDM's float64.
+The authors' rules (docs/papers/networks.md, Preconditioning and sampling): EDM2's networks and
+EDM's ImageNet network compute in float16 on a GPU, EDM's others in float32. On the CPU all compute
+in float32. EDM2's states are float32, EDM's float64.
 """
 
 import hashlib
@@ -35,11 +36,11 @@ def open_official(
     """The network of a published file; see `checkpoints.load_network`.
 
     Args:
-        path: Of the file.
-        device: Where the network shall live.
-        precision: Of its inside, float32, bfloat16 or float16; the authors' rule if None.
+        path: Path of the file.
+        device: Device on which the network is placed.
+        precision: Precision inside it: float32, bfloat16 or float16. Default: the authors' rule.
         sha256: Digest that the file must have, or None.
-        vae: Folder of the autoencoder, for a network of latents; without it there are no images.
+        vae: Folder of the autoencoder for a network of latents. Without it there are no images.
         compiled: Whether to compile the network, which takes a minute at the first call.
     """
     if compiled and device.type != "cuda":
@@ -76,13 +77,13 @@ def open_official(
 
 
 def authors_dtype(network: Edm2 | Edm, device: torch.device) -> torch.dtype:
-    """What the authors' networks compute in there."""
+    """The precision in which the authors' networks compute on this device."""
     is_half = isinstance(network, Edm2) or network.model.layout.kind == "adm"
     return torch.float16 if is_half and device.type == "cuda" else torch.float32
 
 
 class _ChannelsLast:
-    """A network fed with the channels last in memory, as tensor cores want them."""
+    """A network that is given its input with the channels last in memory, for tensor cores."""
 
     def __init__(self, network: Callable[..., Any]) -> None:
         self.network = network
@@ -94,10 +95,10 @@ class _ChannelsLast:
 
 
 class Latents:
-    """EDM2's latents of Stable Diffusion's autoencoder (PAPERS.md 7.2).
+    """EDM2's latents of Stable Diffusion's autoencoder (docs/papers/networks.md, Constants).
 
-    The autoencoder is fed with images in [0, 1]. Latents are drawn from the encoder's normal law,
-    as in training, with noise that is a function of the image's own bytes.
+    The autoencoder is given images in [0, 1]. Latents are drawn from the encoder's normal law, as
+    in training. The noise is a function of the image's own bytes.
     """
 
     def __init__(self, autoencoder: Any) -> None:
@@ -105,7 +106,7 @@ class Latents:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Latents (B, 4, h/8, w/8) of images (B, 3, h, w) in [-1, 1], or of EDM2's raw ones.
+        """Latents (B, 4, h/8, w/8) of images (B, 3, h, w) in [-1, 1], or of EDM2's raw latents.
 
         Raw latents are the encoder's mean and standard deviation, (B, 8, h/8, w/8).
         """
@@ -134,7 +135,7 @@ class Latents:
 
 
 def _own_paths(images: Tensor) -> Tensor:
-    """A path of the noise for every image, from its bytes."""
+    """A path number for the noise of every image, computed from its bytes."""
     rows = images.detach().to("cpu", torch.float32).contiguous().numpy()
     digests = [hashlib.sha256(row.tobytes()).digest()[:7] for row in rows]
     return torch.tensor([int.from_bytes(digest, "little") for digest in digests])

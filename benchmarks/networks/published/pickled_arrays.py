@@ -1,4 +1,4 @@
-"""NumPy's dtypes, scalars and arrays in pickles, by their bytes; object types are refused."""
+"""NumPy's dtypes, scalars and arrays in pickles, built from their bytes, without object dtypes."""
 
 import math
 import re
@@ -14,7 +14,7 @@ BYTES = bytes | bytearray
 
 
 class PickledType:
-    """A dtype of plain numbers, by its code and byte order."""
+    """A dtype of plain numbers, given by its code and byte order."""
 
     def __init__(self, code: str) -> None:
         if not isinstance(code, str) or not PLAIN.fullmatch(code):
@@ -22,7 +22,7 @@ class PickledType:
         self.dtype = np.dtype(code)
 
     def build(self, state: Any) -> None:
-        """Take (version, byte order, subtype, names, fields, ...) over."""
+        """Apply the state (version, byte order, subtype, names, fields, ...)."""
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "=", "|"):
             raise ValueError("has a dtype without a byte order")
         if any(part is not None for part in state[2:5]):
@@ -33,12 +33,12 @@ class PickledType:
 
 @dataclass(eq=False)
 class Array:
-    """An array, once its state is there."""
+    """An array, whose value is set by its state."""
 
     value: NDArray[Any] | None = None
 
     def build(self, state: Any) -> None:
-        """Take (version, shape, dtype, Fortran order, bytes) over."""
+        """Apply the state (version, shape, dtype, Fortran order, bytes)."""
         _, shape, kind, fortran, data = state
         if not isinstance(kind, PickledType) or not isinstance(data, BYTES):
             raise ValueError("has an array that is not of plain numbers")

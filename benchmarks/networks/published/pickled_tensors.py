@@ -1,8 +1,8 @@
-"""Tensors and storages of pickles, built from bytes that are there.
+"""Tensors and storages of pickles, built only from bytes that the file has.
 
-A storage is the file that old `torch.save` wrote: four pickles (a magic number, a version, facts
-of the system, the storage's type, key and size by a persistent identity), a list of keys, then
-the size and the numbers.
+A storage is a file by an old `torch.save`. It has four pickles: a magic number, a version, facts of
+the system, and the storage's type, key and size in a persistent identity. A list of keys follows,
+then the size and the numbers.
 """
 
 import io
@@ -31,13 +31,13 @@ MOST_DIMS = 16
 
 
 class Parts:
-    """What the identity of a storage says of it: type, key and number of elements."""
+    """Type, key and number of elements of a storage, from its persistent identity."""
 
     def __init__(self) -> None:
         self.dtype, self.key, self.count = torch.uint8, "", -1
 
     def claim(self, identity: Any) -> "Parts":
-        """Take ("storage", type, key, location, elements, view) over; a storage has one."""
+        """Read ("storage", type, key, location, elements, view); only one per file is allowed."""
         kind, named, key, _, count, view = identity
         if self.count >= 0 or kind != "storage" or view is not None:
             raise ValueError("has a storage that is not one whole storage")
@@ -51,8 +51,8 @@ def load_storage(data: Any, run: Callable[[Parts, Any], Any]) -> Tensor:
     """The numbers of a storage, shape (n,).
 
     Args:
-        data: Its file's bytes.
-        run: Reads one pickle from a stream, claiming storages for the parts.
+        data: The bytes of its file.
+        run: Reads one pickle from a stream, and passes the identity of a storage to the parts.
     """
     if not isinstance(data, bytes | bytearray):
         raise ValueError("has a storage that is no bytes")
@@ -81,12 +81,12 @@ def load_storage(data: Any, run: Callable[[Parts, Any], Any]) -> Tensor:
 
 
 def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
-    """A view of a storage, each of whose elements lies in it.
+    """A view of a storage, after a check that all its elements are inside the storage.
 
     Args:
         storage: Numbers, shape (n,).
-        offset: Of the first element.
-        size: Its shape.
+        offset: Offset of the first element.
+        size: Shape of the tensor.
         stride: Elements from one entry to the next, by dimension.
     """
     if not isinstance(storage, Tensor) or storage.ndim != 1:

@@ -1,9 +1,9 @@
-"""Published pickles read as data: no class is looked up, no code runs, nothing is allocated unseen.
+"""Published pickles read as data: no class is looked up, and no code of theirs is run.
 
-A pickle is a program for a stack machine. Its opcodes come from the standard library's parser;
-this machine carries out those that build data, and stands in for the few functions that published
-files call. Anything else a file names is refused by that name. No length is believed before the
-bytes are there: sizes, strides and offsets are checked against the storage.
+A pickle is a program for a stack machine. The standard library parses its opcodes. This machine
+carries out those that build data, and has its own versions of the few functions that published
+files call. Any other name in a file is refused. No length is trusted before the bytes have been
+seen: sizes, strides and offsets are checked against the storage before memory is allocated.
 """
 
 import os
@@ -20,7 +20,7 @@ from benchmarks.networks.published.pickled_tensors import (
     rebuild_tensor,
 )
 
-MOST_OPCODES = 1_000_000  # of a file; the published ones have some ten thousand
+MOST_OPCODES = 1_000_000  # per file; the published ones have about ten thousand
 RECORDS = {  # functions and classes whose objects are kept as their state
     ("torch_utils.persistence", "_reconstruct_persistent_obj"),
     ("torch.nn.modules.container", "ModuleDict"),
@@ -37,32 +37,32 @@ ALLOWED = RECORDS | DICTS | TENSORS | CODECS | SETS | set(ARRAYS)
 
 
 class RefusedError(ValueError):
-    """A file asks for something that reading data never needs."""
+    """A file asks for something that reading data does not need."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A name in a file, module and attribute, that nothing has been looked up for."""
+    """A module and an attribute that a file names. Nothing is looked up for it."""
 
     module: str
     name: str
 
     @property
     def key(self) -> tuple[str, str]:
-        """As in ALLOWED."""
+        """The pair, as in ALLOWED."""
         return self.module, self.name
 
 
 @dataclass
 class Record:
-    """An object by the name of its class and its state."""
+    """An object, as the name of its class and its state."""
 
     class_name: str
     state: dict[Any, Any] = field(default_factory=dict)
 
 
 class Source:
-    """A file that never returns, and so never allocates for, more than it has left."""
+    """A file that never returns, or allocates memory for, more bytes than it has left."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
@@ -73,31 +73,31 @@ class Source:
         return self._file.read(left if n < 0 else min(n, left))
 
     def readline(self) -> bytes:
-        """Up to the end of a line."""
+        """The bytes up to the end of the line."""
         return self._file.readline()
 
     def tell(self) -> int:
-        """Bytes read."""
+        """Number of bytes read."""
         return self._file.tell()
 
 
 def read_pickle(file: BinaryIO) -> Any:
-    """What a file holds: plain data, `Record`, tensors, `Array`, all shared parts shared.
+    """The contents of a file: plain data, `Record`, tensors and `Array`, with shared parts shared.
 
     Raises:
-        RefusedError: It names what is not in ALLOWED, or uses an opcode that no data need.
-        ValueError: It is broken.
+        RefusedError: It has a name that is not in ALLOWED, or an opcode that no data need.
+        ValueError: It is damaged.
     """
     size = os.fstat(file.fileno()).st_size
     return _Machine(ALLOWED).run(Source(file, size))
 
 
 class _Mark:
-    """Where on the stack a group of items begins."""
+    """The beginning of a group of items on the stack."""
 
 
 class _Machine:
-    """The stack, the memo, and a method for each kind of opcode."""
+    """The stack, the memo, and one method per kind of opcode."""
 
     def __init__(self, allowed: set[tuple[str, str]], parts: Parts | None = None) -> None:
         self.allowed, self.parts = allowed, parts
@@ -105,7 +105,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, source: Any) -> Any:
-        """The object that the opcodes up to STOP leave."""
+        """The object on the stack when the opcode STOP is reached."""
         for count, (opcode, argument, _) in enumerate(pickletools.genops(source)):
             if count > MOST_OPCODES:
                 raise RefusedError(f"more than {MOST_OPCODES} opcodes")
@@ -135,7 +135,7 @@ class _Machine:
         return value
 
     def _items(self) -> list[Any]:
-        """What stands above the last mark, which goes too."""
+        """Remove and return the items above the last mark; the mark is removed too."""
         for i in range(len(self.stack) - 1, -1, -1):
             if self.stack[i] is _Mark:
                 found = self.stack[i + 1 :]
@@ -251,7 +251,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
 
 
 def _key(value: Any) -> Any:
-    """A key or an element: plain, as hashing nested tuples may end the process."""
+    """A key or an element, which must be plain: hashing nested tuples can crash the process."""
     if not isinstance(value, str | int | float | bytes | None):
         raise ValueError(f"has a key that is {type(value).__name__}")
     return value
@@ -262,7 +262,7 @@ def _pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def call(called: Name, arguments: tuple[Any, ...]) -> Any:
-    """What an allowed function gives; its checks are those of the readers of tensors and arrays."""
+    """The result of an allowed function. The readers of tensors and arrays check arguments."""
     key = called.key
     if key in ARRAYS:
         return ARRAYS[key](*arguments)
@@ -291,7 +291,7 @@ def call(called: Name, arguments: tuple[Any, ...]) -> Any:
 
 
 def _persistent_object(meta: dict[Any, Any]) -> Record:
-    """An object that its file keeps with its source; the source is never run."""
+    """An object that is stored with its source code, which is never run."""
     name, state = meta["class_name"], meta["state"]
     if not isinstance(name, str) or not isinstance(state, dict | None):
         raise ValueError("has an object without the name of its class or its state")
@@ -299,7 +299,7 @@ def _persistent_object(meta: dict[Any, Any]) -> Record:
 
 
 def _storage(data: bytes) -> Any:
-    """The numbers in a storage's own file, parsed by a machine that may name their type alone."""
+    """The numbers in a storage's own file, whose machine allows only the name of their type."""
     return load_storage(data, lambda parts, source: _Machine(STORAGES, parts).run(source))
 
 
