@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out
 
-.PHONY: figures test test-all lint bounds interpreted clean
+.PHONY: figures test test-all lint docs gallery bounds interpreted clean
 
 figures: .venv/base
 	$(BIN)/entropic figures --out $(OUT)
@@ -34,6 +34,16 @@ lint: .venv/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/codespell -D docs/british.txt README.md CONTRIBUTING.md docs
+
+# The site, into out/docs; a warning is an error.
+docs: .venv/all
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs $(OUT)/docs
+
+# The pictures of the site, from what `make figures` drew.
+gallery: figures
+	$(BIN)/python -m figures.parts.gallery $(OUT) docs/gallery
 
 .venv/made:
 	$(PYTHON) -m venv .venv
@@ -48,7 +58,7 @@ lint: .venv/all
 	touch $@
 
 .venv/all: .venv/test
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test,dev,imagenet,certified]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test,dev,docs,imagenet,certified]"
 	touch $@
 
 clean:

@@ -9,10 +9,10 @@
     entropic.kl(mixture, table)
 
 The names in `__all__` are the public interface; everything else may change. They are loaded when
-they are first used, so that `import entropic` takes no time. Noise levels are sigma in
-x = x0 + sigma eps, entropies and divergences are in nats, and arrays are float64. Wherever a
-function of arrays is given a plain number it answers with a plain number. Every error in the
-arguments is a ValueError of one line that names the argument, the rule and the value.
+they are first used, so that `import entropic` is fast. Noise levels are sigma in
+x = x0 + sigma eps, entropies and divergences are in nats, and arrays are float64. A function of
+arrays returns a plain number if it is given plain numbers. An invalid argument raises a ValueError
+of one line, which names the argument, the rule and the value.
 """
 
 import sys
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Public name to the module that defines it and its name there.
+# Maps each public name to the module that defines it and to its name in that module.
 _PLACES = {
     "ExactLaw": ("toys.laws.exact", "ExactLaw"),
     "InfoNoise": ("theory.infonoise.allocation", "InfoNoise"),
@@ -104,12 +104,12 @@ __all__ = [
     "toy",
     "toys",
 ]
-# Top-level packages of the suite that must be the ones beside this one.
+# Top-level packages of the suite, which must be those in the same folder as this one.
 _ROOMS = ("toys", "theory", "benchmarks", "figures")
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, loaded when it is first used."""
+    """Load a public name when it is first used."""
     if name == "__version__":
         from importlib.metadata import version
 
@@ -133,7 +133,7 @@ def __dir__() -> list[str]:
 
 
 def _check_rooms() -> None:
-    """Refuse to work where something else on `sys.path` hides a package of the suite."""
+    """Raise ImportError if another module on `sys.path` hides a package of the suite."""
     home = Path(__file__).resolve().parents[1]
     for room in _ROOMS:
         loaded = sys.modules.get(room)
@@ -150,7 +150,7 @@ def _check_rooms() -> None:
 
 
 def _is_command() -> bool:
-    """Whether this process is `entropic` or `python -m entropic`."""
+    """Whether this process is the command `entropic` or `python -m entropic`."""
     named = Path(sys.argv[0]).stem if sys.argv else ""
     return named == "entropic" or (named == "-m" and "entropic" in sys.orig_argv)
 

@@ -1,4 +1,4 @@
-"""`python -m entropic`."""
+"""Entry point of `python -m entropic`."""
 
 from entropic.commands.main import main
 

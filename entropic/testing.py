@@ -1,7 +1,8 @@
 """Hypothesis strategies for property tests: mixtures, schedules and solver tables.
 
-They need hypothesis (`pip install hypothesis`, or the extra `test`). Examples shrink to few
-components, round numbers and short schedules, and they print as the call that makes them:
+This module needs hypothesis (`pip install hypothesis`, or the extra `test`). Examples shrink to few
+components, round numbers and short schedules. They are printed as the call that makes them. A test
+reads::
 
     from hypothesis import given
     from entropic.testing import mixtures, schedules
@@ -30,8 +31,8 @@ from theory.solvers.registry import SOLVERS, make_table
 from toys.mixture import Mixture
 
 KINDS = ("any", "points", "densities")
-WEIGHTS = (1, 9)  # whole numbers, which the mixture normalises
-PLACES = 30  # tenths: means lie in [-3, 3]
+WEIGHTS = (1, 9)  # range of integers, which the mixture normalises
+PLACES = 30  # in tenths, so that means are in [-3, 3]
 STDS = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
 SIGMA_RANGE = (0.002, 80.0)
 
@@ -39,10 +40,10 @@ SIGMA_RANGE = (0.002, 80.0)
 def mixtures(
     dim: int | None = None, kind: str = "any", max_components: int = 8
 ) -> SearchStrategy[Mixture]:
-    """Gaussian mixtures of spread about 1, with round weights, means and stds.
+    """Strategy for Gaussian mixtures of spread about 1, with round weights, means and stds.
 
     Args:
-        dim: Number of coordinates; 1 to 3 if None.
+        dim: Number of coordinates. Default: 1 to 3.
         kind: "points" (every std 0), "densities" (every std positive) or "any".
         max_components: Largest number of components.
     """
@@ -72,11 +73,11 @@ def _mixtures(size: int, dim: int, kind: str) -> SearchStrategy[Mixture]:
 
 
 def levels(low: float = SIGMA_RANGE[0], high: float = SIGMA_RANGE[1]) -> SearchStrategy[float]:
-    """Noise levels of three digits, log-uniform; they shrink to 1 where the range holds it.
+    """Strategy for log-uniform noise levels of three digits; they shrink to 1 if it is in range.
 
     Args:
         low: Lowest level, positive, in data units.
-        high: Highest level.
+        high: Highest level, in data units.
     """
     bottom, top = float(np.log10(low)), float(np.log10(high))
     return st.floats(bottom, top).map(lambda x: min(max(float(f"{10.0**x:.3g}"), low), high))
@@ -88,13 +89,13 @@ def schedules(
     low: float = SIGMA_RANGE[0],
     high: float = SIGMA_RANGE[1],
 ) -> SearchStrategy[np.ndarray]:
-    """Falling noise levels of three digits, shape (n_steps + 1,), uneven.
+    """Strategy for random schedules: decreasing levels of three digits, shape (n_steps + 1,).
 
     Args:
         max_steps: Largest number of steps.
-        zero: Whether the last level is 0; either if None.
+        zero: Whether the last level is 0. Default: either.
         low: Lowest positive level, in data units.
-        high: Highest level.
+        high: Highest level, in data units.
     """
     whole("max_steps", max_steps, 1)
 
@@ -113,12 +114,12 @@ def tables(
     max_steps: int = 8,
     zero: bool | None = None,
 ) -> SearchStrategy[Solver]:
-    """Solvers at random levels, with their default options.
+    """Strategy for solvers at random levels, with their default options.
 
     Args:
-        solvers: Names to draw from; all if None.
+        solvers: Names to draw from. Default: all solvers.
         max_steps: Largest number of steps.
-        zero: Whether the last level is 0; either if None.
+        zero: Whether the last level is 0. Default: either.
     """
     names = list(SOLVERS) if solvers is None else [one_of("solver", s, SOLVERS) for s in solvers]
     return st.builds(make_table, st.sampled_from(names), schedules(max_steps, zero))

@@ -15,7 +15,7 @@ from figures.parts.style import (
     PURPLE,
     SKY,
     SMALL,
-    VERMILLION,
+    VERMILION,
     Look,
     captioned,
     count_axis,
@@ -35,7 +35,7 @@ BOUNDS = {
     "fourth": Look("M₄ = E‖X − X′‖⁴ (Prop. 6)", ORANGE, "", (0, (6, 1.5))),
     "eighth": Look("M₄ / 8 (sharper, ours)", SKY, "", (0, (2, 1))),
     "renyi_bound": Look("64 σ⁴ (h² + h + 1) (C.7)", BLUE, "", "-"),
-    "theorem_bound": Look("the same in H + ν²/4 (Thm. 1)", VERMILLION, "", (0, (4, 2))),
+    "theorem_bound": Look("the same in H + ν²/4 (Thm. 1)", VERMILION, "", (0, (4, 2))),
     "dimension_bound": Look("d (d + 2) σ⁴", GREY, "", (0, (1, 1))),
 }
 FAMILIES = {
@@ -195,13 +195,14 @@ def _words(table: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
     families = table[table["kind"] == "family"]
     worst_error = (families["stderr"] / families["excess"]).max()
     setting = (
-        "Points as data, x = x0 + σ ε, h their Rényi entropy of order 1/2. Slope of the mmse in "
-        f"SNR: by quadrature on the line, else by Monte Carlo over {fewest} to {most_draws} noisy "
-        f"states ({sampled} of the curves and all families but the one on the line; seeds fixed; "
-        f"curves drawn where the standard error is below {SURE:.0%}; in (f) it is at most "
-        f"{worst_error:.0%}). Constants are ours, from the paper's own proof carried through. "
-        "Theorem 1 and (C.7) are one line here: with equal weights H = h, and in (c) the exponent "
-        "1/2 decides ν. d (d + 2) σ⁴ holds for all data and grows with the dimension."
+        "The data are points, x = x0 + σ ε, with h their Rényi entropy of order 1/2. Slope of the "
+        "mmse in SNR: by quadrature on the line, otherwise by Monte Carlo over "
+        f"{fewest} to {most_draws} noisy states ({sampled} of the curves and all families but the "
+        f"one on the line; seeds fixed; curves are drawn where the standard error is below "
+        f"{SURE:.0%}; in (f) it is at most {worst_error:.0%}). We obtained the constants by "
+        "carrying out the paper's own proof. Theorem 1 and (C.7) coincide here: with equal weights "
+        "H = h, and in (c) the exponent 1/2 determines ν. d (d + 2) σ⁴ holds for all data and "
+        "grows with the dimension."
     )
     ratio = table[table["kind"].isin(["search", "family", "curve"])].assign(
         loose=lambda t: 64.0 * (t["h"] ** 2 + t["h"] + 1.0) / t["excess"]
@@ -211,24 +212,24 @@ def _words(table: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
     most = int(ratio[ratio["kind"] == "search"]["size"].max())
     constant = (ratio["excess"] / (1.0 + ratio["h"]) ** 2).max()
     message = (
-        f"(C.7) was nowhere less than {number(worst['loose'])} times the slope "
+        f"(C.7) was always at least {number(worst['loose'])} times the slope "
         f"({WORST[str(worst['target'])].format(k=int(worst['size']))}); on the line, over weights "
-        f"and places of up to {most} points, nowhere less than {number(line['loose'])} times (two "
-        f"equal points 3.54 σ apart). C (1 + h)² σ⁴ would do with C = {number(constant)} for all "
-        "data seen; the proof gives 64. An eighth of M₄ is enough, since E‖X − X′‖⁴ ≥ 8 tr Cov² "
-        "for two draws of one law. In 1000 dimensions the bound by entropy is below the one by "
-        "dimension; on the line it is not."
+        f"and places of up to {most} points, at least {number(line['loose'])} times (two equal "
+        "points 3.54 σ apart). On all data tried here, the bound C (1 + h)² σ⁴ holds with "
+        f"C = {number(constant)}; the proof gives C = 64. M₄ / 8 is enough, since "
+        "E‖X − X′‖⁴ ≥ 8 tr Cov² for two draws of one law. In 1000 dimensions the bound by entropy "
+        "is below the one by dimension; on the line it is not."
     )
     simplex, rare = _family(table, "simplex").tail(4), _family(table, "rare")
     power = np.polyfit(np.log(simplex["h"]), np.log(simplex["excess"]), 1)[0]
     scale = rare["excess"] / (rare["shannon"] ** 2 + rare["shannon"] + 1.0)
     growth = (
-        f"(f) The steepest slope of codes grows as h to the {power:.2f} (last four K), not as h². "
-        "(g) Without a condition on tails H hardly serves in place of h: with probability "
-        "1 / log K on K rare points H stays within "
-        f"{rare['shannon'].min():.2f} to {rare['shannon'].max():.2f} nats, "
-        f"while slope over H² + H + 1 rises from {scale.iloc[0]:.2f} to {scale.iloc[-1]:.2f}; bars "
-        "are 2 standard errors. (h) From σ = 8 to 0.05 standard deviations: most is lost from "
+        "(f) For K equally likely, equally far points the steepest slope grows as h to the power "
+        f"{power:.2f} (last four K), not as h². (g) Without a condition on the tails, H cannot "
+        "replace h: with probability 1 / log K on K rare points, H stays between "
+        f"{rare['shannon'].min():.2f} and {rare['shannon'].max():.2f} nats while slope / (H² + H + "
+        f"1) rises from {scale.iloc[0]:.2f} to {scale.iloc[-1]:.2f}; bars are 2 standard errors. "
+        "(h) The grids go from σ = 8 to 0.05 standard deviations; most tightness is lost from "
         "(4.3) to (4.5)."
     )
     return [setting, message, growth]

@@ -13,7 +13,7 @@ from figures.parts.style import (
     INK,
     ORANGE,
     SMALL,
-    VERMILLION,
+    VERMILION,
     Look,
     captioned,
     known,
@@ -24,7 +24,7 @@ from figures.parts.style import (
 VERDICTS = {
     "holds": Look("holds", BLUE, "o", "-"),
     "holds_as_corrected": Look("holds as corrected", ORANGE, "D", "-"),
-    "fails": Look("fails", VERMILLION, "X", "-"),
+    "fails": Look("fails", VERMILION, "X", "-"),
     "needs_data": Look("needs published files", GREY, "s", "-"),
 }
 KINDS = ("identity", "inequality", "optimality", "order", "empirical")
@@ -62,20 +62,20 @@ def draw(table: pd.DataFrame) -> Figure:
     )
     counts = table["verdict"].value_counts()
     said = ", ".join(
-        f"{counts[name]} {look.label}" for name, look in VERDICTS.items() if name in counts
+        f"{look.label} {counts[name]}" for name, look in VERDICTS.items() if name in counts
     )
     cases = int(table["cases"].sum())
     return captioned(
         figure,
         f"{len(table)} statements of the four papers: {said}. Bars: digits to which the two sides "
-        "of an identity agree on the worst case, as printed, −log₁₀ of the relative difference; "
-        "the dotted line, 9 digits, is what is asked. Numbers: for inequalities (left − right) / "
-        "larger side, for optima the share by which the best competitor improves, for orders the "
-        "distance of the fitted from the claimed one, for empirical statements the share of "
-        "settings that disagree or, of printed scores, a ratio less 1; where a side is sampled, "
-        f"standard errors. {cases} cases: the papers’ own targets and random mixtures, in 1-D of "
-        "1 to 12 components, std 0 to 1, σ 10⁻³ to 10³. No process, solver, steps or terminal "
-        "policy but those that a statement names.",
+        "of an identity, as printed, agree in the worst case (−log₁₀ of the relative difference); "
+        "dotted line: the 9 digits required. Numbers: for inequalities (left − right) / larger "
+        "side, for optima the share by which the best competitor improves, for orders the distance "
+        "of the fitted from the claimed order, for empirical statements the share of settings that "
+        "disagree or, for printed scores, a ratio minus 1; where a side is sampled, in standard "
+        f"errors. {cases} cases: the papers’ own targets and random mixtures, in 1-D of 1 to 12 "
+        "components, std 0 to 1, σ 10⁻³ to 10³. The process, solver, number of steps and terminal "
+        "policy are set only where a statement names them.",
     )
 
 

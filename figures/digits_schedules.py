@@ -146,15 +146,16 @@ def _settings(table: pd.DataFrame, targets: Sequence[str]) -> list[str]:
     pixels = table[table["kind"] == "pixel"]
     lost = int(scores["score"].isna().sum())
     setting = (
-        "One small trained network a target; its squared error on training data makes the profiles "
-        "that all schedules but EDM's grid and log-SNR follow. Every solver takes as many steps as "
-        f"the calls allow, terminal policy: {', '.join(ends)}. Scores: {int(first['samples'])} "
-        f"samples, seed {int(first['seed'])}, the same noise for all, device: "
-        f"{', '.join(sorted(set(scores['device'])))}; one seed, no error bars: framed cells, with "
-        f"the runner-up within {100 * (CLOSE - 1):.0f} %, may be chance. Dotted: as many real "
-        f"samples, {', '.join(f'{number(floors[t])} ({TARGETS[t]})' for t in targets)}; those of "
-        "digits are drawn with replacement from images that training never saw, and a score below "
-        "is of samples nearer to the training images, which they are compared with. "
+        "One small trained network per target; the profiles used by all schedules except EDM's "
+        "grid and log-SNR are its squared errors on training data. Every solver takes as many "
+        f"steps as the calls allow, terminal policy: {', '.join(ends)}. Scores: "
+        f"{int(first['samples'])} samples, seed {int(first['seed'])}, the same noise for all, "
+        f"device: {', '.join(sorted(set(scores['device'])))}; one seed, so no error bars: wins in "
+        f"framed cells, with the runner-up within {100 * (CLOSE - 1):.0f} %, may be chance. "
+        "Dotted: as many real samples, "
+        f"{', '.join(f'{number(floors[t])} ({TARGETS[t]})' for t in targets)}; for digits they are "
+        "drawn with replacement from held-out images, and a score below the line means that the "
+        "samples lie closer to the training images, which are the reference. "
         f"{f'Not drawn: {lost} scores, whose solver diverges. ' if lost else ''}Images: the same "
         f"noise in all rows, seed {int(pixels['seed'].iloc[0])}."
     )
@@ -170,15 +171,15 @@ def _outcome(rows: pd.DataFrame, target: str) -> str:
     wide = scores.pivot(index=["solver", "calls"], columns="schedule", values="score")
     first = wide[wide.index.get_level_values("solver").isin(FIRST_ORDER)]
     heun = wide[wide.index.get_level_values("solver") == "heun"]
-    texts = [f"best in {len(wins)} cells: {counts}"]
+    texts = [f"wins in {len(wins)} cells: {counts}"]
     if {"rescaled", "edm"} <= set(wide):
         texts.append(
-            f"rescaled is below EDM's grid in {_below_count(first, 'rescaled', 'edm')} with DDIM "
-            f"and stochastic DDIM and in {_below_count(heun, 'rescaled', 'edm')} with Heun"
+            f"rescaled is below EDM's grid in {_below_count(first, 'rescaled', 'edm')} cells with "
+            f"DDIM and stochastic DDIM and in {_below_count(heun, 'rescaled', 'edm')} with Heun"
         )
     if {"rescaled", "spectral"} <= set(wide):
-        texts.append(f"spectral below rescaled in {_below_count(wide, 'spectral', 'rescaled')}")
-    return f"{TARGETS[target]}: {'; '.join(texts)}."
+        texts.append(f"spectral is below rescaled in {_below_count(wide, 'spectral', 'rescaled')}")
+    return f"{TARGETS[target]}, {'; '.join(texts)}."
 
 
 def _below_count(wide: pd.DataFrame, one: str, other: str) -> str:

@@ -14,7 +14,7 @@ from figures.parts.style import (
     SMALL,
     TEXT,
     TOYS,
-    VERMILLION,
+    VERMILION,
     captioned,
     new_figure,
     number,
@@ -28,8 +28,8 @@ OTHER = {
     "entropic_time": ("time", (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 1.0)),
 }
 PAPER = (
-    "Paper A's fig. 1 makes the same comparison; its target, its ends of time and its number of "
-    "paths are not in the text at hand: those above are ours."
+    "Paper A's fig. 1 makes this comparison. Its target, ends of time and number of paths are not "
+    "given in the text of the paper available to us; the values above are our own."
 )
 
 
@@ -58,7 +58,7 @@ def _paths(ax: Axes, paths: pd.DataFrame, clock: str) -> None:
     """One thin line per path, coloured by the side on which it ends."""
     ax.axhline(0.0, color=GREY, linewidth=0.6)
     for _, line in paths.groupby("path"):
-        colour = BLUE if line["value"].iloc[0] > 0 else VERMILLION
+        colour = BLUE if line["value"].iloc[0] > 0 else VERMILION
         ax.plot(line[clock], line["value"], color=colour, linewidth=0.6, alpha=0.9, gid="path")
     low, high = paths["value"].min(), paths["value"].max()
     ax.set_ylim(low - 0.2, high + 0.75)

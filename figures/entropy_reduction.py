@@ -18,7 +18,7 @@ from figures.parts.style import (
     SMALL,
     TEXT,
     TOYS,
-    VERMILLION,
+    VERMILION,
     Look,
     captioned,
     key,
@@ -32,12 +32,12 @@ from figures.parts.style import (
 LOOKS = {
     "gaussian": Look(TOYS["gaussian"], BLUE, "o", "-"),
     "gaussians15_overlap": Look(TOYS["gaussians15_overlap"], BLACK, "s", (0, (4, 1.5))),
-    "points15": Look(TOYS["points15"], VERMILLION, "D", (0, (1, 1))),
+    "points15": Look(TOYS["points15"], VERMILION, "D", (0, (1, 1))),
 }
 STEPS = {
     "ddim": Look("DDIM", GREY, "o", (0, (1, 1))),
     "fd_2 noise": Look("FD, eq. (3.7)", BLUE, "s", "-"),
-    "re_single noise": Look("RE, eq. (4.1), noise form", VERMILLION, "D", (0, (7, 1.5))),
+    "re_single noise": Look("RE, eq. (4.1), noise form", VERMILION, "D", (0, (7, 1.5))),
     "re_single data": Look("RE, data form", ORANGE, "X", (0, (6, 1.5, 1, 1.5))),
     "heun": Look("Heun", SKY, "v", (0, (4, 1.5))),
 }
@@ -60,7 +60,7 @@ def draw(table: pd.DataFrame) -> Figure:
         lambda s, kind: _of(s, "fd_2 noise", kind),
     )
     _changes(axes[1, 0], steps, "(d) RE against FD (Prop. 4.1)", _re_over_fd)
-    _changes(axes[1, 1], steps, "(e) RE: data form less noise form (Prop. 3.4)", _data_over_noise)
+    _changes(axes[1, 1], steps, "(e) RE: data form minus noise form (Prop. 3.4)", _data_over_noise)
     _from_flow(axes[1, 2], steps)
     for ax in axes[1]:
         ax.set_xlabel(NOISE_LABEL, fontsize=TEXT)
@@ -170,7 +170,7 @@ def _changes(
 def _from_flow(ax: Axes, steps: pd.DataFrame) -> None:
     """Conditional entropy after each kind of step minus that after the exact flow, for one toy."""
     panel(
-        ax, f"(f) against the exact flow: {TOYS[SUBJECT]}", y="E H(x′ | x₀) less the flow’s (nats)"
+        ax, f"(f) against the exact flow: {TOYS[SUBJECT]}", y="E H(x′ | x₀) minus the flow’s (nats)"
     )
     ax.axhline(0.0, color=BLACK, linewidth=0.6)
     rows = steps[steps["toy"] == SUBJECT]
@@ -202,14 +202,14 @@ def _caption(table: pd.DataFrame) -> list[str]:
         f"{len(fd)} steps, RE more than FD in {more} of {len(re)}"
     )
     return [
-        f"1-D targets, x = x₀ + σz, one step at a time from the true law given x₀, on the log-SNR "
+        f"1-D targets, x = x₀ + σz. Every step starts from the true law given x₀, on the log-SNR "
         f"grid of {n_steps} steps from {number(table['sigma'].max())} to "
-        f"{number(steps['sigma_next'].min())} (stop); quadrature, no samples. Entropies by paper "
-        "C’s (3.10), half the log of the variance; markers stand where a step starts.",
-        "Grey: the paper’s assumption Var ∝ σ² (any factor), and what it predicts with "
-        "independent predictions (Props. 3.1, 4.1; of Prop. 3.4 only a sign). The assumption holds "
-        "for D at low noise on densities and nowhere else: ε̂ has slope 4 there and 0 at high "
-        f"noise, and points have no power law. {fd_line}: DDIM shrinks the state too much (f), "
-        "and better iterations restore what it lost. At the geometric middle the two forms of FD "
-        "are one iteration, so (e) is about RE.",
+        f"{number(steps['sigma_next'].min())} (stop); quadrature, no samples. Entropies follow "
+        "paper C’s (3.10), half the log of the variance; markers stand where a step starts.",
+        "Grey: the paper’s assumption Var ∝ σ² (any factor), and what follows from it if "
+        "predictions are independent (Props. 3.1, 4.1; Prop. 3.4 gives only a sign). The "
+        "assumption holds only for D at low noise on targets with densities: ε̂ has slope 4 there "
+        f"and 0 at high noise, and points have no power law. {fd_line}: DDIM shrinks the state too "
+        "much (f), and better iterations restore what it lost. At the geometric middle the two "
+        "forms of FD are the same iteration, so (e) shows only RE.",
     ]

@@ -20,7 +20,7 @@ from figures.parts.style import (
     ORANGE,
     SKY,
     TARGETS,
-    VERMILLION,
+    VERMILION,
     captioned,
     decades,
     known,
@@ -34,7 +34,7 @@ from figures.parts.style import (
 SHADES = ("#f5c242", "#e8892b", "#c94c4c", "#8b2a6b", "#3b1263", "#0a0826")  # early to late
 WARM_UP: dict[str, Any] = {"color": SKY, "linestyle": "--", "linewidth": 1.4}
 AIM: dict[str, Any] = {"color": GREY, "linestyle": ":", "linewidth": 1.2}
-RULES = {"onset": ("o", BLUE), "slope": ("s", ORANGE), "knee": ("^", VERMILLION), "top": ("D", INK)}
+RULES = {"onset": ("o", BLUE), "slope": ("s", ORANGE), "knee": ("^", VERMILION), "top": ("D", INK)}
 RULE_NAMES = {
     "onset": "onset",
     "slope": "constant slope",
@@ -211,15 +211,15 @@ def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
     step = float(np.log(sigma[1] / sigma[0]))
     least = table.loc[table["refreshes"] > 0, "density"].min() * step
     setting = (
-        f"One training of InfoNoise a target, seed {int(rows['seed'].iloc[0])}; its density at "
+        f"One InfoNoise training run per target, seed {int(rows['seed'].iloc[0])}; its density at "
         f"{rows.groupby('target').size().max()} log-spaced evaluations, in {sigma.size} bins from "
-        f"σ = {number(sigma[0])} to {number(sigma[-1])} (middles). Grey: warm-up, where it is "
-        "uniform in log σ. Weight w: 1 on discrete data, EDM's on 4 Gaussians and digits. There "
-        "the emphasis π w leaves the gated rate (dotted, scaled to the same greatest density) at "
-        f"low noise: every bin keeps a mass of {number(least)}, and w grows as 1/σ². Distance: "
-        "largest difference of the distribution functions of one evaluation and the one before, "
-        f"{_span(later['gap'])} refreshes apart after the first; paper D's 0.01 is for consecutive "
-        "ones."
+        f"σ = {number(sigma[0])} to {number(sigma[-1])} (middles). Grey: the warm-up, where the "
+        "density is uniform in log σ. Weight w: 1 on discrete data, EDM's on 4 Gaussians and "
+        "digits. For the latter the emphasis π w departs from the gated rate (dotted, scaled to "
+        f"the same greatest density) at low noise, since every bin keeps a mass of {number(least)} "
+        "while w grows as 1/σ². Distance: largest difference between the distribution functions of "
+        f"consecutive evaluations, {_span(later['gap'])} refreshes apart after the first; paper "
+        "D's 0.01 is for consecutive refreshes."
     )
     near = int((later["distance"] < PRINTED).sum())
     ends = later[later["kex"] == later.groupby("target")["kex"].transform("max")]
@@ -237,7 +237,7 @@ def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
     )
     outcome = (
         f"Pivots: {pivots}. Last distances: {distances}; below 0.01 in {near} of {len(later)} "
-        "evaluations after the first that was learnt."
+        "evaluations after the first with a learned density."
     )
     return [setting, outcome]
 

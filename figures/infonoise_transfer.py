@@ -146,7 +146,7 @@ def _meanings() -> list[Artist]:
         entry("Q*", line="--", linewidth=1.0),
         entry("real samples", line=":", linewidth=1.0),
         entry("a run reaches Q*", "o", markersize=4.0),
-        entry("it never does", ">", markersize=4.0, markerfacecolor="white"),
+        entry("a run never reaches Q*", ">", markersize=4.0, markerfacecolor="white"),
         entry("median run (thin: never)", "|", markersize=12.0, markeredgewidth=2.6),
         Patch(color=PAPER, label="printed by paper D"),
     ]
@@ -158,25 +158,26 @@ def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
     curves = table[table["kind"] == "curve"]
     points = sorted(set(curves.groupby(["target", "method"])["kex"].nunique()))
     setting = (
-        f"One small network a target, trained for {_each(found['budget_kex'], '{:g} kex')}, with "
-        "one recipe but for noise levels and weight: w = 1 on discrete data, EDM's weight on 4 "
-        "Gaussians and digits; “EDM and its weight” has it on discrete data; min-SNR: VP time, "
-        f"w = min(SNR, 5). Seeds: {_each(found['seeds'], '{:g}')}; "
+        f"One small network per target, trained for {_each(found['budget_kex'], '{:g} kex')}, with "
+        "the same recipe except for noise levels and weight: w = 1 on discrete data, EDM's weight "
+        "on 4 Gaussians and digits; “EDM and its weight” uses that weight on discrete data; "
+        f"min-SNR: VP time, w = min(SNR, 5). Seeds: {_each(found['seeds'], '{:g}')}; "
         f"{' or '.join(str(n) for n in points)} evaluations, log-spaced; "
         f"{int(found['samples'].iloc[0])} samples each, Heun on EDM's grid, NFE "
         f"{_each(found['nfe'], '{:g}')}, the same noise for all; devices: "
         f"{_each(found['device'], '{}')}. Lines: median over seeds, bands: quartiles. Dotted: as "
-        "many real samples (images: drawn with replacement from those held out)."
+        "many real samples (images: drawn with replacement from those held out). Q*: the best "
+        "final median of any fixed baseline."
     )
     rule = (
-        "Q*: the best final median of any fixed baseline. A run's compute is where it first falls "
-        "to Q*, linear in log kex between evaluations; triangles in grey: it does not within the "
-        "budget, and counts as the budget. (f): least median compute of any fixed baseline over "
+        "A run's compute is where it first falls to Q*, interpolated linearly in log kex between "
+        "evaluations; triangles in the grey zone: the run does not reach Q* within the budget, and "
+        "the budget is taken as its compute. (f): least median compute of any fixed baseline over "
         "InfoNoise's; bars: middle 90 % of a bootstrap over seeds, baselines chosen anew in every "
         "draw. Hollow: one of the two is the budget, so that the ratio is a bound (◁ at most, ▷ at "
-        "least, ◇ neither). By definition the owner of Q* meets it about when the budget ends. "
-        "Grey: what is told of paper D's Table 1, 1.5 to 2.8 on discrete data and 1.0 on MNIST "
-        "(1.4 on CIFAR-10 is not shown)."
+        "least, ◇ neither). By definition the baseline that sets Q* reaches it near the end of the "
+        "budget. Grey: the values reported for paper D's Table 1, 1.5 to 2.8 on discrete data and "
+        "1.0 on MNIST (1.4 on CIFAR-10 is not shown)."
     )
     return [setting, rule, _outcome(found, curves)]
 
@@ -192,7 +193,7 @@ def _outcome(found: pd.DataFrame, curves: pd.DataFrame) -> str:
     ours = ranks[ranks["method"] == "infonoise"].set_index("target")["rank"]
     counts = last.groupby("target").size()
     places = ", ".join(f"{ours[t]:g} of {counts[t]} ({TARGETS[str(t)]})" for t in found.index)
-    return f"Q* is of {owners}. {outcome(found)} Place of InfoNoise's final median: {places}."
+    return f"Q* is set by {owners}. {outcome(found)} InfoNoise's final rank: {places}."
 
 
 def _each(values: pd.Series, form: str) -> str:

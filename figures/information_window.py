@@ -16,7 +16,7 @@ from figures.parts.style import (
     SMALL,
     TEXT,
     TOYS,
-    VERMILLION,
+    VERMILION,
     Look,
     captioned,
     new_figure,
@@ -28,7 +28,7 @@ CRITICAL = 1.0  # sigma_c = a for points at -a and a; here a = 1
 PEAKS = {"rate": 0.6438, "rate_log_sigma": 0.8142}  # of the closed forms for a = 1, to 4 digits
 RATES = {
     "rate": Look("$dH/d\\sigma$ (nats per data unit)", BLUE, "o", "-"),
-    "rate_log_sigma": Look("$dH/d\\log\\sigma$ (nats)", VERMILLION, "s", (0, (6, 1.5))),
+    "rate_log_sigma": Look("$dH/d\\log\\sigma$ (nats)", VERMILION, "s", (0, (6, 1.5))),
 }
 SIGMA_TICKS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 CURVATURE_TICKS = (-1, 0, 1, 10, 100, 1000, 10000)
@@ -184,14 +184,15 @@ def _settings(field: pd.DataFrame, curve: pd.DataFrame) -> str:
     """The caption: the settings, read from the table."""
     return (
         f"Target: {TOYS[field['toy'].iloc[0]]}, equal weights (a = 1); x = x₀ + σ ε. Everything is "
-        "exact: no process, solver, steps, terminal policy or samples. "
+        "exact; no process, solver, steps, terminal policy or samples are involved. "
         f"{field['sigma'].nunique()} × {field['x'].nunique()} values of (σ, x) in the maps, "
         f"{len(curve)} values of σ from {number(curve['sigma'].min())} to "
         f"{number(curve['sigma'].max())} in the curves. Lines on the maps: the fixed points "
-        "x = tanh(x/σ²) of the denoiser (eq. 45), stable solid, unstable dotted; they meet where "
+        "x = tanh(x/σ²) of the denoiser (eq. 45), solid if stable, else dotted; they meet at "
         "σ = a, where the curvature (1/σ² − 1)/σ² of the log density at 0 (eq. 47) changes sign. "
         f"(e): marks stand at the largest values of the table; the peaks are at σ = "
         f"{PEAKS['rate']:g} (rate per σ) and {PEAKS['rate_log_sigma']:g} (rate per log σ), both "
         "below the critical noise level. Paper D's figs. 1 and 10 show "
-        "this example; its ranges, and whether a is 1 there, are not in the text at hand."
+        "this example; its ranges, and whether a is 1 there, are not given in the text of the "
+        "paper available to us; the values above are our own."
     )

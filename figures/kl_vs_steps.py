@@ -1,4 +1,4 @@
-"""Paper A Figs. 2-4: KL(data || sampler) against the number of steps, exact and sampled."""
+"""Paper A v1 Figs. 2 and 4: KL(data || sampler) against the number of steps, exact and sampled."""
 
 import math
 from typing import Any
@@ -31,10 +31,11 @@ BAND = 0.13  # share of a panel's height, at its top, where infinite values are 
 DODGE = 0.0125  # share of the steps axis between the marks of two schedules
 NUMBERS = ("kl_data_model", "sd", "kl_finite_mean", "infinite_repeats", "error")
 PAPER = (
-    "Paper A (figs. 2-4) states: 15 points and 15 Gaussians of mean 0 and std 1, stochastic DDIM, "
-    "10⁴ paths, 10² repeats, kernel bandwidth 10⁻² with 10³ data points. It does not state: ends "
-    "of time, β, width of the bins, law and weights of the points, stds of the Gaussians, numbers "
-    "of steps; those here are ours. EDM grid and log-SNR are added to its three schedules."
+    "Paper A v1, figs. 2 and 4, uses 15 points and 15 Gaussians of mean 0 and std 1, stochastic "
+    "DDIM, 10⁴ paths, 10² repeats and kernel bandwidth 10⁻² with 10³ data points. It does not give "
+    "the ends of time, β, bin width, law and weights of the points, stds of the Gaussians or "
+    "numbers of steps; the values above are our own. EDM grid and log-SNR are added to its three "
+    "schedules."
 )
 
 
@@ -194,7 +195,7 @@ def _meanings(table: pd.DataFrame) -> list[Line2D]:
         (~sampled, entry("line: exact law", "", line="-")),
         (sampled & ~infinite, entry("mark: Monte Carlo ± sd", "o")),
         (sampled & infinite, entry("Monte Carlo infinite", "^", "white")),
-        (partly, entry("its finite repeats", "o", "white")),
+        (partly, entry("mean of finite repeats", "o", "white")),
         (~sampled & infinite, entry("exact law infinite", "^")),
     ]
     return [line for occurs, line in entries if occurs.any()]
@@ -218,10 +219,10 @@ def _settings(table: pd.DataFrame) -> list[str]:
     setting = (
         "Targets: 15 random means, equal weights, standardised to mean 0 and std 1. Processes: "
         f"{'; '.join(processes)}. Solver: {solvers} with the exact denoiser, N = {steps}. "
-        f"Terminal policy: {policies} (zero: the last step returns the denoised value, and the "
-        "comparison is by bins of half width 0.49 of the smallest gap, what falls outside them "
-        "being lost; at N = 2 it leaves no level to choose, so that all schedules agree; stop: "
-        "the comparison is by densities at the lowest σ)."
+        f"Terminal policy: {policies}. With “zero” the last step returns the denoised value, and "
+        "laws are compared by bins of half width 0.49 of the smallest gap; what falls outside "
+        "them is lost, and at N = 2 no level is left to choose, so that all schedules agree. With "
+        "“stop” densities at the lowest σ are compared."
     )
     worst = table.loc[table["paths"] == 0, "error"].max()
     law = f"Exact law: its own error estimate is at most {number(worst)} nats. "
@@ -232,11 +233,11 @@ def _settings(table: pd.DataFrame) -> list[str]:
     return [
         setting,
         f"{law}Monte Carlo, by paper A's protocol: {int(first['paths'])} paths, "
-        f"{int(first['repeats'])} repeats, seed {int(first['seed'])}; bars: sd over repeats (a bar "
-        "down to the axis: sd > mean); marks stand side by side around their N. 15 points: "
-        "frequencies of the bins, which read about 7/paths too high; a repeat with an empty bin is "
+        f"{int(first['repeats'])} repeats, seed {int(first['seed'])}. Bars: sd over repeats (a bar "
+        "down to the axis: sd > mean). Marks stand side by side around their N. 15 points: from "
+        "the frequencies of the bins, about 7/paths too high; a repeat with an empty bin is "
         "infinite (k/R under a triangle: k of R repeats). Gaussians: kernel estimate of bandwidth "
-        "10⁻² at 10³ data points; where marks leave their line they show its bias: far too high "
-        "where paths are rare (few steps), too high by about 0.01 nats elsewhere (10⁴ paths), too "
-        "low where the kernel widens a law that is narrower than the data (std 0.02).",
+        "10⁻² at 10³ data points. Marks off their line show its bias: far too high where paths are "
+        "rare (few steps), too high by about 0.01 nats elsewhere (10⁴ paths), too low where the "
+        "kernel widens a law that is narrower than the data (std 0.02).",
     ]

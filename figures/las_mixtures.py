@@ -147,7 +147,7 @@ def _samples(
 
 def _widths(ax: Axes, cases: Cases) -> None:
     """NLL against the width of the modes for all rows, and the curve if only the width mattered."""
-    panel(ax, "NLL is the width of the modes", "std within modes / data's", "NLL (nats)")
+    panel(ax, "NLL follows the width of the modes", "std within modes / data's", "NLL (nats)")
     rows = pd.concat(cases)
     for (name, solver), mine in rows.groupby(["schedule", "solver"]):
         look = ALL_SCHEDULES[str(name)]
@@ -184,10 +184,10 @@ def _meanings() -> list[Artist]:
     return [
         printed,
         entry("NLL of data", "", "-"),
-        Patch(color=BELOW, label="lower than of data"),
+        Patch(color=BELOW, label="below the NLL of data"),
         entry("KL(data ‖ sampler)", "o", "-", 1.3),
         entry("KL(sampler ‖ data)", "", "-", 0.6),
-        entry("2M: no 1st-order last step", "", ":"),
+        entry("2M: last step not of 1st order", "", ":"),
     ]
 
 
@@ -204,21 +204,21 @@ def _settings(study: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     setting = (
         f"Exact denoiser, {first['process'].upper()} process, σ {ends}, start N(0, I) in VP "
         f"coordinates, terminal policy: {first['terminal']}, N = NFE = {calls} steps; all "
-        f"schedules share the ends. NLL: −E log p of the sampler's output, {number(errors[0])} "
-        f"standard error at most ({paths} paths, "
-        f"seed {int(first['seed'])}; bars would hide behind the marks). KL: both laws blurred by "
-        f"N(0, {first['blur']:g}² I), which bounds the KL of the laws themselves from below; from "
-        f"the same paths, standard error at most {number(errors[1])}"
-        f"{f'; thin values missing: {lost} (samples outside of the picture)' if lost else ''}. "
+        f"schedules share the ends. NLL: −E log p of the sampler's output, with a standard error "
+        f"of at most {number(errors[0])} ({paths} paths, seed {int(first['seed'])}; error bars "
+        f"would be smaller than the marks). KL: both laws are blurred by N(0, {first['blur']:g}² "
+        "I), which bounds the KL of the laws themselves from below; from the same paths, standard "
+        f"error at most {number(errors[1])}"
+        f"{f'; missing values of thin lines: {lost} (samples off the histogram)' if lost else ''}. "
         f"Points: {shown} samples of stochastic DDIM after "
         f"{shown_calls} calls."
     )
     inferred = (
-        "The paper's text does not give the settings. INFERRED, so that its numbers come out: std "
-        "0.25; circle of radius 4, 3 × 3 grid of spacing 3 without its centre; mildly unequal "
-        "weights; β 0.1 to 20, t in [10⁻³, 1], stop at σ(10⁻³); LAS with λ = 1/16 over 1000 "
-        "candidates uniform in t, for both samplers; which table is which target. Agreement "
-        "cannot show that these are the paper's own."
+        "The paper's text does not give the settings. We inferred the following settings because "
+        "they reproduce its numbers: std 0.25; circle of radius 4, 3 × 3 grid of spacing 3 without "
+        "its centre; mildly unequal weights; β 0.1 to 20, t in [10⁻³, 1], stop at σ(10⁻³); LAS "
+        "with λ = 1/16 over 1000 candidates uniform in t, for both samplers; and which table "
+        "belongs to which target. Agreement cannot show that these are the paper's own."
     )
     gap = study["nll"] - study["nll_data"] - study["within_std"] ** 2 + 1.0
     groups = [group for _, group in study.groupby(["toy", "solver", "nfe"])]
@@ -226,13 +226,14 @@ def _settings(study: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     parted = sum(one != other for one, other in winners)
     best = study.sort_values("nll").iloc[0]
     message = (
-        "“Lower is better” is wrong: below the NLL of the data's own law (grey) a sampler has made "
-        "the modes narrower than the data. Last panel (filled: stochastic DDIM, hollow: 2M, +: "
-        "data): NLL = NLL of data + s² − 1, s the std within modes over the data's (curve), to "
-        f"within {number(gap.abs().max())} nats for all {len(study)} rows. The lowest NLL, "
-        f"{best['nll']:.3f}, has s = {best['within_std']:.2f}. The lowest NLL and the lowest "
-        f"KL(data ‖ sampler) are of different schedules in {parted} of {len(groups)} cases. From "
-        f"{LOWERED} steps on (dotted line) the last step of 2M is not of first order any more, as "
-        "in common code: LAS, linear and rescaled, whose last step is long, rise at NFE 20."
+        "A lower NLL is not always better: below the NLL of the data's own law (grey), the sampler "
+        "has made the modes narrower than those of the data. Last panel (filled: stochastic DDIM, "
+        "hollow: 2M, +: data): with s the std within modes over the data's, NLL = NLL of data + "
+        f"s² − 1 (curve) holds to within {number(gap.abs().max())} nats for all {len(study)} rows. "
+        f"The lowest NLL, {best['nll']:.3f}, has s = {best['within_std']:.2f}. The lowest NLL and "
+        "the lowest KL(data ‖ sampler) belong to different schedules in "
+        f"{parted} of {len(groups)} cases. From {LOWERED} steps on (dotted line) the last step of "
+        "2M is no longer of first order, as in common code, so that LAS, linear and rescaled, "
+        "whose last step is long, rise at NFE 20."
     )
     return [setting, inferred, message]

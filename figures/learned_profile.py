@@ -33,7 +33,7 @@ LOOKS = {
     "held_out": Look("learned, held-out data", ORANGE, "", "-", 1.2),
 }
 SHORT = {"exact": "exact", "train": "training", "held_out": "held out"}
-BASES = {"exact": "the exact mmse", "train": "that on training data"}
+BASES = {"exact": "the exact mmse", "train": "the training error"}
 ORDER = ("mixture", "digits")
 CLEAR = 2.0  # standard errors
 NUMBERS = ("sigma", "mmse", "stderr", "rate", "ratio", "ratio_stderr", "step", "samples")
@@ -51,7 +51,7 @@ def draw(table: pd.DataFrame) -> Figure:
         profiles, base = mine[mine["kind"] == "profile"], str(mine["base"].iloc[0])
         mmse, ratio, rate, levels = row
         panel(mmse, f"{TARGETS[target]}: profile", y="squared error per dimension")
-        panel(ratio, f"over {BASES[base]}", y=f"ratio to {SHORT[base]}")
+        panel(ratio, f"ratio to {BASES[base]}", y=f"ratio to {SHORT[base]}")
         panel(rate, "entropy rate per unit of log σ", y="squared error / σ² (nats)")
         panel(levels, f"rescaled levels, {_steps(mine)} steps")
         for name in known(names, profiles["of"]):
@@ -78,7 +78,9 @@ def draw(table: pd.DataFrame) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel(NOISE_LABEL, fontsize=mmse.xaxis.label.get_size())
     lettered(list(axes.flat))
-    identity = Line2D([], [], color=GREY, linestyle=":", linewidth=1.0, label="x itself: d")
+    identity = Line2D(
+        [], [], color=GREY, linestyle=":", linewidth=1.0, label="returning x itself: d"
+    )
     shared_legend(figure, [[*(key(LOOKS[name]) for name in names), identity]])
     return captioned(figure, *_settings(table, targets))
 
@@ -110,16 +112,17 @@ def _settings(table: pd.DataFrame, targets: list[str]) -> list[str]:
     learned = profiles[profiles["of"] != "exact"]
     sizes = " or ".join(f"{n:g}" for n in sorted(set(learned["samples"])))
     setting = (
-        "One network a target with EDM's preconditioning, its squared error at "
+        "One network per target with EDM's preconditioning, its squared error at "
         f"{learned.groupby(['target', 'of']).size().max()} levels of EDM's grid, σ from "
         f"{number(learned['sigma'].min())} to {number(learned['sigma'].max())}, on {sizes} clean "
-        "samples, the same at all levels with fresh noise: neighbouring levels err together. "
-        "Bands: one standard error of the ratio, both sides taken as independent. The 4 Gaussians "
-        "are on the line, where the mmse is exact, and both parts are fresh samples of their law, "
-        "which training draws anew at every step; the mmse of digits is not known. By inequality "
-        "(16) of paper A a learned error lies above the mmse, on held-out data. Dotted: the "
-        "dimension d, what returning the noisy x itself would give; the mmse is below. Levels: "
-        "terminal zero (the last one, 0, is not shown), trapezoid rule."
+        "samples; all levels share the clean samples, with fresh noise, so that errors at "
+        "neighbouring levels are correlated. Bands: one standard error of the ratio, with both "
+        "sides taken as independent. The 4 Gaussians are on the line, where the mmse is exact, and "
+        "both of their data sets are fresh samples, since training draws anew at every step; the "
+        "mmse of digits is not known. By inequality (16) of paper A, a learned error lies above "
+        "the mmse on held-out data. Dotted: the dimension d, the rate for returning the noisy x "
+        "itself; that of the mmse is lower. Levels: terminal policy zero (the last level, 0, is "
+        "not shown), trapezoid rule."
     )
     return [setting, *(_outcome(table[table["target"] == t], t) for t in targets)]
 
@@ -140,11 +143,12 @@ def _outcome(rows: pd.DataFrame, target: str) -> str:
         moved = np.expm1(np.abs(np.log((wide[name] / wide[base]).to_numpy())))
         texts.append(
             f"{SHORT[name]} over {SHORT[base]}: median ratio {number(part['ratio'].median())}, at "
-            f"most {number(worst['ratio'])} at σ = {number(worst['sigma'])}, of {len(part)} levels "
+            f"most {number(worst['ratio'])} at σ = {number(worst['sigma'])}. Of {len(part)} levels "
             f"{int((z > CLEAR).sum())} are above 1 by more than {CLEAR:g} standard errors and "
-            f"{int((z < -CLEAR).sum())} below, the schedule's levels differ by at most "
+            f"{int((z < -CLEAR).sum())} below; the schedule's levels differ by at most "
             f"{100 * moved.max():.1f} % (median {100 * np.median(moved):.1f} %)"
         )
     worse = int((profiles["rate"] > profiles["dim"]).groupby(profiles["of"]).sum().max())
     texts.append(f"at {worse} levels the network is worse than x itself")
-    return f"{TARGETS[target]}, {'; '.join(texts)}."
+    later = [text[0].upper() + text[1:] for text in texts[1:]]
+    return f"{TARGETS[target]}, {'. '.join([texts[0], *later])}."

@@ -19,7 +19,7 @@ from figures.parts.style import (
     SMALL,
     TEXT,
     TOYS,
-    VERMILLION,
+    VERMILION,
     Look,
     captioned,
     key,
@@ -35,7 +35,7 @@ SLOPES = (-4.0, 8.0)  # limits of the slope axis
 LOOKS = {
     "gaussian": Look(TOYS["gaussian"], BLUE, "", "-", 2.6),
     "gaussians15_overlap": Look(TOYS["gaussians15_overlap"], BLACK, "", (0, (3, 3)), 1.1),
-    "two_points": Look(f"{TOYS['two_points']}, exact", VERMILLION, "", "-"),
+    "two_points": Look(f"{TOYS['two_points']}, exact", VERMILION, "", "-"),
     "points15": Look(f"{TOYS['points15']}, exact", ORANGE, "", (0, (6, 1.5, 1, 1.5))),
 }
 FIRST = ("gaussian", "two_points", "points15")  # targets in the legend's first row
@@ -155,12 +155,12 @@ def _settings(table: pd.DataFrame) -> list[str]:
     lowest = exact["rate"].min()
     rates = (
         f"Rates mmse/σ³ of 1-D targets at {table['sigma'].nunique()} log-spaced σ from "
-        f"{number(table['sigma'].min())} to {number(table['sigma'].max())}; exact: no process, "
-        "solver, steps, terminal policy or samples. Dotted grey: the limiting laws. "
-        "Continuous data: slope −1 at low noise (eq. 48). Discrete data: the exact rate "
-        f"falls faster than any power; the rate axes are cut at {number(FLOOR)}, the lowest value "
-        f"is {number(lowest)}{' by underflow' if lowest == 0 else ''}; the slope axis is cut "
-        f"at {SLOPES[1]:g}, the largest slope is {number(table['slope'].max())}."
+        f"{number(table['sigma'].min())} to {number(table['sigma'].max())}, exact; no "
+        "process, solver, steps, terminal policy or samples are involved. Dotted grey: the "
+        "limiting laws. Continuous data: slope −1 at low noise (eq. 48). Discrete data: the exact "
+        f"rate falls faster than any power. The rate axes are cut at {number(FLOOR)}; the lowest "
+        f"value is {number(lowest)}{' by underflow' if lowest == 0 else ''}. The slope axis is cut "
+        f"at {SLOPES[1]:g}; the largest slope is {number(table['slope'].max())}."
     )
     error = table["denoiser_error"].max()
     if error > 0:
@@ -172,10 +172,11 @@ def _settings(table: pd.DataFrame) -> list[str]:
     gate = (
         "(d): gate σ³/(σ³ + c³) (eq. 50); pivot c (vertical line): the largest σ at which the raw "
         "rate reaches 0.002 of its maximum (eq. 18). The gated rate vanishes like σ² for "
-        "continuous data (eq. 51); against slope −3 it only levels off; for exact discrete data "
-        f"this rule puts c above the informative levels ({found}). Exponent 3 and threshold 0.002 "
-        "are known from third parties only; for discrete data paper D has another pivot rule "
-        "(B.4), whose tolerances are not published and which is not drawn; its ranges of σ and its "
-        "targets are not in the text at hand."
+        "continuous data (eq. 51), but only levels off for a rate of slope −3. For exact discrete "
+        f"data this rule puts c above the informative levels ({found}). Exponent 3 and threshold "
+        "0.002 are known from third parties only. For discrete data paper D has another pivot rule "
+        "(B.4), which is not drawn because its tolerances are not published. Its ranges of σ and "
+        "its targets are not given in the text of the paper available to us; the values above are "
+        "our own."
     )
     return [rates, gate]

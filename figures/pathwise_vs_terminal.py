@@ -68,7 +68,7 @@ def _over_steps(axes: list[Axes], rows: pd.DataFrame) -> None:
     """The bound, the exact KL on the same scale, and the ratio of the two."""
     counts = sorted(set(rows["n_steps"]))
     panel(axes[0], "the bound: KL of the paths", "steps N (= denoiser calls)", BOUND_LABEL)
-    panel(axes[1], "exact KL of the last laws", "steps N (= denoiser calls)", EXACT_LABEL)
+    panel(axes[1], "exact KL of the final laws", "steps N (= denoiser calls)", EXACT_LABEL)
     panel(axes[2], "bound / exact KL", "steps N (= denoiser calls)", "ratio")
     for ax in axes:
         count_axis(ax, counts)
@@ -87,7 +87,7 @@ def _over_steps(axes: list[Axes], rows: pd.DataFrame) -> None:
 def _along(ax: Axes, rows: pd.DataFrame, name: str) -> None:
     """Bound and exact KL up to each level of one schedule, with the gap between them shaded."""
     look, sigma = ALL_SCHEDULES[name], rows["sigma_min"]
-    panel(ax, look.label, "level σ (data units)", "up to the level (nats)")
+    panel(ax, look.label, "level σ (data units)", "KL up to the level (nats)")
     ax.set_xscale("log")
     decades(ax)
     ax.fill_between(sigma, rows[EXACT], rows[BOUND], color=SLACK, linewidth=0.0, zorder=1.0)
@@ -180,11 +180,11 @@ def _settings(table: pd.DataFrame, steps: pd.DataFrame, lambdas: pd.DataFrame) -
         f"Target: {TOYS[first['toy']]}, on the line (random means, mean 0 and std 1). Stochastic "
         f"DDIM with the exact denoiser, from the true law at σ = {number(first['sigma_max'])} down "
         f"to {number(steps['sigma_min'].min())} (EDM process, terminal policy: {first['terminal']}"
-        f"), N = {counts}. No samples, no seeds: KL(data ‖ sampler) of the laws at the last level "
-        f"is exact, its own error estimate at most {number(table['error'].max())} nats; pathwise "
-        "KL: paper B's sum over steps (eqs. 3.2, 4.1, no approximation error), which bounds it. "
-        "LAS with λ = 0 has the least pathwise KL of all schedules, and hides the entropic one in "
-        "(a)–(c); LAS without more takes λ from our rule."
+        f"), N = {counts}. The KL(data ‖ sampler) of the laws at the last level is exact (no "
+        f"samples, no seeds), with an error estimate of at most {number(table['error'].max())} "
+        "nats; pathwise KL: paper B's sum over steps (eqs. 3.2, 4.1, no approximation error), "
+        "which bounds it. LAS with λ = 0 has the least pathwise KL of all schedules and hides the "
+        "entropic one in (a)–(c); “LAS” without a given λ takes λ from our rule."
     )
     wide = steps.assign(ratio=steps[BOUND] / steps[EXACT]).sort_values("ratio").iloc[-1]
     most = steps["n_steps"].max()
@@ -195,11 +195,12 @@ def _settings(table: pd.DataFrame, steps: pd.DataFrame, lambdas: pd.DataFrame) -
     )
     message = (
         f"The bound is up to {number(wide['ratio'])} times the KL "
-        f"({ALL_SCHEDULES[wide['schedule']].label}, N = {wide['n_steps']}), and orders schedules "
-        f"otherwise. N = {most}, best first, by the bound: {bound}; by the KL: {exact}. (d)–(g): "
-        f"pathwise KL of the steps so far and KL of the laws at that level, along {followed} steps "
-        "(0 at the start; axes begin at 10⁻⁴ nats). At low σ, that is high SNR, the bound goes on "
-        "growing while the KL hardly moves: there it is loose, which is why LAS saturates its axis."
+        f"({ALL_SCHEDULES[wide['schedule']].label}, N = {wide['n_steps']}), and ranks the "
+        f"schedules differently. At N = {most}, best first, by the bound: {bound}; by the KL: "
+        f"{exact}. (d)–(g): pathwise KL of the steps so far and KL of the laws at that level, "
+        f"along {followed} steps (0 at the start; axes begin at 10⁻⁴ nats). At low σ, that is, at "
+        "high SNR, the bound keeps growing while the KL hardly changes: there it is loose, which "
+        "is why LAS saturates its axis."
     )
     return [setting, message, _rule(lambdas)]
 
@@ -214,7 +215,7 @@ def _rule(lambdas: pd.DataFrame) -> str:
         excess.append(f"{100.0 * (height / rows[EXACT].min() - 1.0):.0f} % (N = {n})")
         scale = (0.5 * rule * n) ** 0.5
     return (
-        f"(h)–(j): LAS over λ. Our rule λ = 2 s² / N, s = {number(scale)} from the target's risk "
-        f"curve alone, costs {', '.join(excess)} over the best λ of the table; between its λs the "
-        "lines are straight."
+        f"(h)–(j): LAS over λ. With our rule λ = 2 s² / N, s = {number(scale)} from the target's "
+        f"risk curve alone, the KL exceeds that of the table's best λ by {', '.join(excess)}; "
+        "lines are straight between its λs."
     )

@@ -224,21 +224,21 @@ def _settings(table: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
     solvers = ", ".join(sorted(set(table["solver"]))).replace("stochastic_ddim", "stochastic DDIM")
     span = " to ".join(number(std) for std in dict.fromkeys([*spans[:1], *spans[-1:]]))
     setting = (
-        "Which schedule has the least KL(data ‖ sampler). Targets: 15 random means (one draw), "
+        "Colour: the schedule of least KL(data ‖ sampler). Targets: 15 random means (one draw), "
         "equal weights, mean 0 and total variance 1, components of one std, "
         f"{span}{' and 0 (points)' if 0.0 in stds else ''}. Processes: "
         f"{'; '.join(ends)}; standard time is σ for EDM and t for VP (β 0.1 to 20). Solver: "
-        f"{solvers} with the exact denoiser, N = {steps} (denoiser calls). Terminal policy: stop, "
-        "data and sampler compared by densities at the lowest σ; zero, a last step from there "
-        "returns the denoised value, compared with the clean data, points by bins of half width "
-        "0.49 of the smallest gap."
+        f"{solvers} with the exact denoiser, N = {steps} (denoiser calls). Terminal policy "
+        "“stop”: data and sampler are compared by densities at the lowest σ; “zero”: a last step "
+        "returns the denoised value, which is compared with clean data, points by bins of half "
+        "width 0.49 of the least gap."
     )
     worst = (table["error"] / table["kl_data_model"]).max()
     law = (
-        "Smoothed: a Gaussian of that std is added to the sampler's output and not to the data, "
-        "as paper A's kernel estimate does on average. Exact law, no samples or seeds: its error "
-        f"estimate is at most {number(worst)} of the KL. Paper A compares standard, entropic and "
-        "rescaled time; log-SNR is added. "
+        "Smoothed: a Gaussian of that std is added to the sampler's output but not to the data, "
+        "as paper A's kernel estimate does on average. Exact law, without samples or seeds; its "
+        f"error estimate is at most {number(worst)} of the KL. Paper A compares standard, entropic "
+        "and rescaled time; log-SNR is added. "
     )
     labels = known(list(SCHEDULES), table["label"])
     return [setting, law + _counts(cells, labels)]
@@ -262,8 +262,8 @@ def _counts(cells: pd.DataFrame, labels: Sequence[str]) -> str:
     left = lost["winner_reason"].astype(str).str.startswith("left out")
     if left.any():
         text += (
-            f"No winner in {int(left.sum())} settings: after smoothing points have no bins to be "
-            "compared by. "
+            f"No winner in {int(left.sum())} settings: after smoothing, points cannot be "
+            "compared by bins. "
         )
     if (~left).any():
         text += (

@@ -60,8 +60,8 @@ def draw(table: pd.DataFrame) -> Figure:
     grids = known(list(GRIDS), table["schedule"])
     calls = sorted(set(table["calls"]))
     blocks = [
-        ("here: W₁; circle: RMS distance", _own_lines(table, grids)),
-        ("printed by paper C: FID", _printed_lines(calls)),
+        ("here: by W₁ (circle: RMS distance)", _own_lines(table, grids)),
+        ("printed by paper C: by FID", _printed_lines(calls)),
     ]
     lines = sum(1 + len(block) for _, block in blocks)
     figure = new_figure(12.0, 2.3 + 2.1 * len(grids) + 0.17 * lines)
@@ -83,7 +83,7 @@ def draw(table: pd.DataFrame) -> Figure:
             what = METRICS[metric]
             ax.set_ylabel(f"{GRIDS[grid]}\n{what}" if j == 0 else what, fontsize=TEXT)
     bottom = figure.add_subplot(spec[-1, :])
-    title = f"({letters[-1]}) order of the solvers that the papers compare, best first"
+    title = f"({letters[-1]}) ranking of the solvers that the papers compare, best first"
     bottom.set_title(title, fontsize=TITLE, loc="left")
     draw_orders(bottom, calls, blocks)
     baselines = [_entry(name) for name in CODES if name not in REDUCING]
@@ -106,7 +106,7 @@ def _second_row(table: pd.DataFrame) -> list[Line2D]:
     infinite = missing["reason"].astype(str).str.contains(INFINITE)
     entries = [_entry(name) for name in REDUCING]
     entries += [mark("infinite", "^")] if infinite.any() else []
-    return entries + ([mark("not settled", "x")] if (~infinite).any() else [])
+    return entries + ([mark("not converged", "x")] if (~infinite).any() else [])
 
 
 def _values(ax: Axes, rows: pd.DataFrame, column: pd.DataFrame, calls: list[int]) -> None:
@@ -234,16 +234,17 @@ def _settings(table: pd.DataFrame) -> list[str]:
     kl, w1 = (table[table["metric"] == name] for name in ("kl_data_model", "w1"))
     calls = ", ".join(str(n) for n in sorted(set(table["calls"])))
     setting = (
-        f"Paper C's iterations (thick) and other solvers at NFE {calls}: the most steps that make "
-        "at most so many calls; two-call solvers make one fewer where the number is odd. "
+        f"Paper C's iterations (thick) and other solvers at NFE {calls}: each solver takes as many "
+        "steps as fit in that number of calls; two-call solvers make one call fewer if the number "
+        "is odd. "
         f"Targets: 15 random means on the line, 8 Gaussians on a circle in the plane. Process: "
         f"{first['process'].upper()}, σ {number(table['sigma_max'].max())} to "
         f"{number(table['sigma_min'].min())}, start N(0, {number(table['sigma_max'].max())}²), "
         f"terminal policy: {first['terminal']}, exact denoiser. Strips: the best solver at each "
-        "NFE. Axes end where all solvers but Heun do; Heun reaches "
-        f"{number(table['value'][table['solver'] == OFF_SCALE].max())}. Of fewer than 15 steps "
-        "the last ones of DPM++, UniPC and DEIS are of lower order, as in common code: hence the "
-        "jumps from 12 to 15 calls on the rescaled grid, whose last step is long."
+        "NFE. The axes cover all solvers but Heun, which reaches "
+        f"{number(table['value'][table['solver'] == OFF_SCALE].max())}. Below 15 steps the last "
+        "steps of DPM++, UniPC and DEIS are of lower order, as in common code, which causes jumps "
+        "from 12 to 15 calls on the rescaled grid, whose last step is long."
     )
     measures = []
     if len(w1):
@@ -253,16 +254,17 @@ def _settings(table: pd.DataFrame) -> list[str]:
         )
     if len(kl):
         measures.append(
-            f"KL: from the exact law, error at most {number(kl['error'].max())}; triangles: "
-            "infinite, a stretch of the data's range has no start that ends there (EVODiff's "
-            "clipped ratios tear the line; where the map of the multi-step RE is steeper than "
-            "float64 resolves it counts as torn); crosses: the law does not settle"
+            f"KL: from the exact law, error at most {number(kl['error'].max())}; triangles: the "
+            "KL is infinite, since no start reaches some interval of the data's range (EVODiff's "
+            "clipped ratios make its map discontinuous; a map of the multi-step RE that is steeper "
+            "than float64 resolves counts as discontinuous); crosses: the computation of the law "
+            "does not converge"
         )
     if len(plane):
         one = plane.iloc[0]
         measures.append(
-            f"RMS distance: over {int(one['paths'])} paths (seed {int(one['seed'])}), from where "
-            "the probability flow takes their starts; bars: ± one standard error (delta method)"
+            f"RMS distance: over {int(one['paths'])} paths (seed {int(one['seed'])}), to where the "
+            "probability flow takes the same starts; bars: ± one standard error (delta method)"
         )
     return [setting, ". ".join(measures) + "."]
 
@@ -273,11 +275,12 @@ def _places(table: pd.DataFrame, own: Lines, printed: Lines) -> str:
     ours = int(best["solver"].isin(REDUCING).sum())
     here, there = (firsts(lines, ("re_multi", "evodiff")) for lines in (own, printed))
     return (
-        f"An iteration of paper C wins {ours} of the {len(best)} cells of the strips. In the "
-        f"orders below, among the solvers that its tables compare, one of them is first in "
-        f"{here[0]} of {here[1]} here and in {there[0]} of {there[1]} printed ones, by FID of "
-        "trained networks, which is not comparable with our distances: only the orders are. Bar: "
-        "equal values. 2M and U2 stand for the printed DPM++ and UniPC, whose orders are not in "
-        "the text at hand, as its grids are not; RM for RE (v1), EV for EVODiff (2025). v3: "
-        "DPM-Solver-v3, whose statistics of a network have no counterpart here."
+        f"An iteration of paper C wins {ours} of the {len(best)} cells of the strips. In the last "
+        "panel, among the solvers that its tables compare, one of its iterations is first in "
+        f"{here[0]} of {here[1]} rankings here and in {there[0]} of {there[1]} printed ones. These "
+        "are by FID of trained networks, which is not comparable with our distances; only the "
+        "rankings are. Bar: equal values. 2M and U2 stand for the printed DPM++ and UniPC, whose "
+        "orders, like the grids, are not given in the text of the paper available to us; RM for RE "
+        "(v1), EV for EVODiff (2025), v3 for DPM-Solver-v3, whose statistics of a network have no "
+        "counterpart here."
     )

@@ -34,8 +34,8 @@ FAMILIES = {
         "deis_3",
         "ab_2",
     ),
-    "(c) two calls a step": ("heun", "dpm_solver_2", "fd_2", "re_single"),
-    "(d) paper C, one call a step": (
+    "(c) two calls per step": ("heun", "dpm_solver_2", "fd_2", "re_single"),
+    "(d) paper C, one call per step": (
         "re_multi",
         "re_multi_2025",
         "evodiff",
@@ -232,36 +232,36 @@ def _settings(table: pd.DataFrame) -> list[str]:
         f"{number(table['sigma_min'].min())}, terminal policy: {first['terminal']}, exact "
         f"denoiser, N = {table['n_steps'].min()} to {table['n_steps'].max()} steps, NFE "
         f"{table['nfe'].min()} to {table['nfe'].max()}. Fans of grey lines: slopes −1, −2, ... "
-        "Light grey in (a)-(d): the solvers of the other columns. Targets (rows): on the line, but "
-        "for the circle, in the plane."
+        "Light grey in (a)-(d): the solvers of the other columns. The targets (rows) lie on the "
+        "line, except the circle, which lies in the plane."
     )
     paths = strong.iloc[0]
     distance = (
         f"(a)-(d) strong error: root mean square over {int(paths['paths'])} starts from "
         f"N(0, {number(paths['sigma_max'])}²) (seed {int(paths['seed'])}, the same for all) of the "
         "distance between the solver's end and that of the probability flow, solved to 10⁻¹². "
-        "The table has its standard error over starts and the median. A start near a boundary "
-        "between components may end at another one than the flow takes it to: a single such path "
-        "holds the RMS up, which drops at once when it comes right. Dips elsewhere are changes of "
-        "sign."
+        "The table gives its standard error over starts and the median. A start near a boundary "
+        "between components may end at a different component from the one that the flow takes it "
+        "to: a single such path keeps the RMS high, and the RMS drops sharply once that path ends "
+        "at the right component. Other dips are changes of sign."
     )
     lost = strong[strong["value"].isna()]
     if len(lost):
         who = " and ".join(dict.fromkeys(SOLVERS[name].label for name in sorted(set(lost["name"]))))
         distance += (
-            f" Crosses in the band “lost”: {who}, where at least one path overflows or ends over "
-            "10³ from its place; reasons are in the table. The released last step, which shrinks "
-            "the state, is what keeps EVODiff's error from falling on one Gaussian."
+            f" Crosses in the band “lost”: {who}, where at least one path overflows or ends more "
+            "than 10³ from its place (reasons in the table). The released last step, which shrinks "
+            "the state, keeps EVODiff's error from falling on one Gaussian."
         )
     exact, sampled = weak[weak["paths"] == 0], weak[weak["paths"] > 0]
     moment = (
-        "(e) weak error: |E |x|² of the sampler / true − 1| from the true law at the highest σ. "
-        f"Lines: exact ({', '.join(sorted(set(exact['method'])))}), where there is such a law"
+        "(e) weak error: |E |x|² of the sampler / true value − 1| from the true law at the highest "
+        f"σ. Lines: exact ({', '.join(sorted(set(exact['method'])))}), where there is such a law"
     )
     if len(sampled):
         one = sampled.iloc[0]
         moment += (
             f"; marks: Monte Carlo, {int(one['paths'])} paths, seed {int(one['seed'])}, bars: "
-            f"± one standard error; hollow: within {SURE:g} standard errors of 0, that is noise"
+            f"± one standard error; hollow: within {SURE:g} standard errors of 0, that is, noise"
         )
-    return [setting, distance, moment + ". EDM churn: two calls a step, S_churn 40."]
+    return [setting, distance, moment + ". EDM churn makes two calls per step, with S_churn = 40."]

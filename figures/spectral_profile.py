@@ -53,7 +53,7 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = new_figure(11.0, 8.2)
     (split, whole), (risk, amplitude) = figure.subplots(2, 2)
     panel(split, "rescaled entropy, frequency by frequency", NOISE_LABEL, SHARE)
-    panel(whole, "the whole: what schedules are made of", NOISE_LABEL, SHARE)
+    panel(whole, "all frequencies together: what schedules follow", NOISE_LABEL, SHARE)
     panel(risk, "squared error of one coefficient", NOISE_LABEL, "squared error (data units²)")
     panel(amplitude, "amplitudes", CYCLES, "amplitude A (data units)")
     for cycle, mine in rings.groupby("cycles"):
@@ -75,7 +75,9 @@ def draw(table: pd.DataFrame) -> Figure:
         ax.xaxis.set_minor_locator(NullLocator())
     _amplitudes(amplitude, table)
     lettered([split, whole, risk, amplitude])
-    identity = Line2D([], [], color=GREY, linestyle=":", linewidth=1.0, label="x itself: σ²")
+    identity = Line2D(
+        [], [], color=GREY, linestyle=":", linewidth=1.0, label="returning x itself: σ²"
+    )
     rows = [[*(key(look) for look in looks.values()), identity], [key(v) for v in LOOKS.values()]]
     shared_legend(figure, rows)
     return captioned(figure, *_settings(table, rings))
@@ -85,7 +87,7 @@ def _differences(ax: Axes, table: pd.DataFrame) -> None:
     """Inset: both spectral readings minus the rescaled entropy, which they hide in the panel."""
     inner = ax.inset_axes((0.7, 0.12, 0.28, 0.26))
     panel(inner)
-    inner.set_title("spectral less rescaled", fontsize=SMALL, loc="left")
+    inner.set_title("spectral minus rescaled", fontsize=SMALL, loc="left")
     inner.set_xscale("log")
     inner.xaxis.set_major_locator(FixedLocator([1e-2, 1.0, 1e2]))
     inner.xaxis.set_minor_locator(NullLocator())
@@ -135,23 +137,24 @@ def _settings(table: pd.DataFrame, rings: pd.DataFrame) -> list[str]:
     cycles = sorted(set(rings["cycles"]))
     halves = [number(_half(rings[rings["cycles"] == cycle])) for cycle in cycles]
     setting = (
-        f"A small network of the digits (8 × 8 pixels, one channel), its squared error on data "
-        f"seen at {len(wide)} levels of EDM's grid, σ {number(wide.index.min())} to "
-        f"{number(wide.index.max())}, transformed (orthonormal) and averaged over rings of one "
-        "cycle per image. Share: integral of squared error / σ² dσ from the lowest level, over "
-        "that to the highest; trapezoid rule in log σ. Spectral: mean of the shares of all "
-        "frequencies, weighted by their amplitudes A in the data, in the two readings of paper A. "
-        "EDM's grid is no time change of the data: its share counts steps."
+        "The squared error of a small network of the digits (8 × 8 pixels, one channel) on "
+        f"training data, at {len(wide)} levels of EDM's grid, σ {number(wide.index.min())} to "
+        f"{number(wide.index.max())}, is transformed (orthonormally) and averaged over rings of "
+        "one cycle per image. Share: integral of squared error / σ² dσ from the lowest level to σ, "
+        "over that to the highest level; trapezoid rule in log σ. Spectral: mean of the shares of "
+        "all frequencies, weighted by their amplitudes A in the data, in the two readings of paper "
+        "A. EDM's grid does not depend on the data; its share counts steps."
     )
     outcome = (
         "The share is one half at σ = "
         f"{', '.join(halves)} for "
         f"{', '.join(f'{float(c):g}' for c in cycles)} cycles; for the rescaled entropy at "
-        f"{number(_half(_of(table, 'rescaled')))}, EDM's grid {number(_half(_of(table, 'edm')))}. "
-        "Largest difference of shares from the rescaled entropy's: spectral "
+        f"{number(_half(_of(table, 'rescaled')))} and for EDM's grid at "
+        f"{number(_half(_of(table, 'edm')))}. Largest difference from the share of the rescaled "
+        "entropy: spectral "
         f"{number(apart['spectral_mean'].max())} (mean) and {number(apart['spectral_rms'].max())} "
-        f"(r.m.s.), EDM's grid {number(off.max())}. (c): the network does worse than returning x "
-        f"itself at {_worse(rings)} of {len(rings)} levels and rings."
+        f"(r.m.s.), EDM's grid {number(off.max())}. In (c), the network does worse than returning "
+        f"x itself at {_worse(rings)} of {len(rings)} levels, counted over all rings."
     )
     return [setting, outcome]
 

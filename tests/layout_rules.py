@@ -65,7 +65,7 @@ HOME = {
 }
 # Rooms whose functions may import modules of ours: the door, and those with optional libraries.
 LATE = ("entropic", "benchmarks.networks", "benchmarks.training", "benchmarks.imagenet")
-# Acceptance checks time imports and skip bars whose libraries are missing.
+# Acceptance checks time imports and skip checks whose libraries are missing.
 LATE_ACCEPTANCE = "benchmarks.acceptance"
 BY_NAME = ("import_module", "network_part")
 

@@ -373,13 +373,17 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("entropic_time", "stochastic DDIM|terminal: stop|2 paths|seed 1|0.01 to 152|not in"),
-        ("information_window", "no process, solver, steps, terminal|12 × 7|0.6438|0.8142|not in"),
+        ("entropic_time", "stochastic DDIM|terminal: stop|2 paths|seed 1|0.01 to 152|not given in"),
+        (
+            "information_window",
+            "no process, solver, steps, terminal|12 × 7|0.6438|0.8142|not given in",
+        ),
         ("low_noise_boundary", "no process, solver, steps, terminal|30 log|cut at 10⁻⁶|third part"),
         (
             "kl_vs_steps",
             "stochastic DDIM|N = 2, 4, 8|stop for 15 Gaussians|zero for 15 points|100 paths|"
-            "3 repeats|seed 7|bandwidth 10⁻²|10³|EDM, σ 0.002 to 80|β 0.1 to 20|does not state",
+            "3 repeats|seed 7|bandwidth 10⁻²|10³|EDM, σ 0.002 to 80|β 0.1 to 20|does not give|"
+            "Paper A v1, figs. 2 and 4",
         ),
         (
             "solver_convergence",
@@ -390,7 +394,7 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
         (
             "re_vs_baselines",
             "NFE 5, 8, 20|EDM, σ 80 to 0.002|N(0, 80²)|terminal policy: stop|error at most 10⁻⁶|"
-            "triangles: infinite|does not settle|300 paths (seed 4)|one standard error|"
+            "triangles: the KL is infinite|does not converge|300 paths (seed 4)|one standard error|"
             "in 13 of 15 printed ones|not comparable",
         ),
         (
@@ -401,10 +405,10 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
         (
             "las_mixtures",
             "σ 152 to 0.01|terminal policy: stop|NFE = 5, 10, 20|5·10³ to 2·10⁴ paths|seed 3|"
-            "0.02 standard error at most|N(0, 0.25² I)|at most 0.004; thin values missing: 4 |"
-            "3 samples|after 5 calls|INFERRED|std 0.25|radius 4|spacing 3|weights|β 0.1 to 20|"
-            "[10⁻³, 1]|λ = 1/16|1000 candidates|From 15 steps on|NFE 20|"
-            "within 0.01 nats for all 72 rows|schedules in 12 of 12 cases",
+            "standard error of at most 0.02 |N(0, 0.25² I)|at most 0.004; "
+            "missing values of thin lines: 4 |3 samples|after 5 calls|We inferred|std 0.25|"
+            "radius 4|spacing 3|weights|β 0.1 to 20|[10⁻³, 1]|λ = 1/16|1000 candidates|"
+            "From 15 steps on|NFE 20|within 0.01 nats for all 72 rows|schedules in 12 of 12 cases",
         ),
         (
             "pathwise_vs_terminal",
@@ -414,11 +418,11 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "s = 0.5 from",
         ),
         ("phase_diagram", "stochastic DDIM|N = 4, 8|stop|exact|Exact law|log-SNR is added"),
-        ("bound_tightness", "Constants are ours|seeds fixed|Monte Carlo|184 times"),
+        ("bound_tightness", "We obtained the constants|seeds fixed|Monte Carlo|184 times"),
         (
             "claims_ledger",
-            "12 statements|3 holds, 3 holds as corrected, 3 fails, 3 needs|60 cases|9 digits|"
-            "standard errors|No process",
+            "12 statements|holds 3, holds as corrected 3, fails 3, needs published files 3|"
+            "60 cases|9 digits|standard errors|The process",
         ),
         (
             "schedules_compared",
@@ -505,7 +509,7 @@ def test_infinite_values_stand_in_a_named_band_with_their_counts(drawn: dict[str
     assert [t.get_text() for t in ax.texts if t.get_gid() == "count"] == ["1–3/3"]
     assert "∞" in [label.get_text() for label in ax.get_yticklabels()]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"Monte Carlo infinite", "its finite repeats", "exact law infinite"} < set(legend)
+    assert {"Monte Carlo infinite", "mean of finite repeats", "exact law infinite"} < set(legend)
 
 
 def test_finite_repeats_of_an_infinite_mean_are_hollow_marks(drawn: dict[str, Figure]) -> None:
@@ -612,7 +616,7 @@ def test_same_paths_left_and_right_coloured_by_their_end(drawn: dict[str, Figure
         for i, line in enumerate(paths):
             np.testing.assert_array_equal(data(line)[0], table.loc[table["path"] == i, clock])
             np.testing.assert_array_equal(data(line)[1], table.loc[table["path"] == i, "value"])
-        assert [line.get_color() for line in paths] == [style.BLUE, style.VERMILLION]
+        assert [line.get_color() for line in paths] == [style.BLUE, style.VERMILION]
 
 
 def test_maps_are_the_table(drawn: dict[str, Figure]) -> None:
@@ -961,7 +965,7 @@ def test_missing_divergences_are_marked_by_their_kind(drawn: dict[str, Figure]) 
                 (_, y) = mark.get_transform().transform(np.column_stack(data(mark)))[0]
                 assert box.y0 < y < box.y1
     legend = [text.get_text() for text in drawn["re_vs_baselines"].legends[0].get_texts()]
-    assert {"infinite", "not settled"} < set(legend)
+    assert {"infinite", "not converged"} < set(legend)
     assert all(sum(text.startswith(f"{c}:") for text in legend) == 1 for c in CODE_WORDS)
 
 

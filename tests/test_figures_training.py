@@ -130,10 +130,11 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
         (
             "infonoise_transfer",
             "trained for 16 kex|Seeds: 3; 5 evaluations|5000 samples|NFE 63 (15 points, 4 Gaussians"
-            "), 15 (digits)|devices: cpu|Q* is of EDM and its weight (15 points, 1), EDM log-normal"
-            " (4 Gaussians, 1), EDM log-normal (digits, 1)|median run reaches it on 2 of 3|15 "
-            "points at most 1.00|4 Gaussians 0.50|digits 2.00 (2.00 to 2.00)|above 1 on 1 targets|"
-            "below 1.5 on|final median: 3 of 4 (15 points), 1.5 of 3 (4 Gaussians)",
+            "), 15 (digits)|devices: cpu|Q* is set by EDM and its weight (15 points, 1), EDM "
+            "log-normal (4 Gaussians, 1), EDM log-normal (digits, 1)|"
+            "median run reaches Q* on 2 of 3|15 points at most 1.00|4 Gaussians 0.50|"
+            "digits 2.00 (2.00 to 2.00)|above 1 on 1 targets|below 1.5 on|"
+            "final rank: 3 of 4 (15 points), 1.5 of 3 (4 Gaussians)",
         ),
         (
             "infonoise_emergence",
@@ -143,9 +144,10 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
         ),
         (
             "learned_profile",
-            "40 levels of EDM's grid, σ from 0.002 to 80|597 or 1024 clean samples|terminal zero|"
-            "training over exact: median ratio 1, at most 1.05 at σ = 0.0898|held out over exact|"
-            "digits, held out over training|and 0 below|at 13 levels the network is worse",
+            "40 levels of EDM's grid, σ from 0.002 to 80|597 or 1024 clean samples|terminal policy "
+            "zero|training over exact: median ratio 1, at most 1.05 at σ = 0.0898|"
+            "Held out over exact|digits, held out over training|and 0 below|"
+            "At 13 levels the network is worse",
         ),
         (
             "spectral_profile",
@@ -155,8 +157,8 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
         (
             "digits_schedules",
             "terminal policy: zero|700 samples, seed 3|device: cpu|within 5 %|0.1 (digits)|"
-            "Not drawn: 6 scores|noise in all rows, seed 8|best in 6 cells|of 4 with DDIM and "
-            "stochastic DDIM|of 2 with Heun|spectral below rescaled",
+            "Not drawn: 6 scores|noise in all rows, seed 8|wins in 6 cells|of 4 cells with DDIM "
+            "and stochastic DDIM|of 2 with Heun|spectral is below rescaled",
         ),
     ],
 )
@@ -244,7 +246,7 @@ def test_speedups_are_the_table_and_bounds_are_hollow(drawn: dict[str, Figure]) 
     assert (span.min(), span.max()) == (1.5, 2.8)
     text = words(ax)
     assert text["words points"].startswith("15 points: at most 1.00 (")
-    assert text["counts points"] == "runs at Q*: InfoNoise 1/3, EDM and its weight 2/3"
+    assert text["counts points"] == "runs that reach Q*: InfoNoise 1/3, EDM and its weight 2/3"
 
 
 def test_a_ratio_of_two_censored_medians_is_not_told() -> None:

@@ -313,7 +313,7 @@ def test_the_caption_tells_the_settings_and_nothing_is_cut_off(drawn: Figure) ->
         "one std, 0.02 to 0.2 and 0 (points)",
         "stochastic DDIM",
         "N = 4, 8",
-        "stop, data and sampler",
+        "“stop”: data and sampler",
         "Exact law",
         "VP from σ = 80; EDM from σ = 80",  # noqa: RUF001
         "Wins in 19 settings: standard time 4, log-SNR 4, entropic 7, rescaled entropic 4",

@@ -222,8 +222,10 @@ def test_tables_of_many_steps_keep_their_digits(name: str) -> None:
         np.testing.assert_allclose(table.weights[-4], table.weights[-6], rtol=1e-6)
 
 
-def test_the_readme_lists_every_solver_with_its_order_and_options() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_docs_list_every_solver_with_its_order_and_options() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "schedules-and-solvers.md").read_text(
+        encoding="utf-8"
+    )
     listed = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]

@@ -201,7 +201,7 @@ def test_held_out_digits_pass_every_check_and_others_fail_theirs() -> None:
 
 
 def failing(row: dict[str, Any]) -> set[str]:
-    return {bar["name"] for bar in row["bars"] if not bar["passed"]}
+    return {bar["name"] for bar in row["checks"] if not bar["passed"]}
 
 
 def test_coupling_gives_back_the_law_whose_pairs_it_is_told() -> None:

@@ -205,9 +205,9 @@ def test_bad_arguments_are_one_line_and_make_no_folder(
 def test_the_text_ends_with_the_bars(finished: tuple[Path, dict[str, Any]]) -> None:
     _, row = finished
     lines = training_text(row).splitlines()
-    assert len(row["checks"]["bars"]) == 5
-    for line, bar in zip(lines[-5:], row["checks"]["bars"], strict=True):
-        assert line.startswith("pass" if bar["passed"] else "FELL SHORT")
+    assert len(row["checks"]["checks"]) == 5
+    for line, bar in zip(lines[-5:], row["checks"]["checks"], strict=True):
+        assert line.startswith("passed" if bar["passed"] else "failed")
         assert f"{bar['name']}: target {bar['target']}; measured {bar['measured']:.4g}" in line
 
 

@@ -1,1 +1,1 @@
-"""Noise levels, profiles, schedules and solver tables; imports nothing of ours."""
+"""Noise levels, profiles, schedules and solver tables; imports no other package of the suite."""

@@ -1,1 +1,1 @@
-"""Gaussian mixtures and point sets whose every quantity is computable; imports nothing of ours."""
+"""Gaussian mixtures and point sets with exact posteriors; imports only `theory` of the suite."""

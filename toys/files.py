@@ -1,4 +1,4 @@
-"""Mixtures by name, from files, and as texts that name a task of the engine."""
+"""Mixtures by name, from files, and as the texts that identify them in stored results."""
 
 import json
 import os
@@ -15,15 +15,18 @@ MIXTURE_KEYS = ("weights", "means", "stds")
 
 @cache
 def load_toy(spec: str) -> Mixture:
-    """A toy of the zoo by name, or from the text of a mixture file."""
+    """The mixture of a name or a text that `toy_spec` returned."""
     return zoo.toy(spec) if spec in zoo.ZOO else parse_toy(spec)
 
 
 def toy_spec(toy: str | os.PathLike[str] | Mixture) -> str:
-    """A name of the zoo, or the text of a mixture or of a mixture file after checking it.
+    """The text that identifies a mixture: its name, or its contents as JSON.
+
+    Args:
+        toy: Name of a toy, path of a mixture file, or a mixture.
 
     Raises:
-        ValueError: Neither a name (with a suggestion) nor a readable mixture file.
+        ValueError: It is neither a known name nor a valid mixture file.
     """
     if isinstance(toy, Mixture):
         return json.dumps(toy.to_dict())
@@ -38,7 +41,7 @@ def toy_spec(toy: str | os.PathLike[str] | Mixture) -> str:
 
 
 def parse_toy(text: str) -> Mixture:
-    """The mixture of a text that `toy_spec` returned."""
+    """The mixture of a JSON text that `toy_spec` returned."""
     return _mixture(json.loads(text))
 
 

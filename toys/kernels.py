@@ -1,13 +1,13 @@
-"""Compiled kernels: plain float64 arrays and scalars in, arrays out; nothing is checked or drawn.
+"""Compiled kernels on float64 arrays and scalars; arguments are not checked.
 
-Every kernel, and the choice of numba's flags, lives in this one file: the on-disk cache
-notices an edit to this file, but not to a file that this one imports.
+All kernels and the choice of numba's flags are in this one file, because the cache on disk notices
+an edit of this file but not of a file that it imports.
 
-Paths are worked on in full blocks of BLOCK lanes, structure of arrays, so that LLVM vectorises
-the innermost loop and no path ever meets a scalar remainder loop: the result of a path does not
-depend on where in a block, or in which block, it stands. The functions exp, log, cos are our own
-(range reduction, polynomial near minimax): the C library's do not vectorise, and differ between
-hosts.
+Paths are processed in full blocks of BLOCK lanes, as a structure of arrays. LLVM then vectorises
+the innermost loop, and no path is computed by a scalar remainder loop, so that the result of a path
+does not depend on its block or its place in the block. exp, log and cos are implemented here (range
+reduction and a nearly minimax polynomial), because those of the C library do not vectorise and
+differ between hosts.
 """
 
 from collections.abc import Callable
@@ -21,23 +21,23 @@ from theory.checks import Array
 
 Words = NDArray[np.uint64]
 F = TypeVar("F", bound=Callable[..., Any])
-BLOCK = 256  # paths a block; the working set of the 1-D kernel stays in the L1 cache
+BLOCK = 256  # paths per block; the working set of the 1-D kernel fits into the L1 cache
 CHUNK = 64  # components between two renormalisations of the running softmax
-GROUP = 4  # components handled together in the 1-D loops; the wrapper pads to a multiple
-MAX_SLOPE = 1e280  # slopes at unstable points outgrow float64 in long tables; q is 0 there
-LIMIT = 1e130  # states are clipped here for the responsibilities only: squares stay finite
+GROUP = 4  # components per pass of the 1-D loops; the wrapper pads to a multiple
+MAX_SLOPE = 1e280  # bound on slopes, which may exceed float64 at unstable points; q is 0 there
+LIMIT = 1e130  # bound on states in the responsibilities, so that their squares are finite
 NO_WEIGHT = -1e300  # log weight of a padding component
 LOG2_E = 1.4426950408889634
-LN2_HIGH = 0.6931471803691238  # exact times any exponent
+LN2_HIGH = 0.6931471803691238  # its product with any exponent is exact
 LN2_LOW = 1.9082149292705877e-10
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits
 
 
 def kernel(func: F) -> F:
-    """Compile `func`: cached on disk, NumPy's division rules, IEEE order; fused multiply-add.
+    """Compile `func` with a cache on disk, NumPy's division rules and fused multiply-add.
 
-    Full fastmath is no faster and lets sums be reordered, so that results would depend on the
-    vector width; nogil lets plain threads share the work.
+    The order of operations is that of IEEE. Full fastmath is no faster, and may reorder sums, so
+    that results would depend on the vector width. nogil allows plain threads to share the work.
     """
     decorate = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
     return cast("F", decorate(func))
@@ -49,7 +49,7 @@ def kernel(func: F) -> F:
 
 @kernel
 def exp_nonpositive(x: float) -> float:
-    """exp(x) for x <= 0, to 1 ulp; below -708 it stays at exp(-708) = 3e-308."""
+    """The exponential of x <= 0, to 1 ulp; below -708 it is exp(-708) = 3e-308."""
     x = max(x, -708.0)
     shifted = x * LOG2_E + ROUND
     n = shifted - ROUND
@@ -71,7 +71,7 @@ def exp_nonpositive(x: float) -> float:
 
 @kernel
 def log_positive(x: float) -> float:
-    """log(x) of a positive normal number, to 1 ulp of the result or 1e-16 near 1."""
+    """The logarithm of a positive normal number, to 1 ulp, or to 1e-16 near 1."""
     bits = np.float64(x).view(np.int64)
     # Split x = 2**e * m with m in [sqrt(1/2), sqrt(2)).
     e = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
@@ -90,7 +90,7 @@ def log_positive(x: float) -> float:
 
 @kernel
 def cos_turns(v: float) -> float:
-    """cos(2 pi v) for v in [0, 1), to 1e-16."""
+    """The cosine cos(2 pi v) for v in [0, 1), to 1e-16."""
     quarter = np.rint(4.0 * v)
     f = v - 0.25 * quarter  # exact, in [-1/8, 1/8]
     w = f * f
@@ -116,13 +116,13 @@ def cos_turns(v: float) -> float:
 
 @kernel
 def exp_array(x: Array, out: Array) -> None:
-    """Fill out with exp of the non-positive numbers x; the yardstick of `entropic speed`."""
+    """Fill out with exp of the non-positive numbers x; `entropic speed` compares with this."""
     for i in range(x.size):
         out[i] = exp_nonpositive(x[i])
 
 
 def simd_bits() -> int:
-    """Width of the vectors that LLVM uses here, read off a fresh compilation; 0 without one."""
+    """Width in bits of the vectors that LLVM uses, from a new compilation; 0 without a compiler."""
     plain = getattr(exp_array, "py_func", None)
     if plain is None:  # the compiler is off
         return 0
@@ -140,9 +140,9 @@ def simd_bits() -> int:
 def philox(c0: int, c1: int, path: int, k0: int, k1: int, high: Words, low: Words) -> None:
     """Philox4x32-10 (Salmon et al. 2011) of counters (c0, c1, path + i) and key (k0, k1).
 
-    The path is the counter's upper 64 bits. high[i] holds the first two of the four 32-bit
-    words, low[i] the other two, the earlier in the upper half. The rounds stand inside the loop
-    over lanes, since LLVM does not vectorise them across a call.
+    The path fills the upper 64 bits of the counter. high[i] holds the first two of the four 32-bit
+    words and low[i] the other two, with the earlier word in the upper half. The rounds are inside
+    the loop over lanes, since LLVM does not vectorise across a call.
     """
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     for i in range(high.size):
@@ -165,9 +165,10 @@ def philox(c0: int, c1: int, path: int, k0: int, k1: int, high: Words, low: Word
 def fill_normals(
     seed: int, path: int, step: int, coord: int, high: Words, low: Words, out: Array
 ) -> None:
-    """Fill out with N(0, 1) of paths path, path + 1, ...: Box-Muller on one Philox call each.
+    """Fill out with standard normals of paths path, path + 1, ..., by Box-Muller.
 
-    Counter (coord, step, path), key (seed, 0); high and low, of out's size, are work space.
+    Each number takes one Philox call with counter (coord, step, path) and key (seed, 0). high and
+    low, of the size of out, are work space.
     """
     cut = np.uint64(11)
     philox(coord, step, path, seed, 0, high, low)
@@ -186,7 +187,7 @@ def fill_normals(
 def log_priors(sigma: float, log_weights: Array, stds: Array) -> Array:
     """Log weight minus half the log determinant of each noisy component, shape (K,).
 
-    Relative to the first component, so that a common std costs nothing and adds no rounding.
+    The determinants are relative to the first component's, so that a common std adds no rounding.
     """
     k_max, d = stds.shape
     out = np.empty(k_max)
@@ -212,9 +213,9 @@ def _block_1d(
     pulled: Array,
     shrink: Array,
 ) -> None:
-    """Running softmax of one block in 1-D: sums of r, r (1 - rho) mean, r rho, scaled by exp(peak).
+    """Running softmax of one block in 1-D: sums of r, r (1 - rho) mean and r rho over exp(peak).
 
-    rho = std**2 / (std**2 + sigma**2); with a common std the last sum is left alone.
+    rho = std**2 / (std**2 + sigma**2). With a common std the last sum is not computed.
     """
     var = sigma * sigma
     for i in range(BLOCK):
@@ -293,7 +294,7 @@ def _denoise_1d(
     shrink: Array,
     out: Array,
 ) -> None:
-    """Fill out with E[x0 | x] of one 1-D block; peak and total are left for the log density."""
+    """Fill out with E[x0 | x] of one 1-D block; peak and total then give the log density."""
     for i in range(BLOCK):
         clipped[i] = min(max(x[i], -LIMIT), LIMIT)
     _block_1d(clipped, sigma, priors, means, stds, common, peak, total, pulled, shrink)
@@ -323,7 +324,7 @@ def _denoise_nd(
 ) -> None:
     """Fill out (d, BLOCK) with E[x0 | x] of lanes at .. at + BLOCK of x (d, n).
 
-    A running softmax as in 1-D; logs (CHUNK, BLOCK), pulled and shrink (d, BLOCK) are work space.
+    A running softmax, as in 1-D. logs (CHUNK, BLOCK), pulled and shrink (d, BLOCK) are work space.
     """
     k_max, d = means.shape
     var = sigma * sigma
@@ -372,7 +373,7 @@ def _denoise_nd(
 
 @kernel
 def has_common_std(stds: Array) -> bool:
-    """True when all components share one std (K, 1)."""
+    """True if all components have the same std; stds has shape (K, 1)."""
     common = True
     for k in range(stds.shape[0]):
         common &= stds[k, 0] == stds[0, 0]
@@ -383,10 +384,10 @@ def has_common_std(stds: Array) -> bool:
 def denoise(
     x: Array, sigma: float, log_weights: Array, means: Array, stds: Array, out: Array, logs: Array
 ) -> None:
-    """Fill out (d, n) with E[x0 | x] and logs (n,) with log p_sigma(x), x (d, n) in full blocks.
+    """Fill out (d, n) with E[x0 | x] and logs (n,) with log p_sigma(x) for x (d, n) in full blocks.
 
-    The log density lacks the constant of the first component's determinant, added outside; logs
-    of size 0 is left alone.
+    The log density lacks the constant of the first component's determinant, which the caller adds.
+    An array logs of size 0 is not filled.
     """
     d, n = x.shape
     priors = log_priors(sigma, log_weights, stds)
@@ -425,9 +426,9 @@ def denoise_slope(
     out: Array,
     slope: Array,
 ) -> None:
-    """Fill out with E[x0 | x] and slope with its derivative Var(x0 | x) / sigma**2, 1-D, (n,).
+    """Fill out with E[x0 | x] and slope with its derivative Var(x0 | x) / sigma**2 in 1-D, (n,).
 
-    The variance is summed about the posterior mean in a third pass: nothing cancels.
+    A third pass sums the variance about the posterior mean, so that nothing cancels.
     """
     var = sigma * sigma
     priors = log_priors(sigma, log_weights, stds)
@@ -454,7 +455,7 @@ def denoise_slope(
 
 
 # ---------------------------------------------------------------------------------------------
-# Walking a solver table
+# Applying a solver table
 
 
 @kernel
@@ -471,10 +472,11 @@ def walk(
     stds: Array,
     trace: Array,
 ) -> None:
-    """Walk x (d, n) down a table in place; lane i is path + i and row r draws step r + 1.
+    """Apply a solver table to states x (d, n) in place.
 
-    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z.
-    trace (rows + 1, d, n) receives all states when it has any rows.
+    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z. Lane i has the
+    noise of path + i, and row r that of step r + 1. trace (rows + 1, d, n) receives all states,
+    unless it has no rows.
     """
     d, n = x.shape
     n_rows, n_back = keep.shape
@@ -512,32 +514,32 @@ def walk(
         trace[n_rows] = x
 
 
-# --------------------------------------------------------------------------------------------- The
-# state-dependent iterations of paper C (theory/solvers/reducing.py states them, toys/reducing.py
-# makes the constants of every step)
+# ---------------------------------------------------------------------------------------------
+# State-dependent iterations of paper C: formulas in theory.solvers.reducing, constants of every
+# step in toys.reducing
 
 RE_MULTI, RE_MULTI_2025, EVODIFF = 0, 1, 2
 SMALLEST = 1e-300  # a ratio with a denominator below this is 0
 CLIP = 2.0
-MANY_STEPS = 20  # beyond this many steps the released code has another zeta
+MANY_STEPS = 20  # with more steps the released code has another zeta
 N_WEIGHTS = 5  # beta1, r', beta2, eta, zeta
 
 
 @kernel
 def _ratio(top: float, bottom: float) -> float:
-    """Quotient, 0 where the denominator is below SMALLEST."""
+    """The quotient; 0 if the denominator is below SMALLEST."""
     return float(top / bottom if bottom >= SMALLEST else 0.0)
 
 
 @kernel
 def _clipped(top: float, bottom: float) -> float:
-    """Quotient clipped to [-2, 2]."""
+    """The quotient clipped to [-2, 2]."""
     return float(min(max(_ratio(top, bottom), -CLIP), CLIP))
 
 
 @kernel
 def _dot(u: Array, v: Array, row: int, m: int, at: int, out: Array) -> None:
-    """Fill out (BLOCK,) with the inner products over rows row .. row + m - 1 of u and v (d, n)."""
+    """Fill out (BLOCK,) with inner products of u and v (d, n) over rows row .. row + m - 1."""
     out[:] = 0.0
     for j in range(row, row + m):
         left, right = u[j, at : at + BLOCK], v[j, at : at + BLOCK]
@@ -560,10 +562,10 @@ def _probe(
     widen: Array,
     out: Array,
 ) -> None:
-    """Fill the block and channel of out (d, n) with its probe; evodiff: beta1, 1 / r' (BLOCK,).
+    """Fill one block and channel of out (d, n) with the probe.
 
-    c are the constants of the step: rho, b h, h, then r, the time weight w, beta (evodiff), or
-    the factors of B_l, B_s and d_s and 1 / h1 (re_multi), then a.
+    For evodiff, beta1 and widen receive beta1 and 1 / r', shape (BLOCK,) each. c are the constants
+    of the step, in the order of `toys.reducing.constants`.
     """
     rho, bh, h = c[0], c[1], c[2]
     if evodiff:
@@ -573,7 +575,7 @@ def _probe(
         inverse_r, share, rest = 1.0 / c[3], c[4], (1.0 - c[4]) * c[5]
         for i in range(BLOCK):
             beta1[i] = rest + share * _clipped(top[i], bottom[i])
-            # r' = r sigmoid(|beta1| / 4) lies in [r / 2, r): the clip to [r / 4, 3 r / 2] is idle.
+            # r' = r sigmoid(|beta1| / 4) is in [r / 2, r): the clip to [r / 4, 3 r / 2] never acts.
             widen[i] = inverse_r * (1.0 + exp_nonpositive(-0.25 * abs(beta1[i])))
         for j in range(row, row + m):
             xs, new = x[j, at : at + BLOCK], d0[j, at : at + BLOCK]
@@ -607,7 +609,7 @@ def _re_multi_step(
     eta: Array,
     zeta: Array,
 ) -> None:
-    """Take one block and channel of x (d, n) one step of re_multi, in place."""
+    """Make one step of re_multi for one block and channel of x (d, n), in place."""
     rho, bh, h, on_l, on_s, share, inverse_h1, a = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
     inverse_h, ah, twice, inverse_ah = 1.0 / h, a * h, 2.0 / rho, 1.0 / (a * h)
     top, bottom, along, norm = work[0], work[1], work[2], work[3]
@@ -660,7 +662,7 @@ def _evodiff_step(
     eta: Array,
     inverse_zeta: Array,
 ) -> None:
-    """Take one block and channel of x (d, n) one step of evodiff, in place."""
+    """Make one step of evodiff for one block and channel of x (d, n), in place."""
     rho, bh, h, r, share, rest = c[0], c[1], c[2], c[3], c[4], (1.0 - c[4]) * c[5]
     inverse_r, inverse_h, inverse_bh = 1.0 / r, 1.0 / h, 1.0 / bh
     top, bottom, along, norm = work[0], work[1], work[2], work[3]
@@ -735,10 +737,11 @@ def walk_reducing(
     trace: Array,
     used: Array,
 ) -> None:
-    """Walk x (d, n) down levels (K + 1,) in place by a state-dependent iteration.
+    """Apply a state-dependent iteration at levels (K + 1,) to states x (d, n) in place.
 
-    constants (K, 8) as in `_probe`; channels divides d. trace (n_steps + 1, d, n) receives the
-    states at the levels, used (K, 5, channels, n) the weights, when they have any rows.
+    constants (K, 8) are those of `toys.reducing.constants`; channels divides d. trace
+    (n_steps + 1, d, n) receives the states at the levels and used (K, 5, channels, n) the weights,
+    unless these arrays have no rows.
     """
     d, n = x.shape
     k_max = levels.size - 1
@@ -821,7 +824,7 @@ def walk_reducing(
             if used.shape[0] > 0:
                 for ch in range(channels):
                     used[k, :, ch] = weights[ch]
-                    if evodiff:  # r' and zeta, whose inverses were used
+                    if evodiff:  # r' and zeta from their inverses
                         used[k, 1, ch] = 1.0 / weights[ch, 1]
                         used[k, 4, ch] = 1.0 / weights[ch, 4]
             d1, d0, dt = d0, dt, d1
@@ -840,7 +843,7 @@ def walk_reducing(
 
 @kernel
 def _phi(y: float) -> float:
-    """Y e^y - e^y + 1, which is y**2 / 2 near 0, to rounding."""
+    """The function y e^y - e^y + 1 to rounding; it is y**2 / 2 near 0."""
     if abs(y) > 0.3:
         e = np.exp(min(y, 700.0))
         return float(y * e - e + 1.0)
@@ -860,12 +863,12 @@ def posterior_logs(
     std0: Array,
     out: Array,
 ) -> None:
-    """Fill out (4, P, n) with logs of p(x), Var(x0 | x), H(r) and KL(r || w), r the posterior.
+    """Fill out (4, P, n) with the logs of p(x), Var(x0 | x), H(r) and KL(r || w).
 
-    x = start (P,) + offset (P, n); r are the responsibilities of the components (K,) and w their
-    weights. Everything is taken relative to the most likely component, every difference of two
-    squares as a product, and the odds of the second most likely component factored out, so that
-    none of the four loses relative accuracy, however small it is.
+    x = start (P,) + offset (P, n); r are the responsibilities of the components (K,) given x and w
+    their weights. Everything is computed relative to the most likely component, with differences of
+    squares as products and the odds of the second most likely component factored out. All four
+    therefore keep their relative accuracy, however small they are.
     """
     k_max = mean.size
     var0 = sigma * sigma
@@ -886,9 +889,9 @@ def posterior_logs(
             b_ref = off + (start[p] - mean[ref])
             second, span = -np.inf, 0.0
             for k in range(k_max):
-                # log N_k(x) - log N_ref(x), and the gap of the posterior means. Components of
-                # like width differ by products of differences; of unlike width by plain terms,
-                # which then do not cancel.
+                # log N_k(x) - log N_ref(x), and the difference of the posterior means. These are
+                # products of differences for components of similar width, and plain terms for
+                # others, where nothing cancels.
                 b, gap = off + (start[p] - mean[k]), mean[k] - mean[ref]
                 widen = (std0[k] - std0[ref]) * (std0[k] + std0[ref]) / var[ref]
                 if -0.5 < widen < 1.0:
@@ -948,10 +951,10 @@ def posterior_logs(
 
 
 # ---------------------------------------------------------------------------------------------
-# Densities that are sums of many equal Gaussians, for the exact law of a sampler
+# Densities that are sums of many Gaussians of equal width, for the exact law of a sampler
 
-LANES = 16  # Gaussians a panel, one Gauss-Legendre panel of the row before
-CUT = 48.0  # nats below the largest term at which terms are left out: 1e4 panels sum to < 1e-14
+LANES = 16  # Gaussians per panel: the nodes of one Gauss-Legendre panel of the previous row
+CUT = 48.0  # nats below the largest term at which terms are left out; error < 1e-14 in 1e4 panels
 
 
 @kernel
@@ -960,10 +963,10 @@ def log_gaussian_sums(
 ) -> None:
     """Fill out (n,) with log sum_i exp(log_mass_i) N(y; mean_i, std**2).
 
-    Terms come in panels (P, LANES) sorted by centre (P,), none of whose means is further than
-    half_width from it. From the panel nearest to y the sum reaches outward until the largest mass
-    still ahead, at its distance, cannot matter any more; so it is exact in the far tails, where
-    distant heavy panels win over near light ones.
+    The terms are in panels (P, LANES), sorted by centre (P,), with all means within half_width of
+    the centre. The sum extends outward from the panel nearest to y until the largest remaining
+    mass, at its distance, is negligible. It is therefore accurate in the far tails too, where
+    distant heavy panels exceed near light ones.
     """
     n_panels = centre.size
     means, masses = mean.ravel(), log_mass.ravel()
@@ -1001,9 +1004,9 @@ def log_gaussian_sums(
             far = abs(centre[left] - at) + half_width
             low = max(low, top[left] - far * far * h)
             high = max(high, top[left] - d * d * h)
-        # Slices, so that the loops run from 0: LLVM vectorises no index that might wrap.
+        # Slices, so that the loops run from 0: LLVM does not vectorise an index that may wrap.
         m, a = means[LANES * left : LANES * right], masses[LANES * left : LANES * right]
-        if high - low > 300.0:  # far away the bounds are too loose to shift by: take the maximum
+        if high - low > 300.0:  # bounds too loose for the shift, far away: use the maximum
             high = -np.inf
             for j in range(m.size):
                 z = at - m[j]

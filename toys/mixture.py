@@ -1,9 +1,8 @@
 """Gaussian mixtures with exact posteriors in the channel x = x0 + sigma eps.
 
-p(x0) = sum_k weights[k] N(x0; means[k], diag(stds[k]**2)); a std of 0 puts all of a component's
-weight on its mean, so that K components of std 0 are a finite set of points. Shapes: K components,
-d coordinates, n states. A one-dimensional mixture takes and returns states of shape (n,) as well
-as (n, 1).
+p(x0) = sum_k weights[k] N(x0; means[k], diag(stds[k]**2)). A component of std 0 is a point, so that
+K components of std 0 are a finite set of points. Shapes: K components, d coordinates, n states. A
+one-dimensional mixture takes and returns states of shape (n,) as well as (n, 1).
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from numpy.typing import ArrayLike
 from theory.checks import Array, check_seed, floats, plain, require
 from toys import kernels
 
-SIZE_LIMIT = 1e12  # largest |mean| and std, as for sigma: float64 tells no more scales apart
+SIZE_LIMIT = 1e12  # largest |mean| and std, as for sigma: the range of scales in float64
 SIGMA_RANGE = (1e-12, 1e12)
-DATA_STEP, PICK_STEP = 2**32 - 2, 2**32 - 1  # noise counters no row of a table ever uses
-SHOWN_NUMBERS = 8  # means up to which a mixture prints itself whole
-CHUNK_NUMBERS = 2**22  # largest (n, K) table made at once, in numbers: 32 MiB
+DATA_STEP, PICK_STEP = 2**32 - 2, 2**32 - 1  # noise counters that no row of a table uses
+SHOWN_NUMBERS = 8  # largest number of means that are printed in full
+CHUNK_NUMBERS = 2**22  # numbers in the largest temporary (n, K) table: 32 MiB
 
 
 class Packed(NamedTuple):
-    """Components as the kernels want them: K padded to a multiple of kernels.GROUP."""
+    """Components in the form of the kernels, with K padded to a multiple of kernels.GROUP."""
 
     log_weights: Array
     means: Array
@@ -33,16 +32,16 @@ class Packed(NamedTuple):
 
 
 class Mixture:
-    """Gaussian mixture, immutable.
+    """An immutable Gaussian mixture, p(x0) = sum_k weights[k] N(x0; means[k], diag(stds[k]**2)).
 
     Args:
-        weights: Shape (K,), positive, of any scale.
-        means: Shape (K, d), or (K,) for d = 1, in data units.
-        stds: Shape (K,) (one per component) or (K, d) (per component and axis), in data units, at
-            least 0; a scalar serves all components.
+        weights: Positive weights, shape (K,); they are normalised to sum 1.
+        means: Means, shape (K, d), or (K,) for d = 1, in data units.
+        stds: Standard deviations, at least 0, in data units: shape (K,), one per component; shape
+            (K, d), one per component and axis; or one number for all. 0 makes points.
 
     Raises:
-        ValueError: If the shapes disagree or a number is not finite or out of its range.
+        ValueError: The shapes disagree, or a number is not finite or out of its range.
     """
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> None:
@@ -81,37 +80,37 @@ class Mixture:
 
     @property
     def dim(self) -> int:
-        """Number of coordinates, d."""
+        """Number of coordinates d."""
         return int(self.means.shape[1])
 
     @property
     def size(self) -> int:
-        """Number of components, K."""
+        """Number of components K."""
         return int(self.weights.size)
 
     @property
     def is_points(self) -> bool:
-        """True when every std is 0: the data are a finite set of points."""
+        """Whether every std is 0, so that the data are a finite set of points."""
         return not self.stds.any()
 
     @property
     def has_density(self) -> bool:
-        """True when every std is positive: the data have a density."""
+        """Whether every std is positive, so that the data have a density."""
         return bool(np.all(self.stds > 0))
 
     @cached_property
     def mean(self) -> Array:
-        """Mean of the data, shape (d,)."""
+        """Mean of the data, shape (d,), in data units."""
         return _frozen(self.weights @ self.means)
 
     @cached_property
     def variance(self) -> float:
-        """Variance of the data, summed over coordinates."""
+        """Variance of the data, summed over coordinates, in squared data units."""
         return float(self.weights @ np.sum(self.stds**2 + (self.means - self.mean) ** 2, axis=1))
 
     @cached_property
     def packed(self) -> Packed:
-        """Arrays for the kernels."""
+        """Components as the arrays that the kernels take."""
         extra = -self.size % kernels.GROUP
         log_w = np.concatenate([np.log(self.weights), np.full(extra, kernels.NO_WEIGHT)])
         pad = ((0, extra), (0, 0))
@@ -120,19 +119,27 @@ class Mixture:
         )
 
     def scaled(self, shift: float, factor: float) -> Mixture:
-        """The law of factor * (x0 - shift)."""
+        """The mixture that is the law of factor * (x0 - shift).
+
+        Args:
+            shift: Shift of every coordinate, in data units.
+            factor: Factor of every coordinate.
+        """
         return Mixture(self.weights, factor * (self.means - shift), abs(factor) * self.stds)
 
     def noisy_stds(self, sigma: float) -> Array:
-        """Standard deviations of the components of x0 + sigma eps, shape (K, d)."""
+        """Standard deviations of the components of x0 + sigma eps, shape (K, d), in data units."""
         return np.hypot(self.stds, sigma)
 
     def denoise(self, x: ArrayLike, sigma: float) -> Array:
-        """E[x0 given x0 + sigma eps = x], of x's shape.
+        """The exact denoiser E[x0 | x0 + sigma eps = x], in data units, shape of x.
 
         Args:
             x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,).
-            sigma: Noise level, positive, in data units.
+            sigma: Noise level, in [1e-12, 1e12], in data units.
+
+        Raises:
+            ValueError: The shape of x does not fit, or sigma is out of its range.
         """
         return self._kernel_denoise(x, sigma)[0]
 
@@ -141,7 +148,10 @@ class Mixture:
 
         Args:
             x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,).
-            sigma: Noise level in data units; 0 needs a mixture whose stds are all positive.
+            sigma: Noise level, in data units; 0 needs a mixture whose stds are all positive.
+
+        Raises:
+            ValueError: The shape of x does not fit, or sigma is out of its range.
         """
         if sigma == 0.0 and not self.has_density:
             raise ValueError(
@@ -149,16 +159,23 @@ class Mixture:
             )
         if sigma != 0.0:
             return self._kernel_denoise(x, sigma)[1]
-        # The kernel needs some noise: take the smallest variance out of the components into it.
+        # The kernel needs noise: move the smallest variance of the components into sigma.
         floor = min(float(self.stds.min()), SIGMA_RANGE[1])
         sharper = np.sqrt((self.stds - floor) * (self.stds + floor))
         return Mixture(self.weights, self.means, sharper)._kernel_denoise(x, floor)[1]
 
     def score(self, x: ArrayLike, sigma: float) -> Array:
-        """Gradient of log p of x0 + sigma eps at x, of x's shape, in 1 / data unit.
+        """The score, the gradient of the log density of x0 + sigma eps at x, shape of x.
 
-        Summed over components, not by Tweedie's formula, which cancels at small sigma. Where the
-        score itself is beyond float64 it is clipped to the largest float.
+        It is in 1 / data unit. It is summed over components, because Tweedie's formula cancels at
+        small sigma. Values beyond float64 are clipped to the largest float.
+
+        Args:
+            x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,).
+            sigma: Noise level, in [1e-12, 1e12], in data units.
+
+        Raises:
+            ValueError: The shape of x does not fit, or sigma is out of its range.
         """
         states, shape = self._states(x)
         precision = 1.0 / self.noisy_stds(_checked_sigma(sigma)) ** 2
@@ -174,7 +191,13 @@ class Mixture:
     def responsibilities(self, x: ArrayLike, sigma: float) -> Array:
         """Posterior probabilities of the components given x0 + sigma eps = x, shape (n, K).
 
-        Shape (K,) for one state given as a number or as shape (d,).
+        Args:
+            x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,), for
+                which the result has shape (K,).
+            sigma: Noise level, in [1e-12, 1e12], in data units.
+
+        Raises:
+            ValueError: The shape of x does not fit, or sigma is out of its range.
         """
         states, shape = self._states(x)
         std = self.noisy_stds(_checked_sigma(sigma))
@@ -189,26 +212,59 @@ class Mixture:
         return self._rows(np.asarray(r / r.sum(axis=1, keepdims=True)), shape)
 
     def posterior_variance(self, x: ArrayLike, sigma: float) -> Array:
-        """Trace of Cov(x0 given x), shape (n,), in squared data units; a number for one state."""
+        """Trace of Cov(x0 | x0 + sigma eps = x), shape (n,), in squared data units.
+
+        Args:
+            x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,), for
+                which the result is a number.
+            sigma: Noise level, in [1e-12, 1e12], in data units.
+
+        Raises:
+            ValueError: The shape of x does not fit, or sigma is out of its range.
+        """
         return self._posterior_moments(x, sigma)[0]
 
     def posterior_frobenius(self, x: ArrayLike, sigma: float) -> Array:
-        """Frobenius norm of Cov(x0 given x), shape (n,), in squared data units."""
+        """Frobenius norm of Cov(x0 | x0 + sigma eps = x), shape (n,), in squared data units.
+
+        Args:
+            x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,), for
+                which the result is a number.
+            sigma: Noise level, in [1e-12, 1e12], in data units.
+
+        Raises:
+            ValueError: The shape of x does not fit, or sigma is out of its range.
+        """
         return self._posterior_moments(x, sigma)[1]
 
     def sample(self, n: int, seed: int, path: int = 0, sigma: float = 0.0) -> Array:
-        """x0 + sigma eps of paths path .. path + n - 1, shape (n, d), independent of any sampler's.
+        """Draws of x0 + sigma eps, shape (n, d), in data units, independent of those of samplers.
 
-        A pure function of (seed, path), from noise counters that no solver table uses.
+        Each draw is a pure function of (seed, path), with noise counters that no solver table uses.
+
+        Args:
+            n: Number of draws, for paths path .. path + n - 1.
+            seed: Seed, an integer in [0, 2**32).
+            path: Index of the first path.
+            sigma: Noise level, at least 0, in data units.
         """
         return self._draw(n, sigma, seed, path, DATA_STEP)
 
     def sample_noisy(self, n: int, sigma: float, seed: int, path: int = 0) -> Array:
-        """x0 + sigma eps of paths path .. path + n - 1, shape (n, d): a start, from step 0."""
+        """Draws of x0 + sigma eps as initial states of a sampler, shape (n, d), in data units.
+
+        The noise is that of step 0 of the paths.
+
+        Args:
+            n: Number of draws, for paths path .. path + n - 1.
+            sigma: Noise level, at least 0, in data units.
+            seed: Seed, an integer in [0, 2**32).
+            path: Index of the first path.
+        """
         return self._draw(n, sigma, seed, path, 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The mixture as plain lists, the format of a mixture file."""
+        """The mixture as plain lists, in the format of a mixture file."""
         one_std = bool(np.all(self.stds == self.stds[:, :1]))
         return {
             "kind": "mixture",
@@ -227,8 +283,8 @@ class Mixture:
     def _posterior_moments(self, x: ArrayLike, sigma: float) -> tuple[Array, Array]:
         """Trace and Frobenius norm of the posterior covariance, (n,) each.
 
-        Cov = diag(g) + sum_k r_k u_k u_k^T with g the mean of the components' variances and u_k
-        the offsets of their posterior means, so no (d, d) matrix is ever made.
+        Cov = diag(g) + sum_k r_k u_k u_k^T, where g is the mean of the components' variances and
+        u_k are the offsets of their posterior means. No (d, d) matrix is needed.
         """
         states, shape = self._states(x)
         var = self.noisy_stds(_checked_sigma(sigma)) ** 2
@@ -239,7 +295,7 @@ class Mixture:
             y = states[part]
             r = self.responsibilities(y, sigma)
             top = r.argmax(axis=1)
-            # Offsets from the most likely component's posterior mean: free of cancellation.
+            # Offsets from the posterior mean of the most likely component do not cancel.
             u = (1 - rho) * (self.means - self.means[top][:, None]) + (rho - rho[top][:, None]) * (
                 y[:, None] - self.means[top][:, None]
             )
@@ -255,7 +311,7 @@ class Mixture:
         return self._rows(trace, shape), self._rows(norm, shape)
 
     def _kernel_denoise(self, x: ArrayLike, sigma: float) -> tuple[Array, Array]:
-        """Posterior means, of x's shape, and log densities (n,), by the compiled kernel."""
+        """Posterior means, shape of x, and log densities (n,), by the compiled kernel."""
         sigma = _checked_sigma(sigma)
         states, shape = self._states(x)
         n = len(states)
@@ -269,7 +325,7 @@ class Mixture:
         return cast("Array", plain(denoised)), self._rows(logs[:n], shape)
 
     def _states(self, x: ArrayLike) -> tuple[Array, tuple[int, ...]]:
-        """States as (n, d), and the shape they came in."""
+        """States as an array (n, d), and the shape in which they were given."""
         states = floats("x", x)
         shape = states.shape
         if self._is_one(shape):
@@ -281,23 +337,31 @@ class Mixture:
         return np.ascontiguousarray(states), shape
 
     def _is_one(self, shape: tuple[int, ...]) -> bool:
-        """Whether states of that shape are one: a number for d = 1, otherwise shape (d,)."""
+        """Whether the shape is that of one state: a number for d = 1, otherwise (d,)."""
         return shape == (() if self.dim == 1 else (self.dim,))
 
     def _rows(self, values: Array, shape: tuple[int, ...]) -> Array:
-        """Values by state, shape (n, ...), or those of the only one that came by itself."""
+        """Values per state, shape (n, ...), or without the first axis for a single state."""
         return cast("Array", plain(np.asarray(values[0]))) if self._is_one(shape) else values
 
     def _chunks(self, n: int, width: int = 1) -> list[slice]:
-        """Slices of range(n) short enough for tables of (n, K, width) numbers."""
+        """Slices of range(n) that limit temporary tables (n, K, width) to CHUNK_NUMBERS numbers."""
         rows = max(1, CHUNK_NUMBERS // (self.size * width))
         return [slice(i, min(i + rows, n)) for i in range(0, n, rows)]
 
 
 def normals(n: int, d: int, seed: int, path: int, step: int) -> Array:
-    """N(0, 1) numbers of paths path .. path + n - 1 at one step, shape (n, d)."""
+    """Standard normals of paths path .. path + n - 1 at one step, shape (n, d).
+
+    Args:
+        n: Number of paths.
+        d: Number of coordinates.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path.
+        step: Index of the step.
+    """
     check_seed(seed)
-    # Full blocks, so that no number comes from a scalar remainder loop.
+    # Full blocks, so that no number is computed in a scalar remainder loop.
     full = n + -n % kernels.BLOCK
     high, low = np.empty(full, np.uint64), np.empty(full, np.uint64)
     out = np.empty((d, full))
@@ -307,7 +371,14 @@ def normals(n: int, d: int, seed: int, path: int, step: int) -> Array:
 
 
 def uniforms(n: int, seed: int, path: int, step: int) -> Array:
-    """Numbers uniform in [0, 1) of paths path .. path + n - 1 at one step, shape (n,)."""
+    """Uniform numbers in [0, 1) of paths path .. path + n - 1 at one step, shape (n,).
+
+    Args:
+        n: Number of paths.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path.
+        step: Index of the step.
+    """
     check_seed(seed)
     high, low = np.empty(n, np.uint64), np.empty(n, np.uint64)
     kernels.philox(0, step, path, seed, 0, high, low)

@@ -1,4 +1,4 @@
-"""A progress bar for what takes over two seconds."""
+"""Progress bars, shown after two seconds."""
 
 import sys
 from collections.abc import Iterable
@@ -11,7 +11,13 @@ T = TypeVar("T")
 
 
 def meter(total: int, title: str, done: int = 0) -> "tqdm[None]":
-    """A bar to be moved by hand, as `progress` shows it."""
+    """A progress bar that the caller advances.
+
+    Args:
+        total: Number of steps.
+        title: Title of the bar.
+        done: Number of steps already made.
+    """
     return tqdm(
         total=total,
         initial=done,
@@ -24,9 +30,14 @@ def meter(total: int, title: str, done: int = 0) -> "tqdm[None]":
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterable[T]:
-    """The items, with a bar after two seconds; a line every ten without a terminal.
+    """The items, with a progress bar after two seconds.
 
-    Worker processes keep quiet: the run they belong to has a bar of its own.
+    Without a terminal the bar is a line every ten seconds. Worker processes show none.
+
+    Args:
+        items: The items to iterate over.
+        title: Title of the bar.
+        total: Number of items, if `items` has no length.
     """
     bar: Iterable[T] = tqdm(
         items,

@@ -1,4 +1,4 @@
-"""The state-dependent iterations of paper C, stated in `theory.solvers.reducing`, on a mixture."""
+"""The state-dependent iterations of `theory.solvers.reducing` (paper C), run on a mixture."""
 
 import numpy as np
 
@@ -17,11 +17,17 @@ WEIGHT_NAMES = ("beta1", "r_probe", "beta2", "eta", "zeta")
 
 
 def constants(dim: int, iteration: ReducingIteration) -> Array:
-    """Constants of every step, shape (K, 8): rho, b h, h, four of the rule's own, and a.
+    """Constants of every step, shape (K, 8): b / a, b h, h, four of the rule's own, and a.
 
-    For samples of `dim` coordinates, which the channels must divide.
+    The four are r, w, beta and 0 for evodiff. For re_multi they are B_l / (D0 - D1),
+    B_s / (D_t - D0), d / (D_t - D0) and 1 / h1 with h1 = 1 / a - 1 / a1.
 
-    evodiff: r, w, beta, 0. re_multi: B_l / (D0 - D1), B_s / (D_t - D0), d / (D_t - D0), 1 / h1.
+    Args:
+        dim: Number of coordinates of a sample.
+        iteration: The iteration, with K steps between positive levels.
+
+    Raises:
+        ValueError: The number of channels does not divide dim.
     """
     if dim % iteration.channels:
         raise ValueError(f"channels must divide d = {dim}, got {iteration.channels}")
@@ -54,7 +60,15 @@ def constants(dim: int, iteration: ReducingIteration) -> Array:
 def walk(
     toy: Mixture, iteration: ReducingIteration, x: Array, trace: Array, used: Array | None = None
 ) -> None:
-    """Walk x (d, n), n in full blocks, in place; see `kernels.walk_reducing`."""
+    """Apply an iteration to states in place, by `toys.kernels.walk_reducing`.
+
+    Args:
+        toy: The data, whose exact denoiser the iteration calls.
+        iteration: The iteration.
+        x: States, shape (d, n), n a multiple of kernels.BLOCK.
+        trace: Receives the states at the levels, shape (n_steps + 1, d, n), or has no rows.
+        used: Receives the weights, shape (K, 5, channels, n), if it is given.
+    """
     kernels.walk_reducing(
         x,
         np.ascontiguousarray(iteration.levels, dtype=np.float64),
@@ -71,10 +85,15 @@ def walk(
 
 
 def weights_used(toy: Mixture, iteration: ReducingIteration, states: Array) -> dict[str, Array]:
-    """Weights on the paths from given starts (n, d), by name, each (K, n, channels).
+    """Weights of an iteration along n paths, by name, shape (K, n, channels) each.
 
-    eta and zeta, and for evodiff beta1, r_probe (r') and beta2. Steps that use none, the first
-    and evodiff's special last, have NaN.
+    The names are eta and zeta and, for evodiff, beta1, r_probe (r') and beta2. The first step and
+    the special last step of evodiff have no weights and are NaN.
+
+    Args:
+        toy: The data, whose exact denoiser the iteration calls.
+        iteration: The iteration, with K steps between positive levels.
+        states: Initial states, shape (n, d).
     """
     n, k = len(states), iteration.levels.size - 1
     x = np.zeros((toy.dim, n + -n % kernels.BLOCK))

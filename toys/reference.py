@@ -1,7 +1,7 @@
-"""The probability-flow ODE of a mixture, solved to rounding: where every path ought to end.
+"""The probability-flow ODE of a mixture, solved to rounding, as a reference for samplers.
 
-dx / dsigma = (x - E[x0 | x]) / sigma. With one component it has a closed form; otherwise SciPy's
-Runge-Kutta pair of order 8 is used, on the state divided by its size.
+The ODE is dx / dsigma = (x - E[x0 | x]) / sigma. It has a closed form for one component. Otherwise
+SciPy's Runge-Kutta pair of order 8 solves it for the state divided by its typical size.
 """
 
 from itertools import pairwise
@@ -14,25 +14,25 @@ from toys.mixture import Mixture
 from toys.progress import progress
 
 RTOL = 1e-13
-PATHS = 32  # solved together: the integrator's norm is a mean over them
+PATHS = 32  # number of paths solved together; the integrator's norm is a mean over them
 
 
 def flow(toy: Mixture, states: Array, sigmas: Array) -> Array:
-    """States on the ODE's paths through given states, at every level.
+    """States on the paths of the probability-flow ODE through given states, at every level.
 
-    The relative error is about 1e-12 unless the flow itself magnifies rounding, as it does where
-    paths to two components part.
+    The relative error is about 1e-12, unless the flow itself magnifies rounding, as it does where
+    paths to two components separate.
 
     Args:
         toy: The data, of any dimension.
-        states: Shape (n, d), at sigmas[0].
-        sigmas: Positive levels, rising or falling, shape (m,).
+        states: States at sigmas[0], shape (n, d), in data units.
+        sigmas: Positive noise levels, shape (m,), increasing or decreasing, in data units.
 
     Returns:
-        Shape (m, n, d), the states given first.
+        States at every level, shape (m, n, d), the given ones first.
 
     Raises:
-        ValueError: If the integrator fails.
+        ValueError: A shape or a level is invalid, or the integrator fails.
     """
     x = np.asarray(states, dtype=np.float64)
     levels = np.asarray(sigmas, dtype=np.float64)
@@ -56,7 +56,7 @@ def flow(toy: Mixture, states: Array, sigmas: Array) -> Array:
 
 
 def _solve(toy: Mixture, states: Array, a: float, b: float) -> Array:
-    """From level a to level b, in u = (x - mean) / sqrt(sigma^2 + variance) over log sigma."""
+    """Solve from level a to b for u = (x - mean) / sqrt(sigma^2 + variance) over log sigma."""
     if a == b or not len(states):
         return states
     mean, variance = toy.mean, toy.variance / toy.dim

@@ -1,7 +1,7 @@
-"""Monte Carlo through a solver table: paths of any mixture, reproducible bit for bit.
+"""Monte Carlo with a solver: paths on any mixture, reproducible bit for bit.
 
-The noise of a path is a pure function of (seed, path, row, coordinate), so the result does not
-depend on threads, batches or processes; paths may be split in any way.
+The noise of a path is a pure function of (seed, path, row, coordinate). The result therefore does
+not depend on threads, batches or processes, and paths may be split in any way.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from toys import kernels
 from toys.mixture import SIGMA_RANGE, Mixture, normals
 from toys.reducing import walk
 
-FURTHEST = 1e13  # states beyond are a solver's that diverges
-BATCH_NUMBERS = 2**18  # numbers a batch may keep per stored column of history: 2 MiB
+FURTHEST = 1e13  # a state beyond this means that the solver diverges
+BATCH_NUMBERS = 2**18  # largest number of values in the states and history of a batch: 2 MiB
 
 
 def columns(table: SolverTable) -> tuple[Array, Array, Array, Array]:
-    """sigma, keep, weights and noise, contiguous, the narrower of keep and weights padded by 0."""
+    """sigma, keep, weights and noise of a table as contiguous arrays for the kernels.
+
+    keep and weights are padded with zeros to the same number of columns. A level outside
+    [1e-12, 1e12] raises ValueError.
+    """
     keep, weights = table.keep, table.weights
     _check_range(table.sigma)
     wide = max(keep.shape[1], weights.shape[1])
@@ -46,12 +50,15 @@ def _check_range(sigma: Array) -> None:
 
 
 def _history(table: Solver) -> int:
-    """Arrays of the states' size that a walk keeps."""
+    """Number of arrays of the size of the states that a run keeps."""
     return 4 if isinstance(table, ReducingIteration) else columns(table)[1].shape[1]
 
 
 def available_threads() -> int:
-    """Cores this process may use; NUMBA_NUM_THREADS, which joblib sets for its workers, caps it."""
+    """Number of threads to use: the cores that this process may use.
+
+    The environment variable NUMBA_NUM_THREADS, which joblib sets for its workers, replaces it.
+    """
     cap = os.environ.get("NUMBA_NUM_THREADS", "")
     if cap.isdigit() and int(cap) > 0:
         return int(cap)
@@ -61,7 +68,19 @@ def available_threads() -> int:
 def start_states(
     toy: Mixture, table: Solver, n: int, seed: int, path: int = 0, start: str = "noise"
 ) -> Array:
-    """States at sigma[0], shape (n, d): N(0, start_std^2 I), or "data", the true law there."""
+    """Initial states of a sampler, shape (n, d), in data units.
+
+    Args:
+        toy: The data.
+        table: The solver.
+        n: Number of paths, path .. path + n - 1.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path.
+        start: "noise" for N(0, start_std^2 I), or "data" for the true law at sigma[0].
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
     if start == "data":
         return toy.sample_noisy(n, float(table.sigma[0]), seed, path)
     if start != "noise":
@@ -70,14 +89,37 @@ def start_states(
 
 
 def walk_states(toy: Mixture, table: Solver, states: Array, seed: int, path: int = 0) -> Array:
-    """Final states of given starts (n, d), row i carrying the noise of path + i; one thread."""
+    """Final states of a sampler from given initial states, shape (n, d), in one thread.
+
+    Args:
+        toy: The data, whose exact denoiser the sampler calls.
+        table: The solver.
+        states: Initial states, shape (n, d); row i has the noise of path + i.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path.
+
+    Raises:
+        ValueError: An argument is out of its range, or the solver diverges.
+    """
     return _walk(toy, table, states, seed, path, trace=False)[0]
 
 
 def trace_paths(
     toy: Mixture, table: Solver, n: int, seed: int, path: int = 0, start: str = "noise"
 ) -> Array:
-    """All states of n paths, shape (rows + 1, n, d); of an iteration, those at its levels."""
+    """All states of n paths, shape (rows + 1, n, d); of an iteration, those at its levels.
+
+    Args:
+        toy: The data, whose exact denoiser the sampler calls.
+        table: The solver.
+        n: Number of paths, path .. path + n - 1.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path.
+        start: "noise" for the solver's own initial noise, or "data" for the true law at sigma[0].
+
+    Raises:
+        ValueError: An argument is out of its range, or the solver diverges.
+    """
     states = start_states(toy, table, n, seed, path, start)
     return _walk(toy, table, states, seed, path, trace=True)[1]
 
@@ -92,19 +134,22 @@ def sample_batches(
     threads: int | None = None,
     batch: int | None = None,
 ) -> Iterator[Array]:
-    """Final states of paths path .. path + n - 1 in order, batch by batch, each (m, d).
+    """Final states of paths path .. path + n - 1 in order, in batches of shape (m, d).
 
-    Memory is that of a few batches, whatever n is.
+    Only a few batches are in memory at a time. The result does not depend on threads or batches.
 
     Args:
-        toy: The data.
+        toy: The data, whose exact denoiser the sampler calls.
         table: The solver.
         n: Number of paths, at least 1.
-        seed: Whole number in [0, 2**32).
-        path: First path, at least 0; study repeat r of P paths uses r P.
-        start: "noise" or "data".
-        threads: Threads; all cores by default.
-        batch: Paths a task; chosen by memory by default. The result does not depend on it.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path, at least 0; repeat r of P paths starts at r P.
+        start: "noise" for the solver's own initial noise, or "data" for the true law at sigma[0].
+        threads: Number of threads. Default: all cores.
+        batch: Number of paths per batch. Default: chosen by memory.
+
+    Raises:
+        ValueError: An argument is out of its range, or the solver diverges.
     """
     if n < 1:
         raise ValueError(f"paths must be at least 1, got {n}")
@@ -113,7 +158,7 @@ def sample_batches(
     threads = available_threads() if threads is None else threads
     if batch is None:
         most = BATCH_NUMBERS // (toy.dim * _history(table))
-        share = -(-n // (4 * threads))  # several batches a thread, for an even end
+        share = -(-n // (4 * threads))  # four batches per thread, so that threads finish together
         batch = max(kernels.BLOCK, kernels.BLOCK * (min(most, share) // kernels.BLOCK))
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
@@ -146,18 +191,21 @@ def sample(
 ) -> Array:
     """Draw final states of a sampler on a mixture, shape (n, d), reproducible bit for bit.
 
-    The noise of a path is a pure function of (seed, path, row, coordinate), so the result depends
-    neither on threads nor on batches, and paths may be split over several calls.
+    The noise of a path is a pure function of (seed, path, row, coordinate). The result therefore
+    depends neither on threads nor on batches, and paths may be split over several calls.
 
     Args:
         toy: The data, whose exact denoiser the sampler calls.
-        table: The solver.
+        table: The solver, from `entropic.solver`.
         n: Number of paths, at least 1.
-        seed: Whole number in [0, 2**32).
-        path: First path, at least 0; another call continues with path + n.
-        start: "noise" for the solver's own initial noise, or "data" for the true law there.
-        threads: Number of threads; all cores by default.
-        batch: Paths per batch; chosen by memory by default.
+        seed: Seed, an integer in [0, 2**32).
+        path: Index of the first path, at least 0; another call continues with path + n.
+        start: "noise" for the solver's own initial noise, or "data" for the true law at sigma[0].
+        threads: Number of threads. Default: all cores.
+        batch: Number of paths per batch. Default: chosen by memory.
+
+    Returns:
+        Final states, shape (n, d), in data units.
 
     Raises:
         ValueError: An argument is out of its range, or the solver diverges.
@@ -173,7 +221,7 @@ def sample(
 def _walk(
     toy: Mixture, table: Solver, states: Array, seed: int, path: int, trace: bool
 ) -> tuple[Array, Array]:
-    """Final states (n, d) and, when asked for, all states, the start first."""
+    """Final states (n, d), and with `trace` all states, the initial ones first."""
     check_seed(seed)
     states = np.asarray(states, dtype=np.float64)
     if states.ndim != 2 or states.shape[1] != toy.dim:

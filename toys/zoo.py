@@ -1,4 +1,4 @@
-"""The named toys of the papers."""
+"""The named mixtures (toys) that the studies of the papers use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GRID_WEIGHTS = (0.20, 0.05, 0.15, 0.10, 0.18, 0.07, 0.15, 0.10)
 
 
 def _random(std: float, count: int = 15) -> Mixture:
-    """Equal components of one std on random means, mean 0 and total variance 1."""
+    """Components of equal weight and std at random means, with mean 0 and total variance 1."""
     means = np.sort(np.random.default_rng(0).normal(size=count))
     means = (means - means.mean()) / means.std()
     return Mixture(np.ones(count), means * np.sqrt(1.0 - std**2), std)
@@ -47,15 +47,18 @@ ZOO: dict[str, tuple[str, Callable[[], Mixture]]] = {
 
 @lru_cache
 def toy(name: str) -> Mixture:
-    """The toy of that name.
+    """The mixture of that name.
+
+    Args:
+        name: Name of the toy; `toys()` lists them.
 
     Raises:
-        ValueError: No toy has that name; the message suggests a close one.
+        ValueError: No toy has that name; the message suggests the closest one.
     """
     one_of("toy", name, ZOO)
     return ZOO[name][1]()
 
 
 def toys() -> dict[str, str]:
-    """Names of all toys, each with what it is."""
+    """Name and one-line description of every mixture that `toy` knows."""
     return {name: description for name, (description, _) in ZOO.items()}

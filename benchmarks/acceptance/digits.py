@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.acceptance.report import ROOT, Bar, run
+from benchmarks.acceptance.report import ROOT, Check, run
 
 COMMAND = (
     "import sys; from benchmarks.training.run import run_training, training_text; "
@@ -24,7 +24,7 @@ MOST_SECONDS = 180.0
 PRESET, SEEDS = "digits-quick", ("0", "1", "2")
 
 
-def digits_quick(seed: int) -> Iterator[Bar]:
+def digits_quick(seed: int) -> Iterator[Check]:
     """One training run in a fresh process, and the checks of its samples."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -33,10 +33,10 @@ def digits_quick(seed: int) -> Iterator[Bar]:
         done = subprocess.run(command, cwd=ROOT, check=False)
         seconds = time.perf_counter() - begin
         if done.returncode != 0:
-            yield Bar(f"{PRESET}, seed {seed}", "exit 0", f"exit {done.returncode}", False)
+            yield Check(f"{PRESET}, seed {seed}", "exit 0", f"exit {done.returncode}", False)
             return
         row = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    yield Bar(
+    yield Check(
         f"{PRESET}, seed {seed}: training, 2000 samples and checks",
         f"< {MOST_SECONDS:.0f} s on two cores",
         f"{seconds:.0f} s with threads = {row['threads']} ({row['kex']:g} kex, "
@@ -44,14 +44,14 @@ def digits_quick(seed: int) -> Iterator[Bar]:
         seconds < MOST_SECONDS,
     )
     checks = row["checks"]
-    for bar in checks["bars"]:
-        yield Bar(
-            f"{PRESET}, seed {seed}: {bar['name']}",
-            bar["target"],
-            f"{bar['measured']:.3f}",
-            bar["passed"],
+    for check in checks["checks"]:
+        yield Check(
+            f"{PRESET}, seed {seed}: {check['name']}",
+            check["target"],
+            f"{check['measured']:.3f}",
+            check["passed"],
         )
-    yield Bar(
+    yield Check(
         f"{PRESET}, seed {seed}: held-out images",
         "a finding",
         f"confident {checks['confident_held_out']:.3f}; Frechet distance "

@@ -101,7 +101,7 @@ def main() -> int:
             fault = FAULTS[n - 1]
             both[0] += bool(seen.claim)
             both[1] += bool(seen.test)
-            good = "pass" if seen.claim and seen.test else "FELL SHORT"
+            good = "passed" if seen.claim and seen.test else "failed"
             line = fault.wrong.splitlines()[-1].strip()[:60]
             print(f"{good:10s} {n:2d} {fault.kind:8s} {fault.file}: {line}")
             print(f"              claims: {seen.claim or 'NOT SEEN'}")

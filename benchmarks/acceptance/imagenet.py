@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 
-from benchmarks.acceptance.report import ROOT, Bar, by_tests, run
+from benchmarks.acceptance.report import ROOT, Check, by_tests, run
 from benchmarks.measure.frechet import Moments, frechet, merge_all, moments, statistics_of
 
 SPLITS = 200
@@ -24,7 +24,7 @@ LARGE = (
 )
 
 
-def networks() -> Iterator[Bar]:
+def networks() -> Iterator[Check]:
     """The networks have the published names, shapes and counts, and agree with the oracle."""
     yield from by_tests(
         {
@@ -36,24 +36,24 @@ def networks() -> Iterator[Bar]:
     )
 
 
-def files() -> Iterator[Bar]:
+def files() -> Iterator[Check]:
     """Official files are read exactly, hostile and broken ones refused within limited memory."""
     tests = [f"tests/test_imagenet_{n}.py" for n in ("checkpoints", "memory", "references")]
     target = "bit-equal; hostile refused by name; 200 broken under 2 x size + 200 MiB"
     yield from by_tests({"files": (target, tests)})
 
 
-def large() -> Iterator[Bar]:
+def large() -> Iterator[Check]:
     """The memory limit holds for a file so large that twice its size exceeds 200 MiB."""
     done = subprocess.run(
         [sys.executable, "-c", LARGE], cwd=ROOT, capture_output=True, text=True, check=False
     )
     last = ((done.stdout or done.stderr).strip().splitlines() or ["no output"])[-1]
     target = "EDM2-XS (238 MiB) loads under 2 x size + 200 MiB"
-    yield Bar("large file", target, last, done.returncode == 0)
+    yield Check("large file", target, last, done.returncode == 0)
 
 
-def tables() -> Iterator[Bar]:
+def tables() -> Iterator[Check]:
     """A tiny network gets from profile to table on one rank and two, also when interrupted."""
     tests = ["generate", "features", "folders", "cli"]
     yield from by_tests(
@@ -62,7 +62,7 @@ def tables() -> Iterator[Bar]:
     )  # fmt: skip
 
 
-def frechet_() -> Iterator[Bar]:
+def frechet_() -> Iterator[Check]:
     """Frechet distances and merged statistics are accurate."""
     rng = np.random.default_rng(0)
     for name in ("diagonal", "the same, turned"):
@@ -74,23 +74,23 @@ def frechet_() -> Iterator[Bar]:
             roots = np.sqrt(variances)
             want = np.sum((means[0] - means[1]) ** 2) + np.sum((roots[0] - roots[1]) ** 2)
             worst = max(worst, abs(frechet(a, b) / want - 1.0))
-        yield Bar(f"Gaussians, {name}", "closed form to 1e-10", f"{worst:.1e}", worst <= 1e-10)
+        yield Check(f"Gaussians, {name}", "closed form to 1e-10", f"{worst:.1e}", worst <= 1e-10)
     ends = []
     for n, d in ((50, 64), (100, 512), (1000, 2048), (5000, 2048)):
         law = moments(rng.standard_normal((n, d)) * rng.gamma(1.0, 1.0, d))
         ends.append(frechet(law, law) / np.trace(law.covariance))
     said = f"{min(ends):.1e} to {max(ends):.1e} of tr S, ranks 49 to 2048"
-    yield Bar("FD(S, S)", "within 1e-10 tr S", said, max(np.abs(ends)) <= 1e-10)
+    yield Check("FD(S, S)", "within 1e-10 tr S", said, max(np.abs(ends)) <= 1e-10)
     worst = 0.0
     for d in (4, 32, 128):
         a, b = (moments(rng.standard_normal((10 * d, d))) for _ in "ab")
         root = np.trace(np.real(sqrtm(a.covariance @ b.covariance)))
         want = np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance + b.covariance) - 2.0 * root
         worst = max(worst, abs(frechet(a, b) / want - 1.0))
-    yield Bar("matrix square root", "equal to 1e-8", f"{worst:.1e}", worst <= 1e-8)
+    yield Check("matrix square root", "equal to 1e-8", f"{worst:.1e}", worst <= 1e-8)
     for ratio, limit in ((10.0, 1e-12), (1e4, 1e-9)):
         worst = max(_split_error(ratio, rng) for _ in range(SPLITS))
-        yield Bar(f"splits, mean / std {ratio:g}", f"{limit:g}, {SPLITS} splits", f"{worst:.1e}",
+        yield Check(f"splits, mean / std {ratio:g}", f"{limit:g}, {SPLITS} splits", f"{worst:.1e}",
                   worst <= limit)  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def _split_error(ratio: float, rng: np.random.Generator) -> float:
     return float(max(gap.max(), (np.abs(got.mean - wide.mean(axis=0)) / std).max()))
 
 
-def card() -> Iterator[Bar]:
+def card() -> Iterator[Check]:
     """Throughput on a GPU; without one, only a small run on the CPU.
 
     benchmarks/imagenet/MEASURED.md holds the results of measured GPUs.
@@ -127,15 +127,15 @@ def card() -> Iterator[Bar]:
         times = lines.get("ratio_to_plain", "failed")[:4]
         said = f"unmeasured here, no card; the command runs on the CPU (XS, 2 steps: {times} x); "
         said += "cards: benchmarks/imagenet/MEASURED.md"
-        yield Bar(name, target, said, None if done.returncode == 0 else False)
+        yield Check(name, target, said, None if done.returncode == 0 else False)
         return
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
     share, ratio = float(lines["share_of_matmul"]), float(lines["ratio_to_plain"])
-    yield Bar(name, target, f"{share:.1%}, {ratio:.2f} x", share >= 0.4 and ratio >= 1.5)
+    yield Check(name, target, f"{share:.1%}, {ratio:.2f} x", share >= 0.4 and ratio >= 1.5)
 
 
-def docs() -> Iterator[Bar]:
+def docs() -> Iterator[Check]:
     """The commands and files that docs/imagenet.md names are valid."""
     yield from by_tests(
         {"docs/imagenet.md": ("its commands parse, its files are the presets'",
@@ -143,7 +143,7 @@ def docs() -> Iterator[Bar]:
     )  # fmt: skip
 
 
-BARS: dict[str, Callable[[], Iterator[Bar]]] = {
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "networks": networks,
     "files": files,
     "large": large,
@@ -155,4 +155,4 @@ BARS: dict[str, Callable[[], Iterator[Bar]]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(run(BARS, sys.argv[1:]))
+    sys.exit(run(CHECKS, sys.argv[1:]))

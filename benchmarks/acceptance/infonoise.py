@@ -19,7 +19,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from benchmarks.acceptance.report import Bar, run
+from benchmarks.acceptance.report import Check, run
 from theory.checks import Array
 from theory.infonoise.allocation import InfoNoise
 from theory.profiles.pivots import allocate
@@ -82,7 +82,7 @@ class Run(NamedTuple):
         return np.array(found)
 
 
-def posterior() -> Iterator[Bar]:
+def posterior() -> Iterator[Check]:
     """The simulated losses agree with the denoiser of `toys.mixture`."""
     for name in TOYS:
         toy, rng, worst = zoo.toy(name), np.random.default_rng(0), 0.0
@@ -90,10 +90,10 @@ def posterior() -> Iterator[Bar]:
             x0, x, loss = simulate(toy, np.full(100, sigma), rng)
             gap = np.abs(x0 - toy.denoise(x, sigma)) - np.sqrt(loss)
             worst = max(worst, float(np.abs(gap).max()))
-        yield Bar(f"losses of {name} at 64 levels", "1e-13", f"{worst:.1e}", worst < 1e-13)
+        yield Check(f"losses of {name} at 64 levels", "1e-13", f"{worst:.1e}", worst < 1e-13)
 
 
-def density() -> Iterator[Bar]:
+def density() -> Iterator[Check]:
     """Total variation of the density, as the median over the last refreshes of every run."""
     kinds = [(name, size, "onset") for name in TOYS for size in (2048, 256)]
     kinds += [(name, size, "slope") for name in POINTS for size in (2048, 256)]
@@ -105,7 +105,7 @@ def density() -> Iterator[Bar]:
         medians = np.median(rows, axis=1)
         most = 0.08 if name in POINTS else 0.03
         is_bar = size == 2048 and rule == "onset"
-        yield Bar(
+        yield Check(
             f"total variation, {name}, B = {size}, {rule} pivot",
             f"median of the last {LAST} refreshes <= {most:.0%}" if is_bar else "a finding",
             f"medians of {len(SEEDS)} seeds {', '.join(f'{m:.2%}' for m in medians)}; "
@@ -114,7 +114,7 @@ def density() -> Iterator[Bar]:
         )
 
 
-def speed() -> Iterator[Bar]:
+def speed() -> Iterator[Check]:
     """Time that a training step of 256 samples spends in the sampler, refreshes included."""
     rng, loss = np.random.default_rng(0), np.ones(BATCH)
     for capacity in (256, 2048):
@@ -127,7 +127,7 @@ def speed() -> Iterator[Bar]:
             seconds.append((time.perf_counter() - begin) / 100)
         each = min(seconds)
         shown = f"{1e6 * each:.0f} us (least of 20 means over 100 steps)"
-        yield Bar(f"sample and record, B = {capacity}", "< 1 ms a step", shown, each < 1e-3)
+        yield Check(f"sample and record, B = {capacity}", "< 1 ms a step", shown, each < 1e-3)
 
 
 class Timed:
@@ -148,7 +148,7 @@ class Timed:
         return timed
 
 
-def overhead() -> Iterator[Bar]:
+def overhead() -> Iterator[Check]:
     """Share of the small U-Net's training step that InfoNoise takes, refreshes included."""
     from benchmarks.networks.network import chosen_device
     from benchmarks.training.recipe import PRESETS
@@ -173,11 +173,11 @@ def overhead() -> Iterator[Bar]:
         step = (time.perf_counter() - begin) / 200
         share = timed.seconds / 200 / step
         shown = f"{100 * share:.2f} % of {1e3 * step:.1f} ms, a refresh every 20 steps"
-        yield Bar(f"sampler, weight and record on {device}, batch {recipe.batch}", "< 1 %", shown,
+        yield Check(f"sampler, weight and record on {device}, batch {recipe.batch}", "< 1 %", shown,
                   share < 0.01)  # fmt: skip
 
 
-BARS: dict[str, Callable[[], Iterator[Bar]]] = {
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "posterior": posterior,
     "density": density,
     "speed": speed,
@@ -185,4 +185,4 @@ BARS: dict[str, Callable[[], Iterator[Bar]]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(run(BARS, sys.argv[1:]))
+    sys.exit(run(CHECKS, sys.argv[1:]))

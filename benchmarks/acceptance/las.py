@@ -19,7 +19,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from benchmarks.acceptance.report import ROOT, Bar, by_tests, fresh, run
+from benchmarks.acceptance.report import ROOT, Check, by_tests, fresh, run
 from benchmarks.engine.results import printed_file
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store
@@ -69,23 +69,23 @@ NAMES = {
 COLUMNS = (5, 7, 10)
 
 
-def gaussian() -> Iterator[Bar]:
+def gaussian() -> Iterator[Check]:
     """The optimum on Gaussian data in closed form (docs/papers/b.md, Check values)."""
     sigma = np.geomspace(0.05, 80.0, 2000)
     profile = Profile(1, sigma, gaussian_mmse(sigma, 0.7))
     found = las_sigmas(6, 80.0, 0.05, profile=profile, objective=Objective())
     value = Objective()(found**-2.0, gaussian_mmse(found, 0.7))
-    yield Bar("J of the Gaussian", "8.472939", f"{value:.9f}", round(value, 6) == 8.472939)
+    yield Check("J of the Gaussian", "8.472939", f"{value:.9f}", round(value, 6) == 8.472939)
     gaps = np.abs(found - LEVELS).max()
     shown = ", ".join(f"{s:.4g}" for s in found)
-    yield Bar("its levels", f"{LEVELS} as printed", shown, bool(gaps < 6e-4))
+    yield Check("its levels", f"{LEVELS} as printed", shown, bool(gaps < 6e-4))
     u = 0.7**-2.0 + found**-2.0
     exact = np.geomspace(u[0], u[-1], 7)
     moved = float(np.abs(u / exact - 1).max())
-    yield Bar("geometric in snr + 1 / c^2", "relative 1e-7", f"{moved:.1e}", moved < 1e-7)
+    yield Check("geometric in snr + 1 / c^2", "relative 1e-7", f"{moved:.1e}", moved < 1e-7)
 
 
-def tests() -> Iterator[Bar]:
+def tests() -> Iterator[Check]:
     """Checks that are tests of the test suite."""
     yield from by_tests(
         {
@@ -106,13 +106,13 @@ def tests() -> Iterator[Bar]:
     )
 
 
-def speed() -> Iterator[Bar]:
+def speed() -> Iterator[Check]:
     """Time and memory for a million candidates, each measured in its own process."""
     for kind, most in (("falling", 10.0), ("noisy", 60.0), ("random", 60.0), ("rising", 60.0)):
         command = [sys.executable, "-m", "benchmarks.acceptance.las", "--million", kind]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         row = json.loads(done.stdout.splitlines()[-1])
-        yield Bar(
+        yield Check(
             f"10^6 candidates, K = 64, {kind} risks",
             f"< {most:g} s, < 2 GiB",
             f"{row['seconds']:.1f} s ({row['programme']}), peak {row['gib']:.2f} GiB",
@@ -124,7 +124,7 @@ def speed() -> Iterator[Bar]:
         optimal_grid(snr[:50], risks[:50], 4, method="quadratic")
         quick = min(_seconds(lambda r=risks: optimal_grid(snr, r, 64)) for _ in range(3))  # type: ignore[misc]
         slow = _seconds(lambda r=risks: optimal_grid(snr, r, 64, method="quadratic"))  # type: ignore[misc]
-        yield Bar(
+        yield Check(
             f"10^4 candidates, {kind} risks, against the quadratic programme",
             ">= 50 times as fast",
             f"{slow / quick:.0f} times ({slow:.2f} s, {quick:.4f} s)",
@@ -136,7 +136,7 @@ def speed() -> Iterator[Bar]:
     for n in (10, 20):
         exact = _seconds(lambda n=n: optimal_grid(np.exp(x), risk, n, goal))  # type: ignore[misc]
         found = optimal_grid(np.exp(x), risk, n, goal, "beam")
-        yield Bar(
+        yield Check(
             f"second order, 1000 candidates, K = {n}",
             "a finding",
             f"exact in {exact:.2f} s; beam and window {found.gap:.2%} above it",
@@ -207,14 +207,14 @@ def _margins(seed: int) -> tuple[float, float, float]:
     return out[0], out[1], out[2]
 
 
-def pathwise() -> Iterator[Bar]:
+def pathwise() -> Iterator[Check]:
     """Pathwise KL >= exact terminal KL on random cases."""
     loop = tqdm(range(CASES), desc="pathwise", leave=False)
     margins = np.array(Parallel(n_jobs=-1)(delayed(_margins)(seed) for seed in loop))
     for name, column in zip(
         ("exact denoiser", "wrong denoiser", "wrong denoiser, start noise"), margins.T, strict=True
     ):
-        yield Bar(
+        yield Check(
             f"pathwise KL >= terminal KL, {name}",
             f"in every one of {CASES} random cases",
             f"{int(np.sum(column < 0))} violations; share of the bound left over: least "
@@ -223,7 +223,7 @@ def pathwise() -> Iterator[Bar]:
         )
 
 
-def tables() -> Iterator[Bar]:
+def tables() -> Iterator[Check]:
     """The two mixture tables with the settings of docs/papers/b.md."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
@@ -236,7 +236,7 @@ def tables() -> Iterator[Bar]:
         ]
         rows = run_tasks(tasks, store, None, "mixtures")
     worst = max(row["nll_stderr"] for row in rows)
-    yield Bar("standard errors of the NLL", "< 0.002", f"largest {worst:.5f}", worst < 0.002)
+    yield Check("standard errors of the NLL", "< 0.002", f"largest {worst:.5f}", worst < 0.002)
     gaps, zs, far = [], [], []
     for row in rows:
         theirs = SECTION[row["toy"], row["solver"]][row["schedule"]][COLUMNS.index(row["nfe"])]
@@ -247,7 +247,7 @@ def tables() -> Iterator[Bar]:
                 f"{row['toy']} {row['solver']} {row['schedule']} NFE {row['nfe']} {gaps[-1]:+.3f} "
                 f"(z {zs[-1]:+.1f})"
             )
-    yield Bar(
+    yield Check(
         "the section's own table",
         "48 cells within 0.03 nats",
         f"{48 - len(far)} within, median {np.median(np.abs(gaps)):.3f}; r.m.s. over the standard "
@@ -259,7 +259,7 @@ def tables() -> Iterator[Bar]:
     printed = published()
     for name, allowed in ALLOWED.items():
         gaps = [ours[key] - value for key, value in printed.items() if key[2] == name]
-        yield Bar(
+        yield Check(
             f"published tables, {name}",
             f"12 cells within {allowed}",
             f"largest {max(map(abs, gaps)):.3f} of {len(gaps)}: "
@@ -276,7 +276,7 @@ def tables() -> Iterator[Bar]:
             if first != second:
                 wrong.append(f"{toy} {sampler} {n}")
     text = f"{12 - len(wrong)} equal {', '.join(wrong)}"
-    yield Bar("orderings", "equal in all 12 columns", text, not wrong)
+    yield Check("orderings", "equal in all 12 columns", text, not wrong)
 
 
 def published() -> dict[tuple[str, str, str, int], float]:
@@ -290,7 +290,7 @@ def published() -> dict[tuple[str, str, str, int], float]:
     return out
 
 
-def rule() -> Iterator[Bar]:
+def rule() -> Iterator[Check]:
     """KL of stochastic DDIM on LAS: lambda by the rule relative to the best lambda of a grid."""
     toys = {
         name: zoo.toy(name)
@@ -308,7 +308,7 @@ def rule() -> Iterator[Bar]:
             *others, own = Parallel(n_jobs=-1)(delayed(_las_kl)(toy, profile, n, x) for x in lams)
             shares.append(own / min(others))
         text = ", ".join(f"{share:.2f}" for share in shares)
-        yield Bar(f"lambda by rule on {name}", "a finding: KL over the best", text, None)
+        yield Check(f"lambda by rule on {name}", "a finding: KL over the best", text, None)
 
 
 def _las_kl(toy: Mixture, profile: Profile, n: int, lam: float) -> float:
@@ -319,7 +319,7 @@ def _las_kl(toy: Mixture, profile: Profile, n: int, lam: float) -> float:
     return found
 
 
-BARS: dict[str, Callable[[], Iterator[Bar]]] = {
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "gaussian": gaussian,
     "tests": tests,
     "speed": speed,
@@ -333,4 +333,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--million"]:
         _million(sys.argv[2])
     else:
-        sys.exit(run(BARS, sys.argv[1:]))
+        sys.exit(run(CHECKS, sys.argv[1:]))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from joblib import Parallel, delayed
 
-from benchmarks.acceptance.report import Bar, run
+from benchmarks.acceptance.report import Check, run
 from theory.checks import Array
 from theory.profiles.level_errors import LevelErrors
 from theory.profiles.loss_log import bootstrap_band
@@ -60,7 +60,7 @@ def measured(toy: str, repeat: int) -> LevelErrors:
     return LevelErrors(1, LEVELS, errors)
 
 
-def grid() -> Iterator[Bar]:
+def grid() -> Iterator[Check]:
     """Error of the grid from the exact mmse on 128 levels, by trapezoid, spline and left sum."""
     for toy, method in CASES:
         aim = exact(toy, method)
@@ -70,7 +70,7 @@ def grid() -> Iterator[Bar]:
             for rule in ("trapezoid", "spline", "left")
         }
         said = ", ".join(f"{rule} {100 * gap:.2f} %" for rule, gap in worst.items())
-        yield Bar(f"128 exact levels, {toy}, {method}", "<= 1 % (trapezoid)", said,
+        yield Check(f"128 exact levels, {toy}, {method}", "<= 1 % (trapezoid)", said,
                   worst["trapezoid"] <= 0.01)  # fmt: skip
 
 
@@ -89,12 +89,12 @@ def exact_levels(toy: str, method: str) -> Array:
     return _EXACT[toy, method]
 
 
-def samples() -> Iterator[Bar]:
+def samples() -> Iterator[Check]:
     """Largest error of the 15 inner levels with 1024 samples per level."""
     for toy, method in CASES:
         gaps = Parallel(2)(delayed(_largest)(toy, method, r) for r in range(REPEATS))
         middle, high = np.quantile(gaps, [0.5, 0.95])
-        yield Bar(
+        yield Check(
             f"{SAMPLES} samples a level, {REPEATS} repeats, {toy}, {method}",
             f"<= {100 * LIMIT[method]:.0f} % in 95 %",
             f"median {100 * middle:.1f} %, 95 % quantile {100 * high:.1f} %",
@@ -110,14 +110,14 @@ def _covered(toy: str, method: str, repeat: int) -> list[bool]:
     return [bool(inside) for inside in (low <= aim) & (aim <= high)]
 
 
-def band() -> Iterator[Bar]:
+def band() -> Iterator[Check]:
     """Coverage of the exact level by the 90 % band, for each level separately."""
     for toy, method in CASES:
         inside = np.array(
             Parallel(2)(delayed(_covered)(toy, method, r) for r in range(COVERED))
         ).mean(axis=0)
         said = f"{100 * inside.mean():.1f} %, levels {100 * inside.min():.1f} to "
-        yield Bar(
+        yield Check(
             f"90 % band, {COVERED} repeats, {toy}, {method}",
             "86 to 94 %",
             f"{said}{100 * inside.max():.1f} %",
@@ -125,7 +125,7 @@ def band() -> Iterator[Bar]:
         )
 
 
-BARS = {"grid": grid, "samples": samples, "band": band}
+CHECKS = {"grid": grid, "samples": samples, "band": band}
 
 if __name__ == "__main__":
-    sys.exit(run(BARS, sys.argv[1:]))
+    sys.exit(run(CHECKS, sys.argv[1:]))

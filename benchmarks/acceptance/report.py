@@ -1,6 +1,6 @@
 """What the acceptance scripts share: the result of a check, its printing, and two common checks.
 
-A result is one line with a target, a measured value, and the verdict "pass" or "FELL SHORT". A
+A result is one line with a target, a measured value, and the verdict "passed" or "failed". A
 finding has the verdict "found", because it has no target to meet.
 """
 
@@ -17,8 +17,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout
 
 
-
-class Bar(NamedTuple):
+class Check(NamedTuple):
     """The result of one acceptance check: one line of the report."""
 
     name: str
@@ -27,7 +26,7 @@ class Bar(NamedTuple):
     passed: bool | None  # None for a finding
 
 
-def fresh() -> Iterator[Bar]:
+def fresh() -> Iterator[Check]:
     """`make figures` and `make test` succeed in time in a fresh clone with empty caches."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
@@ -44,11 +43,11 @@ def fresh() -> Iterator[Bar]:
             last = (done.stdout.strip().splitlines() or ["no output"])[-1]
             made = len(list((clone / "out").glob("*.png"))) if command == "figures" else last
             good = done.returncode == 0 and seconds < 60 * minutes
-            yield Bar(f"make {command}", f"exit 0 in < {minutes} min", f"exit {done.returncode} in "
-                      f"{seconds:.0f} s ({made})", good)  # fmt: skip
+            text = f"exit {done.returncode} in {seconds:.0f} s ({made})"
+            yield Check(f"make {command}", f"exit 0 in < {minutes} min", text, good)
 
 
-def by_tests(groups: Mapping[str, tuple[str, Sequence[str]]]) -> Iterator[Bar]:
+def by_tests(groups: Mapping[str, tuple[str, Sequence[str]]]) -> Iterator[Check]:
     """Checks that are tests of the test suite, from name to target and pytest's arguments."""
     for name, (target, args) in groups.items():
         done = subprocess.run(
@@ -56,28 +55,28 @@ def by_tests(groups: Mapping[str, tuple[str, Sequence[str]]]) -> Iterator[Bar]:
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         last = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        yield Bar(name, target, last, done.returncode == 0)
+        yield Check(name, target, last, done.returncode == 0)
 
 
-def run(bars: Mapping[str, Callable[[], Iterator[Bar]]], names: Sequence[str]) -> int:
+def run(checks: Mapping[str, Callable[[], Iterator[Check]]], names: Sequence[str]) -> int:
     """Print one line per result; returns 1 if a check failed and 2 for an unknown name.
 
     Args:
-        bars: Checks by name.
+        checks: Checks by name.
         names: Checks to run. Default: all of them if empty.
     """
-    unknown = [n for n in names if n not in bars]
+    unknown = [n for n in names if n not in checks]
     if unknown:
-        print(f"bar must be one of {', '.join(bars)}, got {unknown[0]}", file=sys.stderr)
+        print(f"check must be one of {', '.join(checks)}, got {unknown[0]}", file=sys.stderr)
         return 2
     short = 0
-    for name in names or bars:
-        for bar in bars[name]():
-            verdict = "found" if bar.passed is None else "pass" if bar.passed else "FELL SHORT"
-            short += bar.passed is False
+    for name in names or checks:
+        for check in checks[name]():
+            verdict = "found" if check.passed is None else "passed" if check.passed else "failed"
+            short += check.passed is False
             print(
-                f"{verdict:10s} {bar.name}: target {bar.target}; measured {bar.measured}",
+                f"{verdict:10s} {check.name}: target {check.target}; measured {check.measured}",
                 flush=True,
             )
-    print(json.dumps({"fell_short": short}))
+    print(json.dumps({"failed": short}))
     return int(short > 0)

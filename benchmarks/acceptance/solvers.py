@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.acceptance.report import ROOT, Bar, by_tests, fresh, run
+from benchmarks.acceptance.report import ROOT, Check, by_tests, fresh, run
 from benchmarks.measure.orders import order
 from benchmarks.measure.speed import solver_ratios
 from theory.checks import Array
@@ -37,14 +37,14 @@ MORE: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def orders() -> Iterator[Bar]:
+def orders() -> Iterator[Check]:
     """Fitted orders against the declared ones, and the orders when started at sigma_max 2."""
     for name, options in [*((name, {}) for name in SOLVERS), *MORE]:
         row = order(name, options=options)
         shown = "".join(f", {k} {v}" for k, v in row["options"].items())
         low = row["from_sigma_max_2"]
         capped = "none" if low["order"] is None else f"{low['order']:.3f}"
-        yield Bar(
+        yield Check(
             f"order of {name}{shown}",
             f"{row['declared']} ({row['kind']}) within 0.15",
             f"{row['order']:.3f} +- {row['stderr']:.3f} on {row['toy']}, {row['n_steps'][0]}.."
@@ -62,10 +62,10 @@ def orders() -> Iterator[Bar]:
             text = f"order {row['order']:.3f}, errors {first:.2g} .. {last:.2g}"
         except ValueError as error:
             text = str(error)
-        yield Bar(f"{name} {options or ''} on {toy}", "a finding", text, None)
+        yield Check(f"{name} {options or ''} on {toy}", "a finding", text, None)
 
 
-def tests() -> Iterator[Bar]:
+def tests() -> Iterator[Check]:
     """Checks that are tests of the test suite."""
     yield from by_tests(
         {
@@ -92,20 +92,20 @@ def tests() -> Iterator[Bar]:
     )
 
 
-def speed() -> Iterator[Bar]:
+def speed() -> Iterator[Check]:
     """Time per denoiser call of every solver, relative to stochastic DDIM."""
     ratios = solver_ratios()
     tables = {name: v for name, v in ratios.items() if name not in STATE_DEPENDENT}
     slowest = max(tables, key=lambda name: tables[name])
-    yield Bar(
+    yield Check(
         "slowest table over stochastic DDIM", "<= 1.15", f"{tables[slowest]:.2f} ({slowest})",
         tables[slowest] <= 1.15,
     )  # fmt: skip
     for name in STATE_DEPENDENT:
-        yield Bar(f"{name} over it", "<= 1.5", f"{ratios[name]:.2f}", ratios[name] <= 1.5)
+        yield Check(f"{name} over it", "<= 1.5", f"{ratios[name]:.2f}", ratios[name] <= 1.5)
 
 
-def folds() -> Iterator[Bar]:
+def folds() -> Iterator[Check]:
     """Exact bin probabilities of maps with folds against a histogram of 10^8 paths."""
     base = zoo.toy("points15").means[:, 0]
     toy = Mixture(np.ones(15), base * np.sqrt(1 - 0.05**2), 0.05)
@@ -122,7 +122,7 @@ def folds() -> Iterator[Bar]:
             )
             # 500 bins: the largest of 500 normal scores exceeds 4.4 once in two hundred times.
             good = bool(np.abs(z).max() < 4.4) and bool(np.all(counts[~busy] < 100))
-            yield Bar(
+            yield Check(
                 f"{name}, N = {n_steps}, {HISTOGRAM_PATHS:.0e} paths, {law.folds.size} folds",
                 "500 bins within their error (largest z < 4.4)",
                 f"largest z {np.abs(z).max():.2f}, mean square {np.mean(z**2):.2f}",
@@ -140,7 +140,7 @@ def _histogram(toy: Mixture, table: Solver) -> Array:
     return counts
 
 
-def table() -> Iterator[Bar]:
+def table() -> Iterator[Check]:
     """`kl --solver all` on a user's own levels has a row for every solver."""
     schedule = {
         "kind": "schedule", "method": "mine", "terminal": "stop",
@@ -160,7 +160,7 @@ def table() -> Iterator[Bar]:
     ranking = sorted(
         (row for row in rows if row["kl_data_model"] is not None), key=lambda r: r["kl_data_model"]
     )
-    yield Bar(
+    yield Check(
         "kl --solver all at a list of 8 steps",
         "every solver, NFE 8",
         f"{len(rows)} solvers, NFE {sorted(calls)}, without a KL: {', '.join(without)}; best "
@@ -169,7 +169,7 @@ def table() -> Iterator[Bar]:
     )
 
 
-BARS: dict[str, Callable[[], Iterator[Bar]]] = {
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "orders": orders,
     "speed": speed,
     "folds": folds,
@@ -179,4 +179,4 @@ BARS: dict[str, Callable[[], Iterator[Bar]]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(run(BARS, sys.argv[1:]))
+    sys.exit(run(CHECKS, sys.argv[1:]))

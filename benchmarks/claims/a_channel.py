@@ -130,7 +130,7 @@ def edm_form(case: Case) -> Reading:
     )
     scaled = case.toy.scaled(0.0, s)  # s x0, so that x_t has noise s sigma
     square = float(_score_square(scaled, s * sigma)[0])
-    rate = rise * float(information.entropy_rate(case.toy, sigma)[0])
+    rate = rise * float(information.entropy_rate(case.toy, sigma))
     return relative(rate + s**2 * rise * sigma * square, rise / sigma)
 
 
@@ -174,7 +174,7 @@ def loss_and_entropy(case: Case) -> Reading:
 def loss_at_one_level(case: Case) -> Reading:
     """(16): dH/dt + g^2 / 2 delta^2 = g^2 / 2 E|s_theta - score of kernel|^2."""
     s = case.sigma
-    rate = float(information.entropy_rate(case.toy, s)[0]) + case.wrong.error(case.toy, s) / s**3
+    rate = float(information.entropy_rate(case.toy, s)) + case.wrong.error(case.toy, s) / s**3
     return relative(rate, float(posterior_risk(case, s)[1]) / s**3)
 
 
@@ -208,7 +208,7 @@ def information_sign(case: Case, printed: bool = False) -> Reading:
     h0 = information.entropy(toy)
     transferred = h0 - posterior_entropy(toy, case.sigma)
     sign = -1.0 if printed else 1.0
-    found = float(information.mutual_information(toy, case.sigma)[0])
+    found = float(information.mutual_information(toy, case.sigma))
     # Rearranged so that nothing cancels at high noise, where I is far below H[x0].
     return (
         relative(sign * transferred, found)

@@ -223,7 +223,7 @@ def transition(case: Case) -> Reading:
             return np.asarray(law.log_density(y, extra) - model)[None]  # noqa: B023
 
         kl = float(expect(law, extra, f)[0])
-        told = float(information.mutual_information(law, extra)[0])
+        told = float(information.mutual_information(law, extra))
         square = variance(case.toy, np.array([x]), a)[0]
         square += (denoise(case.toy, np.array([x]), a)[0].real - guess) ** 2
         readings.append(relative(kl + told, 0.5 * square / extra**2))

@@ -1,6 +1,6 @@
 """Paper B's printed tables: its two mixtures compared with ours, their metric, and ImageNet.
 
-The printed numbers are in figures/published/B_tables.csv, ours in
+The printed numbers are in benchmarks/published/B_tables.csv, ours in
 benchmarks/results/las_mixtures.csv.
 """
 

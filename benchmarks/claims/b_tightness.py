@@ -8,8 +8,7 @@ from benchmarks.claims.cases import Case
 from benchmarks.claims.ledger import Reading, at_most
 from benchmarks.engine.results import results_file
 
-# The same file as in benchmarks.studies.bound_tightness, which imports the measures beside this
-# one.
+# The file that benchmarks.studies.bound_tightness writes.
 ROWS = results_file("bound_tightness")
 LOOSE = 0.01  # upper limit of the largest ratio found
 

@@ -39,8 +39,8 @@ def information_of_states(case: Case) -> Reading:
     I and H(x_b | x_a) come from the engine, the entropies of the states from this file.
     """
     wide, a, b, t = pair(case)
-    shared = float(information.mutual_information(wide, t)[0])
-    left = float(information.conditional_entropy(wide, t)[0])
+    shared = float(information.mutual_information(wide, t))
+    left = float(information.conditional_entropy(wide, t))
     given = UNIT + float(np.log(t))
     return worst(
         [
@@ -73,7 +73,7 @@ def gaussian_formula(case: Case) -> Reading:
     wide, _, _, t = pair(case)
     x = np.zeros(1)
     variance = float(wide.posterior_variance(x, t)[0])
-    return relative(float(information.conditional_entropy(wide, t)[0]), _formula(variance))
+    return relative(float(information.conditional_entropy(wide, t)), _formula(variance))
 
 
 def _formula(variance: float) -> float:
@@ -89,7 +89,7 @@ def approximation_errs_upwards(case: Case) -> Reading:
         return np.asarray(UNIT + 0.5 * np.log(wide.posterior_variance(x, t)))[None]
 
     above = float(expect(wide, t, f)[0])
-    exact = float(information.conditional_entropy(wide, t)[0])
+    exact = float(information.conditional_entropy(wide, t))
     size = 1.0 + max(abs(above), abs(exact))
     detail = f"H = {exact:.6g}, Gaussian formula {above:.6g}"
     return Reading((exact - above) / size, 1e-11, detail)

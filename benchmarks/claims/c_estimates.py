@@ -193,7 +193,7 @@ def lemma(case: Case, of: str, sign: float) -> Reading:
 
 
 def bound_minimised(case: Case, of: str) -> Reading:
-    """The amount by which L's own minimiser is better than that of its bound, the paper's choice."""
+    """The amount by which L's own minimiser is better than that of its bound, which C uses."""
     v, w, rest = _problem(case, of)
     if w @ w < SMALL:
         return Reading(0.0, 0.0, "both predictions agree")

@@ -53,7 +53,7 @@ def shorter_step(case: Case) -> Reading:
     (a1, a, b), toy = three(case), case.toy
     wide = Mixture(toy.weights, toy.means, (toy.stds**2 + b**2) ** 0.5)
     short, long = (
-        float(information.conditional_entropy(wide, ((s - b) * (s + b)) ** 0.5)[0]) for s in (a, a1)
+        float(information.conditional_entropy(wide, ((s - b) * (s + b)) ** 0.5)) for s in (a, a1)
     )
     size = 1.0 + max(abs(short), abs(long))
     return Reading((short - long) / size, 1e-11, f"{short:.6g} <= {long:.6g}")

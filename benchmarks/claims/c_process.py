@@ -184,7 +184,7 @@ def training_loss(case: Case) -> Reading:
 
         found = integrals(missed, cuts, 1e-12, 1e-300)[0][0]
         total += share * (float(found) + std**2 / variance)
-    least = float(information.mmse(toy, sigma)[0])
+    least = float(information.mmse(toy, sigma))
     return relative(total, (least + wrong.error(toy, sigma)) / sigma**2)
 
 

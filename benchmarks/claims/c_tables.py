@@ -1,8 +1,8 @@
 """Paper C's tables and figures: the printed numbers, and the same comparison on exact toys.
 
-The printed FIDs are those of figures/published/C_tables.csv. The divergences on toys are those of
-the committed study benchmarks/results/re_vs_baselines_kl.csv with 42 settings (two mixtures, three
-grids, NFE 5 to 20).
+The printed FIDs are those of benchmarks/published/C_tables.csv. The divergences on toys are those
+of the committed study benchmarks/results/re_vs_baselines_kl.csv with 42 settings (two mixtures,
+three grids, NFE 5 to 20).
 """
 
 import csv

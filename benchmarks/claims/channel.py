@@ -129,14 +129,14 @@ def squared_error_is_posterior_variance(case: Case) -> Reading:
 def orthogonality(case: Case) -> Reading:
     """D (23): E|x0 - D|^2 = mmse + E|m - D|^2 for any D, 1-D."""
     risk = float(posterior_risk(case, case.sigma)[1])
-    whole = information.mmse(case.toy, case.sigma)[0] + case.wrong.error(case.toy, case.sigma)
+    whole = information.mmse(case.toy, case.sigma) + case.wrong.error(case.toy, case.sigma)
     return relative(risk, whole)
 
 
 def information_is_entropy_lost(case: Case) -> Reading:
     """A (7), D (9): I[x0; x] = H[x0] - H[x0 | x], or h(x) - h(x | x0) where a std is positive."""
     toy, s = case.toy, case.sigma
-    found = float(information.mutual_information(toy, s)[0])
+    found = float(information.mutual_information(toy, s))
     if toy.is_points:
         return relative(
             found + posterior_entropy(information.merged(toy), s), information.entropy(toy)

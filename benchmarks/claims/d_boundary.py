@@ -40,14 +40,14 @@ def data_fisher(toy: Mixture) -> float:
 def fisher_remainder(case: Case) -> Reading:
     """(48) with its remainder: sigma r = D - sigma^2 J(x_sigma), for any 1-D data."""
     s = case.sigma
-    found = float(information.entropy_rate(case.toy, s)[0]) * s
+    found = float(information.entropy_rate(case.toy, s)) * s
     return relative(found + s**2 * fisher(case.toy, s), 1.0)
 
 
 def small_noise_rate(case: Case) -> Reading:
     """(48): r is D / sigma times a factor between 1 - sigma^2 J(x0) and 1."""
     s = case.sigma
-    found = float(information.entropy_rate(case.toy, s)[0]) * s
+    found = float(information.entropy_rate(case.toy, s)) * s
     upper, lower = at_most(found, 1.0), at_most(1.0, found + s**2 * data_fisher(case.toy))
     reading = worst([upper, lower])
     return Reading(
@@ -68,15 +68,15 @@ def small_noise_entropy(case: Case) -> Reading:
 def small_noise_mmse(case: Case) -> Reading:
     """B.1: the mmse is D sigma^2 to leading order: mmse <= D sigma^2 <= mmse + sigma^4 J."""
     s = case.sigma
-    risk = float(information.mmse(case.toy, s)[0])
+    risk = float(information.mmse(case.toy, s))
     return worst([at_most(risk, s**2), at_most(s**2, risk + s**4 * data_fisher(case.toy))])
 
 
 def mass_concentrates(case: Case) -> Reading:
     """B.1: the share above any level b falls with sigma_min: <= rest / (log(b/a) - b^2 J/2).
 
-    b is a tenth of the smallest component std, a = sigma_min is 1 to 7 decades below it, and rest is
-    the entropy above b.
+    b is a tenth of the smallest component std, and a = sigma_min is 1 to 7 decades below b. rest is
+    the entropy gained above b.
     """
     toy = case.toy
     b, top = 0.1 * float(toy.stds.min()), 100.0 * float(np.sqrt(toy.variance))
@@ -143,7 +143,7 @@ def residual_power_law(case: Case) -> Reading:
     excess = residual(toy)
 
     def departure(log_s: float) -> float:
-        log_risk = float(information.log_mmse(toy, float(np.exp(log_s)))[0])
+        log_risk = float(information.log_mmse(toy, float(np.exp(log_s))))
         return max(log_risk - float(np.log(0.1 * excess)), -100.0)
 
     # The mmse rises with noise, from almost 0 at gap / 40 to the variance.
@@ -181,5 +181,5 @@ def exponentially_small(case: Case) -> Reading:
     gap = np.abs(toy.means[i, 0] - toy.means[j, 0])
     logs = 0.5 * np.log(toy.weights[i] * toy.weights[j]) + 2.0 * np.log(gap) - np.log(2.0)
     top = float(logsumexp(logs - (gap / case.sigma) ** 2 / 8.0))
-    found = float(information.log_mmse(toy, case.sigma)[0])
+    found = float(information.log_mmse(toy, case.sigma))
     return Reading(found - top, 1e-11, f"log mmse {found:.6g} <= {top:.6g}")

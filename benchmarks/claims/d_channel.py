@@ -189,7 +189,7 @@ def conditional_entropy(case: Case) -> Reading:
     part = 0.5 * float(toy.stds.min())
     sharp = Mixture(toy.weights, toy.means, np.sqrt((toy.stds - part) * (toy.stds + part)))
     whole, seen = observed_entropy(sharp, part), observed_entropy(toy, s)
-    found = float(information.conditional_entropy(toy, s)[0])
+    found = float(information.conditional_entropy(toy, s))
     # Differential entropies may be 0, so that the scale is at least one nat.
     gap = abs(found + seen - whole - noise_entropy(s))
     value = gap / max(1.0, abs(found), abs(seen), abs(whole))

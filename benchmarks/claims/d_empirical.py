@@ -31,8 +31,7 @@ STEPS = 8
 
 
 def quantiles(toy: Mixture, share: Array, sigma: float) -> Array:
-    """Quantiles of x0 + sigma eps, in the shape of share, by bisection of the distribution function.
-    """
+    """Quantiles of x0 + sigma eps, in the shape of share, by bisection of the CDF."""
     stds = np.hypot(toy.stds[:, 0], sigma)
     means = toy.means[:, 0]
     low = np.full(share.shape, float((means - 12.0 * stds).min()))
@@ -155,14 +154,14 @@ def evenness_on_points(case: Case) -> Reading:
 
 
 def evenness_on_images(case: Case) -> Reading:
-    """Figure 9 needs images; the number given is the largest share on Psi over EDM's, two points."""
+    """Figure 9 needs images; the number given is Psi's largest share over EDM's, for two points."""
     psi, edm, even = largest_shares(Mixture([1, 1], [-1, 1], 0)).tolist()
     shown = f"two points, largest of 8 steps: Psi {psi:.3f}, EDM {edm:.3f}, F {even:.3f}"
     return Reading(psi / edm - 1.0, 1e-6, shown)
 
 
 def points_lose_it_at_their_scales(case: Case) -> Reading:
-    """Section 1, points: 9/10 of H[x0] lie between a tenth of the smallest gap and ten deviations."""
+    """Section 1, points: 9/10 of H[x0] lie between 1/10 of the smallest gap and 10 deviations."""
     points = information.merged(case.toy)
     if points.size == 1:
         return Reading(0.0, 0.0, "one point: no entropy to lose")

@@ -42,7 +42,7 @@ def gated_boundary(case: Case) -> Reading:
     """(51): r g is D sigma^(n-1) / c^n over 1 + (sigma / c)^n, times 1 - sigma^2 J(x0) to 1."""
     n, c = _gate_case(case)
     n, s = max(n, 1.5), case.sigma
-    found = float(information.entropy_rate(case.toy, s)[0]) * float(gate(s, c, n))
+    found = float(information.entropy_rate(case.toy, s)) * float(gate(s, c, n))
     leading = s ** (n - 1.0) / c**n
     low = found * (1.0 + (s / c) ** n) + leading * s**2 * data_fisher(case.toy)
     reading = worst([at_most(found, leading), at_most(leading, low)])
@@ -50,7 +50,7 @@ def gated_boundary(case: Case) -> Reading:
 
 
 def gated_points_gain(case: Case) -> Reading:
-    """B.2: the gate suppresses the power law of points as it does 1 / sigma: n = 3 adds to the slope.
+    """B.2: the gate suppresses the power law of points as it does 1 / sigma; its slope rises by 3.
 
     The losses have a residual error, the levels are an octave below gap / 32, and the pivot is half
     the smallest gap. The slope of r g comes from the engine's mmse and gate, that of r from
@@ -71,7 +71,7 @@ def gated_points_gain(case: Case) -> Reading:
 
 
 def edm_weight(case: Case) -> Reading:
-    """(52): w = (sigma^2 + s_d^2) / (sigma s_d)^2 = 1 / c_out^2, so network outputs count equally."""
+    """(52): w = (sigma^2 + s_d^2) / (sigma s_d)^2 = 1 / c_out^2: network outputs count equally."""
     spread = float(np.exp(case.rng.uniform(-2.0, 2.0)))
     _, risk = x0_risks(case.sigmas, np.ones(case.sigmas.size), "edm", 1, spread)
     c_out = case.sigmas * spread / np.hypot(case.sigmas, spread)

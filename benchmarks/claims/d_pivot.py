@@ -147,7 +147,7 @@ def point_levels(toy: Mixture) -> tuple[float, float]:
         guess = float(grid[np.argmax(logs - power * np.log(grid))])
 
         def log_rate(s: float, power: float = power) -> float:
-            return float(information.log_mmse(toy, s)[0]) - power * float(np.log(s))
+            return float(information.log_mmse(toy, s)) - power * float(np.log(s))
 
         peaks.append(_peak(log_rate, low, high, guess))
     return peaks[0], peaks[1]

@@ -109,8 +109,7 @@ def curvature_at_origin(case: Case) -> Reading:
 
 
 def modes(case: Case) -> Reading:
-    """(47): p_sigma has one mode for sigma >= a and two below, by the engine's score; share of errors.
-    """
+    """(47): p_sigma has one mode for sigma > a and two below; share of errors, engine's score."""
     s, wrong = case.sigma, 0
     for a in (pair(case)[0], 1.01 * s, 0.99 * s):
         half = a * np.geomspace(1e-3, 3.0, 200)

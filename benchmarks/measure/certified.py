@@ -22,8 +22,8 @@ and S = 1 + sum_{k != a} t_k:
     p V = sum_{j<k, k != a} w_k f_k t_j (mu_j - mu_k)^2 / S       (t_a = 1)
     p H(r) = sum_{k != a} w_k f_k [S log S / (S - 1) - e_k]
 
-Both are holomorphic where S != 0, the second if Re S > 0 besides; Arb's integrator halves a cell
-until that is proved. t_k is at most 1 in the cell however small sigma is, and no term is negative.
+Both are holomorphic where S != 0, the second if also Re S > 0; Arb's integrator halves a cell
+until that is proved. t_k is at most 1 in the cell for any sigma, and no term is negative.
 
 The two tails outside [A, B] add between 0 and a bound T, so the enclosure is [int, int + T]:
 

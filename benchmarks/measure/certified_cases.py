@@ -49,7 +49,7 @@ CASES = (
 
 
 def check_engine(name: str) -> dict[str, Any]:
-    """Enclosures of a case beside the values of `toys.information.information.curves`.
+    """Enclosures of a case and the values of `toys.information.information.curves`.
 
     Returns:
         "name", "sigma", "enclosures" and "engine" (by quantity), "distance" (largest relative

@@ -60,5 +60,5 @@ def over_log_sigma(
     for a, b in pairwise(edges):
         for node, weight in zip(NOISE_NODES, NOISE_WEIGHTS, strict=True):
             level = float(np.exp(0.5 * (a + b) + 0.5 * (b - a) * node))
-            total = total + 0.5 * (b - a) * weight * np.asarray(f(level))
+            total = total + 0.5 * (b - a) * weight * np.atleast_1d(f(level))
     return np.asarray(total)

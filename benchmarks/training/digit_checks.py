@@ -33,7 +33,7 @@ GAUSSIAN_SEED, BOOTSTRAP_SEED = 30, 31
 
 
 def digits_checks(samples: Floats) -> dict[str, Any]:
-    """Statistics of generated digits (n, 1, 8, 8); "bars" lists the acceptance checks."""
+    """Statistics of generated digits (n, 1, 8, 8); "checks" lists the acceptance checks."""
     data, n = digits(), len(samples)
     x = np.clip(np.asarray(samples, dtype=np.float64), -1.0, 1.0)
     probability = class_probabilities(x)
@@ -55,7 +55,7 @@ def digits_checks(samples: Floats) -> dict[str, Any]:
         "nearest_ratio": near / near_held_out,
     }
     low, high = CLASS_RANGE
-    row["bars"] = [
+    row["checks"] = [
         _bar("confident", f">= {LEAST_CONFIDENT:g}", confident, confident >= LEAST_CONFIDENT),
         _bar("rarest class", f">= {low:g}", shares.min(), shares.min() >= low),
         _bar("commonest class", f"<= {high:g}", shares.max(), shares.max() <= high),

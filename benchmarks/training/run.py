@@ -98,11 +98,11 @@ def training_text(row: dict[str, Any]) -> str:
     if "checks" in row:
         checks = row["checks"]
         lines.append(f"{_frechet_text(checks)}; {checks['n']} samples, NFE {row['nfe']}")
-        for bar in checks["bars"]:
-            verdict = "pass" if bar["passed"] else "FELL SHORT"
+        for check in checks["checks"]:
+            verdict = "passed" if check["passed"] else "failed"
             lines.append(
-                f"{verdict:10s} {bar['name']}: target {bar['target']}; "
-                f"measured {bar['measured']:.4g}"
+                f"{verdict:10s} {check['name']}: target {check['target']}; "
+                f"measured {check['measured']:.4g}"
             )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""`entropic claims`: the ledger of the papers' statements, executed."""
+"""`entropic claims`: checks of the papers' statements."""
 
 import json
 from pathlib import Path
@@ -13,9 +13,11 @@ from entropic.commands.options import as_json
     "--only",
     multiple=True,
     metavar="ID",
-    help="One claim, such as A.13; repeat it for more than one.",
+    help="Id of a claim, such as A.13. Repeat for several. Default: all claims.",
 )
-@click.option("--toy", help="Mixture file or name to evaluate on instead of the defaults.")
+@click.option(
+    "--toy", help="Name of a toy, or mixture file, that replaces the default data of the claims."
+)
 @click.option(
     "--cases",
     type=click.IntRange(1),
@@ -26,10 +28,14 @@ from entropic.commands.options import as_json
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the first random case."
 )
-@click.option("--verify", is_flag=True, help="Repeat the saved counterexamples by two routes.")
-@click.option("--out", default="out", show_default=True, help="Folder for Markdown and CSV.")
 @click.option(
-    "--jobs", type=click.IntRange(1), help="Number of worker processes (default: all cores)."
+    "--verify", is_flag=True, help="Also repeat the saved counterexamples, each by two methods."
+)
+@click.option(
+    "--out", default="out", show_default=True, help="Folder for the Markdown and CSV files."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Number of worker processes. Default: all cores."
 )
 @as_json
 def command(
@@ -42,7 +48,7 @@ def command(
     jobs: int | None,
     json_: bool,
 ) -> None:
-    """Execute the papers' statements: does each hold, and to how many digits?"""
+    """Check the papers' statements: whether each holds, and to how many digits."""
     from benchmarks.claims import report, run
     from benchmarks.engine.store import Store, make_folder
     from theory.checks import check_seed

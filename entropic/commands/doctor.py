@@ -1,4 +1,4 @@
-"""`entropic doctor`: the machine, the versions, and one verified number."""
+"""`entropic doctor`: properties of the machine, versions, and one verified number."""
 
 import json
 import sys
@@ -10,13 +10,13 @@ import click
 
 from entropic.commands.options import as_json
 
-TWO_POINT_MMSE = 0.4495995092066728  # at sigma = 1, a = 1; 40-digit quadrature
+TWO_POINT_MMSE = 0.4495995092066728  # points at -1 and 1, sigma = 1, by 40-digit quadrature
 
 
 @click.command("doctor")
 @as_json
 def command(json_: bool) -> None:
-    """Print versions, cores, vector width, compile cache, and one verified number."""
+    """Print versions, cores, vector width, compile cache and one verified number."""
     row = doctor()
     if json_:
         click.echo(json.dumps(row))
@@ -28,7 +28,7 @@ def command(json_: bool) -> None:
 
 
 def doctor() -> dict[str, Any]:
-    """What the command prints, by name."""
+    """The printed values by name."""
     from toys import kernels, sampling, zoo
     from toys.information import information
 

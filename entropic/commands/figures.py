@@ -1,4 +1,4 @@
-"""`entropic figures`: the figures, each with its data."""
+"""`entropic figures`: the figures of the suite, each with its data."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import click
 
 from entropic.commands.options import as_json
 
-# What --recompute runs for a figure: module and function, called with the store and --jobs.
+# For each figure, the module and function that --recompute calls with the store and --jobs.
 STUDIES = {
     "re_vs_baselines": ("benchmarks.studies.re_vs_baselines", "compute_study"),
     "las_mixtures": ("benchmarks.studies.las_mixtures", "compute_mixture_study"),
@@ -29,12 +29,22 @@ STUDIES = {
 
 @click.command("figures")
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
-@click.option("--quick", is_flag=True, help="Draw a small version, for tests.")
-@click.option("--paper", is_flag=True, help="Use the paper's full 10^2 repetitions of 10^4 paths.")
-@click.option("--recompute", is_flag=True, help="Run again the studies whose rows are kept.")
-@click.option("--out", default="out", show_default=True, help="Folder for PNG, PDF and CSV.")
+@click.option("--quick", is_flag=True, help="Draw small versions, for tests.")
 @click.option(
-    "--jobs", type=click.IntRange(1), help="Number of worker processes (default: all cores)."
+    "--paper",
+    is_flag=True,
+    help="Use the full numbers of the papers, such as 10^2 repeats of 10^4 paths.",
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Run the studies again whose results are stored in the package.",
+)
+@click.option(
+    "--out", default="out", show_default=True, help="Folder for the PNG, PDF and CSV files."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Number of worker processes. Default: all cores."
 )
 @as_json
 def command(
@@ -46,7 +56,7 @@ def command(
     jobs: int | None,
     json_: bool,
 ) -> None:
-    """Draw figures (all, or those named), each with its data as CSV."""
+    """Draw all figures, or those named, each with its data as CSV."""
     from benchmarks.engine.store import Store, make_folder
     from benchmarks.studies.registry import TABLES, make_table
     from figures import registry
@@ -76,7 +86,7 @@ def command(
 
 
 def _study(name: str) -> Callable[..., Any]:
-    """The function that computes the kept rows of a figure again."""
+    """The function that recomputes the stored results of a figure."""
     from theory.extras import network_part
 
     module, function = STUDIES[name]
@@ -90,10 +100,11 @@ def figure(
     """Draw one figure of the suite.
 
     Args:
-        name: Name of the figure, such as "kl_vs_steps"; `entropic figures --help` lists them.
-        budget: "quick" for a small version, "default", or "paper" for the papers' full numbers.
-        store: Folder where finished results are kept, so that nothing is computed twice.
-        jobs: Number of worker processes; all cores by default.
+        name: Name of the figure, such as "kl_vs_steps"; the error for an unknown name lists all.
+        budget: "quick" for a small version, "default", or "paper" for the full numbers of the
+            papers.
+        store: Folder of finished results, which are not computed again.
+        jobs: Number of worker processes. Default: all cores.
 
     Returns:
         The figure, a `matplotlib.figure.Figure`.

@@ -1,4 +1,4 @@
-"""`entropic imagenet`: the papers' image tables."""
+"""`entropic imagenet`: the image tables of the papers."""
 
 import json
 from collections.abc import Callable
@@ -14,49 +14,77 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group("imagenet")
 def command() -> None:
-    """The papers' image tables: profile, images, scores and rows of published networks."""
+    """Reproduce the papers' image tables: profiles, images and scores of published networks."""
 
 
 def parts_of(*names: str) -> Callable[[F], F]:
-    """Options of the `imagenet` commands by name, shown in this order."""
+    """Decorator that adds options of the `imagenet` commands by name, in this order."""
     known = {
         "net": click.option(
-            "--net", required=True, help="Published file, checkpoint, or diffusers folder."
+            "--net", required=True, help="Network: published file, checkpoint or diffusers folder."
         ),
         "out": click.option("--out", required=True, help="Folder of the run."),
-        "data": click.option("--data", help="Clean images: .zip, folder, .npy or .npz."),
+        "data": click.option(
+            "--data", help="Images, clean or to score: folder, or .zip, .npy or .npz file."
+        ),
         "device": click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu or cuda."
+            "--device", default="auto", show_default=True, help="Device: auto, cpu or cuda."
         ),
         "precision": click.option(
-            "--precision", help="float32, bfloat16 or float16; the authors' rule by default."
+            "--precision",
+            help="Precision of the network: float32, bfloat16 or float16. "
+            "Default: the authors' rule.",
         ),
-        "sha256": click.option("--sha256", help="Digest that the network's file must have."),
+        "sha256": click.option(
+            "--sha256", help="SHA-256 digest that the network's file must have."
+        ),
         "vae": click.option("--vae", help="Folder of the autoencoder, for ImageNet-512."),
-        "batch": click.option("--batch", type=click.IntRange(1), help="Images at once; 64."),
-        "preset": click.option("--preset", help="A printed row; see `table --list`."),
+        "batch": click.option(
+            "--batch", type=click.IntRange(1), help="Number of images per batch. Default: 64."
+        ),
+        "preset": click.option(
+            "--preset", help="Name of a printed row; `entropic imagenet table --list` shows all."
+        ),
         "images": click.option(
-            "--images", default="png", show_default=True, help="png (in zips) or array (.npy)."
+            "--images", default="png", show_default=True,
+            help="Format of the images: png (in .zip files) or array (.npy files).",
         ),
         "noise": click.option(
-            "--noise", default="philox", show_default=True, help="philox, or edm2: the authors'."
+            "--noise", default="philox", show_default=True,
+            help="Source of the noise: philox, or edm2 for the authors' generators.",
         ),
-        "compiled": click.option("--compile", "compiled", is_flag=True, help="Compile it."),
-        "guidance": click.option("--guidance", type=float, help="Weight of guidance."),
-        "condition": click.option("--condition", help=".npz of named rows, for other conditions."),
-        "profile": click.option("--profile", help="Profile file; OUT/profile.json by default."),
-        "ref": click.option("--ref", required=True, help="Reference: EDM's, EDM2's or ADM's file."),
-        "inception": click.option("--inception", help="TorchScript file inception-2015-12-05.pt."),
+        "compiled": click.option(
+            "--compile", "compiled", is_flag=True, help="Compile the network with torch.compile."
+        ),
+        "guidance": click.option(
+            "--guidance", type=float,
+            help="Weight of classifier-free guidance. Default: no guidance.",
+        ),
+        "condition": click.option(
+            "--condition",
+            help=".npz file of named arrays, one row per condition, for conditions other than "
+            "classes.",
+        ),
+        "profile": click.option("--profile", help="Profile file. Default: OUT/profile.json."),
+        "ref": click.option(
+            "--ref", required=True, help="File of reference statistics, of EDM, EDM2 or ADM."
+        ),
+        "inception": click.option(
+            "--inception", help="Inception network: TorchScript file inception-2015-12-05.pt."
+        ),
         "inception_sha256": click.option(
-            "--inception-sha256", help="Digest that the Inception file must have."
+            "--inception-sha256", help="SHA-256 digest that the Inception file must have."
         ),
         "trust": click.option(
-            "--trust", is_flag=True, help="Run the Inception file's code without a digest."
+            "--trust", is_flag=True,
+            help="Run the code in the Inception file without a check of its digest.",
         ),
-        "dino": click.option("--dino", help="Transformers folder of a Dinov2, such as the large."),
+        "dino": click.option(
+            "--dino", help="DINOv2 network: folder of transformers, such as dinov2-large."
+        ),
         "dino_positions": click.option(
             "--dino-positions", default="hub", show_default=True,
-            help="Position embeddings as in hub, or transformers.",
+            help="Interpolation of DINOv2's position embeddings: hub or transformers.",
         ),
     }  # fmt: skip
 
@@ -69,7 +97,7 @@ def parts_of(*names: str) -> Callable[[F], F]:
 
 
 def image_part() -> Any:
-    """The commands, or one line if their libraries are not there."""
+    """The module of the commands; ValueError if its libraries are not installed."""
     from theory.extras import network_part
 
     return network_part("benchmarks.imagenet.runs", "imagenet")
@@ -81,11 +109,16 @@ SCORING = ("inception", "inception_sha256", "trust", "dino", "dino_positions")
 @command.command("profile")
 @parts_of("net", "data", "out", "vae", "device", "precision", "sha256", "batch", "guidance",
           "condition")  # fmt: skip
-@click.option("--samples", type=int, help="Clean images; 1024, or all.")
-@click.option("--levels", type=int, help="Levels of EDM's grid; 128.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of images and noise.")
+@click.option("--samples", type=int, help="Number of clean images. Default: 1024, or all if fewer.")
+@click.option("--levels", type=int, help="Number of levels of EDM's grid. Default: 128.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the choice of images and noise."
+)
 def imagenet_profile(json_: bool, **options: Any) -> None:
-    """Measure the profile of a network, into OUT/profile.json; resumes."""
+    """Measure the profile of a network on clean images.
+
+    The result is OUT/profile.json. The same command continues an interrupted run.
+    """
     row = image_part().profile(**options)
     if row:
         click.echo(json.dumps(row, allow_nan=False) if json_ else profile_text(row))
@@ -94,17 +127,36 @@ def imagenet_profile(json_: bool, **options: Any) -> None:
 @command.command("generate")
 @parts_of("net", "out", "preset", "vae", "device", "precision", "sha256", "batch", "images",
           "noise", "compiled", "guidance", "condition", "profile")  # fmt: skip
-@click.option("--seeds", default="0-49999", show_default=True, help="Of the images.")
-@click.option("--solver", help="Name; ddim by default.")
+@click.option(
+    "--seeds", default="0-49999", show_default=True, help="Range of the seeds of the images."
+)
+@click.option("--solver", help="Name of the solver. Default: ddim.")
 @solver_option
-@click.option("--schedule", help="Name or schedule file; edm by default.")
-@click.option("--steps", type=int, help="Number of steps; 32.")
-@click.option("--terminal", help="zero (default): one more step to 0; or stop.")
-@click.option("--sigma-min", type=float, help="Lowest positive level; the network's.")
-@click.option("--sigma-max", type=float, help="Highest level; the network's.")
-@click.option("--rule", help="Quadrature of the profile: trapezoid (default), spline or left.")
+@click.option("--schedule", help="Name of a schedule, or schedule file. Default: edm.")
+@click.option("--steps", type=int, help="Number of steps. Default: 32.")
+@click.option(
+    "--terminal",
+    help="zero to make the last step to 0, stop to end at sigma-min. Default: zero.",
+)
+@click.option(
+    "--sigma-min",
+    type=float,
+    help="Lowest positive level, in data units. Default: that of the profile, or of the network.",
+)
+@click.option(
+    "--sigma-max",
+    type=float,
+    help="Highest level, in data units. Default: that of the profile, or of the network.",
+)
+@click.option(
+    "--rule", help="Quadrature of the profile: trapezoid, spline or left. Default: trapezoid."
+)
 def imagenet_generate(json_: bool, **options: Any) -> None:
-    """Make images, a shard a batch, on one card or under torchrun; resumes."""
+    """Generate images with a network.
+
+    OUT/images has one file per batch. The same command continues an interrupted run. Under torchrun
+    several devices share the work.
+    """
     row = image_part().generate(**options)
     if not row.pop("first"):
         return
@@ -118,10 +170,16 @@ def imagenet_generate(json_: bool, **options: Any) -> None:
 
 @command.command("score")
 @parts_of("out", "ref", *SCORING, "data", "batch", "device")
-@click.option("--net", help="Network that OUT's images must be of.")
-@click.option("--seeds", help="Of the images; 0-49999, or all of --data.")
+@click.option("--net", help="Network with which the images in OUT must have been made.")
+@click.option(
+    "--seeds", help="Range of the seeds of the images. Default: 0-49999, or all images of --data."
+)
 def imagenet_score(json_: bool, **options: Any) -> None:
-    """Score OUT's images, or those of --data: FID, FD-DINOv2, sFID, IS, precision, recall."""
+    """Score images against reference statistics.
+
+    The images are those of OUT, or of --data. The scores are FID, FD-DINOv2, sFID, Inception score,
+    precision and recall.
+    """
     row = image_part().score(**options)
     if not row:
         return
@@ -133,17 +191,22 @@ def imagenet_score(json_: bool, **options: Any) -> None:
 
 
 @command.command("table")
-@click.option("--list", "list_", is_flag=True, help="List the rows instead.")
-@click.option("--net", help="Published file of the row's network.")
-@click.option("--ref", help="Published reference statistics.")
-@click.option("--out", help="Folder of the table.")
+@click.option("--list", "list_", is_flag=True, help="List the printed rows and exit.")
+@click.option("--net", help="Published file of the network of the row. Required without --list.")
+@click.option("--ref", help="Published file of reference statistics. Required without --list.")
+@click.option("--out", help="Folder of the table. Required without --list.")
 @parts_of("preset", *SCORING, "data", "profile", "vae", "device", "precision", "sha256", "batch",
           "images", "noise", "compiled")  # fmt: skip
 @click.option(
-    "--seeds", multiple=True, help="Range; repeat for more; the papers' three by default."
+    "--seeds",
+    multiple=True,
+    help="Range of seeds. Repeat for several. Default: three ranges of 50 000 seeds.",
 )
 def imagenet_table(json_: bool, list_: bool, **options: Any) -> None:
-    """Reproduce a printed row: measured beside published, in OUT/table.csv and table.md."""
+    """Reproduce a printed row of a table.
+
+    OUT/table.csv and OUT/table.md compare the measured with the published scores.
+    """
     if list_:
         from benchmarks.imagenet.presets import listing, listing_text
 

@@ -1,4 +1,4 @@
-"""`entropic kl`: KL(data || sampler) of one solver, or of all of them at equal calls."""
+"""`entropic kl`: KL(data || sampler) of one solver, or of all solvers at equal calls."""
 
 import json
 from collections.abc import Callable
@@ -12,32 +12,47 @@ Levels = Callable[[int], tuple[float, ...]]
 
 
 @click.command("kl")
-@click.option("--toy", required=True, help="Name (see `entropic toys`) or mixture file.")
+@click.option("--toy", required=True, help="Name of a toy (see `entropic toys`), or mixture file.")
 @click.option("--schedule", required=True, help="Name of a schedule, or schedule file.")
 @click.option(
     "--solver",
     default="stochastic_ddim",
     show_default=True,
-    help="Name of a solver, or all: every solver at the same number of denoiser calls.",
+    help="Name of a solver, or all for every solver at the same number of denoiser calls.",
 )
-@click.option("--steps", type=int, help="Number of steps; not with a schedule file.")
-@click.option("--exact", is_flag=True, help="Use the exact law (the default without --paths).")
-@click.option("--paths", type=int, help="Monte Carlo paths per repeat, by paper A's protocol.")
-@click.option("--repeats", type=int, help="Monte Carlo repeats (default 1).")
-@click.option("--seed", type=int, help="Monte Carlo seed in [0, 2^32) (default 0).")
+@click.option("--steps", type=int, help="Number of steps. Not allowed with a schedule file.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Use the exact law, for one-dimensional data. Default without --paths.",
+)
+@click.option(
+    "--paths", type=int, help="Number of Monte Carlo paths per repeat, by paper A's protocol."
+)
+@click.option("--repeats", type=int, help="Number of Monte Carlo repeats. Default: 1.")
+@click.option("--seed", type=int, help="Seed of the paths, in [0, 2^32). Default: 0.")
 @ends
 @click.option(
-    "--terminal", help="stop (default): end at sigma-min. zero: one more step, down to 0."
+    "--terminal",
+    help="stop to end at sigma-min, zero to make the last step to 0. Default: stop.",
 )
 @click.option(
     "--start",
     default="noise",
     show_default=True,
-    help="Initial law: noise, or data for the true law at sigma-max.",
+    help="Initial law: noise for that of the process, data for the true law at sigma-max.",
 )
-@click.option("--eta", type=float, help="Share of noise of stochastic_ddim, in [0, 1].")
+@click.option(
+    "--eta",
+    type=float,
+    help="Share of the ancestral noise of stochastic_ddim, in [0, 1]. Default: 1.",
+)
 @solver_option
-@click.option("--c", type=float, help="Data scale of the arctan schedule, or pivot of infogrid.")
+@click.option(
+    "--c",
+    type=float,
+    help="Data scale of arctan, or pivot of infogrid, in data units. Default: from the data.",
+)
 @las_options
 @as_json
 def command(toy: str, solver: str, json_: bool, **options: Any) -> None:
@@ -54,7 +69,7 @@ def command(toy: str, solver: str, json_: bool, **options: Any) -> None:
 
 
 def task_of(toy: str, solver: str, schedule: str, **o: Any) -> tuple[Any, Levels]:
-    """The engine's task that the options describe, everything checked, and its levels by steps."""
+    """The task that the checked options describe, and its levels as a function of the steps."""
     from dataclasses import replace
 
     from benchmarks.engine.experiments import Divergences
@@ -87,12 +102,12 @@ def task_of(toy: str, solver: str, schedule: str, **o: Any) -> tuple[Any, Levels
         0 if o["seed"] is None else o["seed"],
     )
     check_seed(task.seed)
-    _ = task.table  # raises for options that the solver refuses
+    _ = task.table  # raises if the solver refuses an option
     return replace(task, options=tuple(choices.items())), levels
 
 
 def _check_route(dim: int, o: dict[str, Any]) -> None:
-    """Refuse options of one route, exact or Monte Carlo, that come with the other."""
+    """Refuse options of the exact law with Monte Carlo, and vice versa."""
     from theory.checks import whole
 
     if o["exact"] and o["paths"] is not None:
@@ -110,7 +125,7 @@ def _check_route(dim: int, o: dict[str, Any]) -> None:
 def _levels_of(
     schedule: str, spec: str, process: str, o: dict[str, Any]
 ) -> tuple[str, str, int, Levels]:
-    """Method, terminal policy, number of steps, and the levels at any number of steps."""
+    """Method, terminal, number of steps, and the levels as a function of the number of steps."""
     from theory.levels import resampled
     from theory.profiles.files import read_schedule
     from theory.reading import looks_like_path
@@ -134,7 +149,7 @@ def _levels_of(
 def _named_levels(
     name: str, spec: str, process: str, o: dict[str, Any]
 ) -> tuple[str, str, int, Levels]:
-    """The same for a schedule of the registry."""
+    """`_levels_of` for the name of a schedule."""
     from benchmarks.engine.recommend import ends
     from benchmarks.engine.toy_profiles import toy_profile
     from theory.checks import one_of, whole
@@ -149,7 +164,7 @@ def _named_levels(
     refuse_c(method, o["c"])
     goal = aim(method, o)
     low, high = ends(process, o["sigma_min"], o["sigma_max"])
-    # Everything but the profile is checked before the profile is computed.
+    # All arguments are checked before the profile is computed, which takes long.
     schedule("log_snr", o["steps"], process, None, terminal, low, high)
     grid = toy_profile(spec, low, high) if needs_profile(method, o["c"]) else None
 
@@ -163,7 +178,7 @@ def _named_levels(
 
 
 def _solver_options(solver: str, texts: tuple[str, ...], eta: float | None) -> dict[str, Any]:
-    """Options of the solver, or with "all" those that at least one solver takes."""
+    """Checked options of the solver, or with "all" of any solver."""
     from theory.checks import one_of
     from theory.solvers.options import parse_options
     from theory.solvers.registry import SOLVERS, make_table, solver_options
@@ -184,7 +199,7 @@ def _solver_options(solver: str, texts: tuple[str, ...], eta: float | None) -> d
 
 
 def kl_text(rows: list[dict[str, Any]]) -> str:
-    """Rows of `kl` for people."""
+    """Rows of `kl` as text."""
     first = rows[0]
     title = (
         f"{first['target']}, {first['process']}, {first['schedule']}, "
@@ -212,13 +227,13 @@ def kl_text(rows: list[dict[str, Any]]) -> str:
 
 
 def _distances_text(row: dict[str, Any]) -> str:
-    """TV and W1 of a row, or why they are missing."""
+    """TV and W1 of a row as text, or the reason why they are missing."""
     found = [f"{k.upper()} {row[k]:.5g}" for k in ("tv", "w1") if row.get(k) is not None]
     return ", ".join(found) or f"TV and W1 missing: {row['distances_reason']}"
 
 
 def _kl_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """A table of solvers, the best KL first, those without one last."""
+    """A table of solvers as text, with the lowest KL first and those without a KL last."""
 
     def cell(value: float | None, width: int = 11) -> str:
         return f"{'-' if value is None else f'{value:.5g}':>{width}s}"

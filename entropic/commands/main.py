@@ -1,8 +1,8 @@
 """The command line: `entropic COMMAND --help`.
 
-Every command stands in a module of its own beside this one, parses options, makes one call into
-the suite and prints what comes back. Nothing heavy is imported before a command runs, so that
-`--help` answers at once.
+Each command has its own module in this package. It parses its options, makes one call into the
+suite and prints the result. Large libraries are imported only when a command runs, so that `--help`
+is fast.
 """
 
 import sys
@@ -24,14 +24,14 @@ EXAMPLE = "entropic kl --toy gaussians15_overlap --schedule rescaled --steps 8"
 
 
 class Commands(click.Group):
-    """Commands by name, imported when they are asked for; errors are one line each, exit code 2."""
+    """Commands by name, imported when they are used; an error is one line and exit code 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the help."""
+        """Names of all commands, in the order of the help."""
         return [name for names in GROUPS.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, from the module of that name."""
+        """The command of that name, from the module of that name; None for an unknown name."""
         if cmd_name not in self.list_commands(ctx):
             return None
         found = import_module(f"entropic.commands.{cmd_name}").command
@@ -39,18 +39,18 @@ class Commands(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands by group, and an example."""
+        """Write the commands by group, and an example."""
         for title, names in GROUPS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(
-                    [(name, c.get_short_help_str(70)) for name, c in commands if c is not None]
+                    [(name, c.get_short_help_str(120)) for name, c in commands if c is not None]
                 )
         with formatter.section("Example"):
             formatter.write_text(EXAMPLE)
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
-        """Run a command; never a traceback for bad input or an interruption."""
+        """Run a command, without a traceback for invalid input or an interruption."""
         try:
             code = super().main(args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 
 def fail(message: str) -> NoReturn:
-    """Print one line and exit with 2."""
+    """Print the message on one line of stderr and exit with code 2."""
     click.echo("entropic: " + " ".join(message.split()), err=True)
     sys.exit(2)
 
@@ -78,7 +78,9 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) 
         ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--version",
     is_flag=True,

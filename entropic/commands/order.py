@@ -1,4 +1,4 @@
-"""`entropic order`: a solver's order of convergence, fitted."""
+"""`entropic order`: fit of a solver's order of convergence."""
 
 import json
 from collections.abc import Sequence
@@ -13,14 +13,26 @@ from entropic.commands.options import as_json, solver_option
 @click.option("--solver", required=True, help="Name of a solver.")
 @click.option(
     "--toy",
-    help="Name or mixture file. Default: five Gaussians, or N(0, 1) for solvers with noise.",
+    help="Name of a toy, or mixture file. Default: five Gaussians, or N(0, 1) with noise.",
 )
-@click.option("--sigma-max", type=float, default=80.0, show_default=True, help="Highest level.")
-@click.option("--sigma-min", type=float, default=0.002, show_default=True, help="Lowest level.")
+@click.option(
+    "--sigma-max",
+    type=float,
+    default=80.0,
+    show_default=True,
+    help="Highest noise level, in data units.",
+)
+@click.option(
+    "--sigma-min",
+    type=float,
+    default=0.002,
+    show_default=True,
+    help="Lowest noise level, in data units.",
+)
 @solver_option
 @as_json
 def command(json_: bool, **options: Any) -> None:
-    """Fit a solver's order of convergence: strong without noise, weak with it."""
+    """Fit a solver's order of convergence: strong without noise, weak with noise."""
     row = order_row(**options)
     click.echo(json.dumps(row, allow_nan=False) if json_ else order_text(row))
 
@@ -28,7 +40,7 @@ def command(json_: bool, **options: Any) -> None:
 def order_row(
     solver: str, toy: str | None, sigma_max: float, sigma_min: float, option: Sequence[str]
 ) -> dict[str, Any]:
-    """The fit that the options ask for."""
+    """The fit for the given options, as plain values."""
     from benchmarks.engine.recommend import ends
     from benchmarks.measure.orders import order
     from theory.checks import one_of
@@ -44,7 +56,7 @@ def order_row(
 
 
 def order_text(row: dict[str, Any]) -> str:
-    """The fit for people."""
+    """The fit as text."""
     options = "".join(f", {key} {value}" for key, value in row["options"].items())
     lines = [
         f"{row['solver']}{options}: {row['kind']} order {row['order']:.3f} "

@@ -16,15 +16,15 @@ from entropic.commands.options import NETWORK_OPTIONS, as_json, losses_options, 
     "--process",
     default="edm",
     show_default=True,
-    help="Noise process, edm or vp: the range of levels, and the meaning of a column t.",
+    help="Noise process, edm or vp. It sets the range of levels, and the unit of a column t.",
 )
 @click.option(
-    "--sigma", type=float, multiple=True, help="Noise level; repeat it for more than one."
+    "--sigma", type=float, multiple=True, help="Noise level, in data units. Repeat for several."
 )
-@click.option("--out", help="Write a profile file.")
+@click.option("--out", help="Profile file to write.")
 @as_json
 def command(json_: bool, **options: Any) -> None:
-    """Print the mmse over noise levels and the entropies that it determines."""
+    """Print the mmse over noise levels, and the entropies that follow from it."""
     row = profile_row(**options)
     click.echo(json.dumps(row, allow_nan=False) if json_ else profile_text(row))
 
@@ -38,7 +38,7 @@ def profile_row(
     out: str | None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The row of the one source that the options name."""
+    """The profile of the one source that the options name, as plain values."""
     from theory.extras import network_part
     from theory.profiles.loss_files import one_source, refuse_logged
 
@@ -102,7 +102,7 @@ def _losses_row(
 
 
 def profile_text(row: dict[str, Any]) -> str:
-    """The profile as a table for people."""
+    """The profile as a text table."""
     names = ["sigma", "mmse", "entropy_rate", "conditional_entropy", "mutual_information"]
     names += ["entropy_from_sigma_min", "rescaled_entropy"]
     names = [n for n in names if row.get(n) is not None]

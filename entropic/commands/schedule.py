@@ -12,41 +12,55 @@ from entropic.commands.options import as_json, ends, las_options, losses_options
 @click.option("--toy", help="Name of a toy, or mixture file.")
 @click.option("--profile", help="Profile file.")
 @losses_options
-@click.option("--method", required=True, help="Name of the schedule.")
+@click.option("--method", required=True, help="Name of a schedule.")
 @click.option("--steps", type=int, required=True, help="Number of steps.")
 @ends
 @click.option(
     "--terminal",
     default="stop",
     show_default=True,
-    help="stop: end at sigma-min. zero: one more step, down to 0.",
+    help="stop to end at sigma-min, zero to make the last step to 0.",
 )
-@click.option("--c", type=float, help="Data scale of arctan, or pivot of infogrid.")
+@click.option(
+    "--c",
+    type=float,
+    help="Data scale of arctan, or pivot of infogrid, in data units. Default: from the data.",
+)
 @las_options
 @click.option(
     "--rule",
-    help="Quadrature: spline, trapezoid (default for files with standard errors) or left.",
+    help="Quadrature of the profile: spline, trapezoid or left. "
+    "Default: trapezoid for a profile with standard errors, otherwise spline.",
 )
-@click.option("--amplitude", help="spectral: mean (default) or rms modulus of a frequency.")
+@click.option("--amplitude", help="spectral: amplitude of a frequency, mean or rms. Default: mean.")
 @click.option(
     "--isotonic", is_flag=True, help="las with --losses: pool risks that fall with sigma."
 )
 @click.option(
-    "--bins", type=int, help="las with --losses: number of bins for logs of more levels (64)."
+    "--bins",
+    type=int,
+    help="las with --losses: number of bins for logs with more levels. Default: 64.",
 )
 @click.option(
-    "--replicates", type=int, help="Replicates of the bootstrap band (default 200; 0 for none)."
+    "--replicates",
+    type=int,
+    help="Number of replicates of the bootstrap band; 0 for no band. "
+    "Default: 200, or 20 with a penalty.",
 )
-@click.option("--seed", type=int, help="Seed of the bootstrap, in [0, 2^32) (default 0).")
+@click.option("--seed", type=int, help="Seed of the bootstrap, in [0, 2^32). Default: 0.")
 @click.option(
-    "--format", "format_", default="json", show_default=True, help="Output: json or lines."
+    "--format",
+    "format_",
+    default="json",
+    show_default=True,
+    help="Format of the output: json, or lines for one level per line.",
 )
-@click.option("--out", help="Write a schedule file.")
+@click.option("--out", help="Schedule file to write.")
 @as_json
 def command(
     method: str, steps: int, format_: str, json_: bool, out: str | None, **options: Any
 ) -> None:
-    """Print noise levels for a sampler, from a toy, a profile file or a loss log."""
+    """Print noise levels for a sampler from a toy, a profile file or a loss log."""
     from benchmarks.engine.recommend import recommend
     from theory.checks import one_of
 
@@ -69,7 +83,7 @@ def command(
 
 
 def band_text(fields: dict[str, Any]) -> str:
-    """A band in words, with the sigma where it is widest."""
+    """A bootstrap band as text, with the level at which it is widest."""
     import numpy as np
 
     found = fields["source"]["band"]
@@ -86,7 +100,7 @@ def band_text(fields: dict[str, Any]) -> str:
 
 
 def las_text(fields: dict[str, Any]) -> str:
-    """What a loss-adaptive schedule rests on, in words, one fact per line."""
+    """Objective, data and band of a loss-adaptive schedule as text, one fact per line."""
     source = fields["source"]
     las, lines = source["las"], []
     shown = ", ".join(f"{key} {value:.4g}" for key, value in las.items() if key != "axis")

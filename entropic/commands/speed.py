@@ -1,4 +1,4 @@
-"""`entropic speed`: kernels and the exact law against NumPy, as ratios in one run."""
+"""`entropic speed`: times of the kernels and of the exact law, as ratios to NumPy."""
 
 import json
 
@@ -10,7 +10,7 @@ from entropic.commands.options import as_json
 @click.command("speed")
 @as_json
 def command(json_: bool) -> None:
-    """Time the kernels and the exact law, as ratios within one run."""
+    """Time the kernels and the exact law, as ratios to other computations of the same run."""
     from benchmarks.measure import speed
 
     row = speed.measure()

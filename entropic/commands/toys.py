@@ -1,4 +1,4 @@
-"""`entropic toys`: the named toys."""
+"""`entropic toys`: the named mixtures."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from entropic.commands.options import as_json
 @click.command("toys")
 @as_json
 def command(json_: bool) -> None:
-    """List the named toys."""
+    """List the toys, the named mixtures on which samplers are tested."""
     rows = toy_rows()
     if json_:
         click.echo(json.dumps(rows))
@@ -24,7 +24,7 @@ def command(json_: bool) -> None:
 
 
 def toy_rows() -> list[dict[str, Any]]:
-    """One row per toy of the zoo."""
+    """One row of plain values per toy."""
     from toys import zoo
 
     rows = []

@@ -12,8 +12,8 @@ from entropic.commands.options import as_json
 @click.option("--preset", required=True, help="Name of a preset, or recipe file.")
 @click.option("--out", required=True, help="Folder for the network and its measurements.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed in [0, 2^32).")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--resume", is_flag=True, help="Continue the run in the folder.")
+@click.option("--device", default="cpu", show_default=True, help="Device: cpu, cuda or cuda:N.")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder --out.")
 @as_json
 def command(json_: bool, **options: Any) -> None:
     """Train a small network on a small target, with InfoNoise or fixed training noise."""

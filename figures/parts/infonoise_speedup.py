@@ -39,7 +39,7 @@ def draw_speedups(ax: Axes, found: pd.DataFrame) -> None:
         seeds = int(row["seeds"])
         ax.text(
             0.02, i - 0.22,
-            f"runs at Q*: InfoNoise {int(row['infonoise_reached'])}/{seeds}, "
+            f"runs that reach Q*: InfoNoise {int(row['infonoise_reached'])}/{seeds}, "
             f"{TRAINING[row['baseline']].label} {int(row['baseline_reached'])}/{seeds}",
             fontsize=SMALL, gid=f"counts {target}", **text,
         )  # fmt: skip
@@ -76,7 +76,7 @@ def outcome(found: pd.DataFrame) -> str:
     least, discrete = PRINTED["discrete"][0], found["discrete"].astype(bool)
     short = int((no_more & discrete & (found["high"] < least)).sum())
     return (
-        f"InfoNoise's median run reaches it on {median} of {len(found)} targets. Speed-up: "
-        f"{ratios}. The interval lies above 1 on {above} targets and below on {below}; below "
+        f"InfoNoise's median run reaches Q* on {median} of {len(found)} targets. Speed-up: "
+        f"{ratios}. The interval lies above 1 on {above} targets, below 1 on {below}, and below "
         f"{least:g} on {short} of {int(discrete.sum())} discrete ones."
     )

@@ -1,12 +1,14 @@
-"""How every solver is drawn, the same in all figures: one colour per family, one dash per order.
+"""How every solver is drawn, the same in all figures.
 
-Where a family has several orders, lines are dotted for order 1, dashed for 2 and solid above.
+In the DPM++, UniPC and DEIS families the line follows the number in the solver's name, which need
+not be its order: dotted for 1, dashed for 2, solid for 3 (dash-dotted for DPM++(3M) in its authors'
+code). In all other solvers the line only tells apart those of one colour.
 """
 
 import pandas as pd
 from matplotlib.typing import LineStyleType
 
-from figures.parts.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, Look
+from figures.parts.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Look
 
 FIRST: LineStyleType = (0, (1, 1))
 SECOND: LineStyleType = (0, (4, 1.5))
@@ -31,12 +33,12 @@ SOLVERS = {
     "re_single": Look("RE single-step", PURPLE, "D", SECOND),
     "re_multi": Look("RE multi-step (v1)", ORANGE, "o", THIRD),
     "re_multi_2025": Look("RE multi-step (2025)", ORANGE, "s", FIRST),
-    "evodiff": Look("EVODiff (released)", VERMILLION, "*", THIRD, 1.6),
-    "evodiff special_last=False": Look("EVODiff, plain last step", VERMILLION, "^", SECOND),
+    "evodiff": Look("EVODiff (released)", VERMILION, "*", THIRD, 1.6),
+    "evodiff special_last=False": Look("EVODiff, plain last step", VERMILION, "^", SECOND),
     "stochastic_ddim": Look("stochastic DDIM\n(= Euler ancestral)", BLACK, "o", FIRST),
     "sde_dpmpp_2m": Look("SDE-DPM++(2M)", BLUE, "s", SECOND),
     "edm_stochastic s_noise=1.0": Look("EDM churn, S_noise 1", ORANGE, "^", THIRD),
-    "edm_stochastic s_noise=1.003": Look("EDM churn, S_noise 1.003", VERMILLION, "v", OTHER),
+    "edm_stochastic s_noise=1.003": Look("EDM churn, S_noise 1.003", VERMILION, "v", OTHER),
 }
 
 

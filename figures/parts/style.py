@@ -20,7 +20,7 @@ from matplotlib.typing import LineStyleType
 
 TITLE, TEXT, SMALL = 9.0, 8.0, 7.0  # font sizes, points
 GREY, INK = "#6b6b6b", "#222222"
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (  # the palette of Okabe and Ito
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (  # the palette of Okabe and Ito
     "#000000",
     "#e69f00",
     "#56b4e9",
@@ -53,7 +53,7 @@ SCHEDULES = {
     "edm": Look("EDM grid (ρ = 7)", ORANGE, "X", (0, (6, 1.5, 1, 1.5))),
     "log_snr": Look("log-SNR", SKY, "v", (0, (4, 1.5))),
     "entropic": Look("entropic", BLUE, "s", "-"),
-    "rescaled": Look("rescaled entropic", VERMILLION, "D", (0, (7, 1.5))),
+    "rescaled": Look("rescaled entropic", VERMILION, "D", (0, (7, 1.5))),
 }
 ALL_SCHEDULES = {  # by the names in theory.schedules.registry; las_0 is LAS with lambda 0
     "vp_linear": Look("linear time (VP)", BLACK, "o", (0, (1, 1))),

@@ -160,7 +160,7 @@ class InfoNoise:
 
     @property
     def rule(self) -> str:
-        """Rule that gave the pivot (see `theory.profiles.pivots.Pivot`); "none" before a refresh."""
+        """Rule that gave the pivot, see `theory.profiles.pivots.Pivot`; "none" before a refresh."""
         return self._found.pivot.rule if self._found else "none"
 
     @property
@@ -237,7 +237,7 @@ class InfoNoise:
 
         Args:
             n_steps: Number of steps, 1 to 10^6.
-            terminal: "stop" to end at sigma_min, "zero" for a last step from sigma_min to 0.
+            terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
 
         Raises:
             ValueError: There has been no refresh, or an argument is out of its range.

@@ -1,1 +1,1 @@
-"""Profiles: the mmse over noise levels, from mixtures, losses and networks."""
+"""Profiles: the mmse over noise levels, of mixtures or from losses of networks."""

@@ -1,6 +1,6 @@
-"""A positive curve given on a grid: smooth between the points, integrable and invertible.
+"""A positive curve given on a grid, with its integral and the inverse of the integral.
 
-The one quadrature of the package: profiles, entropies and time changes all go through it.
+Profiles, entropies and time changes all use this quadrature.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ BLOCK = 16384
 def solve_rising(
     evaluate: Callable[[Array], tuple[Array, Array]], width: Array, start: Array, tol: Array
 ) -> Array:
-    """Roots u of rising functions on [0, width], shape (n,), by bracketed Newton steps.
+    """Roots u of n increasing functions on [0, width], shape (n,), by bracketed Newton steps.
 
     Args:
-        evaluate: Maps u, shape (n,), to the values (negative left of the root) and slopes.
+        evaluate: Maps u, shape (n,), to the values, negative left of the root, and the slopes.
         width: Right ends of the brackets, shape (n,).
         start: First guesses, shape (n,).
-        tol: Step size, shape (n,), below which a root counts as found.
+        tol: Step sizes, shape (n,), below which a root has converged.
     """
     low, high, u = np.zeros_like(width), width.copy(), start
     for _ in range(80):
@@ -41,18 +41,18 @@ def solve_rising(
 
 
 class LogCurve:
-    """y(x) = exp(cubic spline of log y in x) on [low, high], its integral, and the inverse of it.
+    """A positive curve y(x) on [low, high], its integral, and the inverse of the integral.
 
-    Between grid points log y is the not-a-knot cubic spline. Where that overshoots the two
-    neighbours of an interval by more than half a nat (steep or noisy curves), the monotone
-    cubic (PCHIP) replaces it on the whole grid. The integral is 8-point Gauss-Legendre on panels
-    over which log y changes by about 4 at most. Outside the grid y is 0.
+    Between grid points log y is the not-a-knot cubic spline. If this overshoots the values at the
+    ends of an interval by more than half a nat, as it does for steep or noisy curves, the monotone
+    cubic (PCHIP) replaces it on the whole grid. The integral is 8-point Gauss-Legendre quadrature
+    on panels over which log y changes by at most about 4. Outside the grid y is 0.
 
     Args:
-        x: Grid, shape (m,), m >= 2, rising strictly.
-        log_y: Log of the curve there, shape (m,), finite.
-        low: Left end of the part wanted; the grid's own by default.
-        high: Right end.
+        x: Grid, shape (m,), m >= 2, strictly increasing.
+        log_y: Logarithm of the curve at the grid, shape (m,), finite.
+        low: Left end of the interval. Default: that of the grid.
+        high: Right end of the interval. Default: that of the grid.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LogCurve:
         return np.asarray(((c3 * u + c2) * u + c1) * u + c0)
 
     def _integral(self, coefficients: Array, u: Array) -> Array:
-        """Integrals from the left edges to u further right, shape (n,)."""
+        """Integrals from the left edges of the panels over a length u, shape (n,)."""
         out = np.zeros_like(u)
         for node, weight in zip(NODES, WEIGHTS, strict=True):
             out += weight * np.exp(self._log_value(coefficients, node * u))
@@ -98,10 +98,10 @@ class LogCurve:
         return np.asarray(self._cumulative[i] + part)
 
     def quantile(self, fraction: Array) -> Array:
-        """Points up to which the integral is these fractions of the whole, shape (n,).
+        """Points x at which the integral reaches given fractions of its total, shape (n,).
 
         Args:
-            fraction: Shape (n,), strictly between 0 and 1, in any order.
+            fraction: Fractions, shape (n,), strictly between 0 and 1, in any order.
         """
         out = np.empty(fraction.size)
         for start in range(0, fraction.size, BLOCK):
@@ -114,7 +114,7 @@ class LogCurve:
         i = np.clip(i, 0, self._width.size - 1)
         coefficients, width = self._coefficients[:, i], self._width[i]
         aim = target - self._cumulative[i]
-        # Exact if log y were linear over the panel, so Newton starts next to the root.
+        # The root if log y were linear over the panel, hence a start close to the true root.
         rise = self._log_value(coefficients, width) - coefficients[0]
         rise = np.where(np.abs(rise) < 1e-6, 1e-6, np.clip(rise, -50.0, 50.0))
         share = np.clip(aim / self._mass[i], 0.0, 1.0)

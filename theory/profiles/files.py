@@ -1,7 +1,7 @@
-"""The files people exchange: profiles and schedules as JSON, loss logs as CSV.
+"""Exchange files: profiles and schedules as JSON, loss logs as CSV.
 
-Numbers are shortest round-trip decimals. Whatever is wrong with a file, reading it raises
-ValueError with one line that starts with its path. Writing replaces a file whole or not at all.
+Numbers are written as the shortest decimals that round-trip. Reading an invalid file raises a
+ValueError of one line that starts with the path. Writing replaces a file completely or not at all.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from theory.reading import StrPath, naming, numbers, read_json, read_text, write
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """What a schedule file holds.
+    """Contents of a schedule file.
 
     Args:
-        method: How the levels were chosen, in a word.
-        sigmas: Shape (n_steps + 1,), falling strictly, positive but for a last 0.
+        method: Name of the rule that chose the levels, on one line.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units; only the
+            last may be 0.
         terminal: "zero" if the last level is 0, else "stop".
-        source: Where the numbers come from; anything that JSON can hold.
+        source: Origin of the numbers; any value that JSON can represent.
+
+    Raises:
+        ValueError: A field is invalid; the message is one line and names it.
     """
 
     method: str
@@ -59,10 +63,14 @@ class Schedule:
 def read_profile(path: StrPath) -> Profile:
     """The profile in a JSON file `{"kind": "profile", "dim", "sigma", "mmse", "stderr", "source"}`.
 
-    "stderr", "source" and "spectral" (see `Profile`) may be left out.
+    The fields are those of `Profile`. "stderr", "source" and "spectral" may be missing.
+
+    Args:
+        path: The file.
 
     Raises:
-        ValueError: One line starting with the path.
+        ValueError: The file is missing or invalid; the message is one line and starts with the
+            path.
     """
     fields = read_json(path, "profile", ("dim", "sigma", "mmse"))
     stderr, spectral = fields.get("stderr"), fields.get("spectral", {})
@@ -80,7 +88,15 @@ def read_profile(path: StrPath) -> Profile:
 
 
 def write_profile(path: StrPath, profile: Profile) -> None:
-    """Write a profile as JSON, replacing the file whole."""
+    """Write a profile as JSON; the file is replaced completely or not at all.
+
+    Args:
+        path: The file.
+        profile: The profile to write.
+
+    Raises:
+        ValueError: The file cannot be written, or the source is not valid JSON.
+    """
     fields = {
         "kind": "profile",
         "dim": profile.dim,
@@ -97,10 +113,14 @@ def write_profile(path: StrPath, profile: Profile) -> None:
 def read_schedule(path: StrPath) -> Schedule:
     """The schedule in a JSON file `{"kind": "schedule", "method", "sigmas", "terminal", "source"}`.
 
-    "source" may be left out.
+    The fields are those of `Schedule`. "source" may be missing.
+
+    Args:
+        path: The file.
 
     Raises:
-        ValueError: One line starting with the path.
+        ValueError: The file is missing or invalid; the message is one line and starts with the
+            path.
     """
     fields = read_json(path, "schedule", ("method", "sigmas", "terminal"))
     with naming(path):
@@ -115,7 +135,18 @@ def write_schedule(
     terminal: str,
     source: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a schedule as JSON, replacing the file whole; see `Schedule` for the arguments."""
+    """Write a schedule as JSON; the file is replaced completely or not at all.
+
+    Args:
+        path: The file.
+        method: Name of the rule that chose the levels, on one line.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        terminal: "zero" if the last level is 0, else "stop".
+        source: Origin of the numbers; any mapping that JSON can represent.
+
+    Raises:
+        ValueError: A field is invalid, or the file cannot be written.
+    """
     schedule = Schedule(method, vector("sigmas", sigmas), terminal, dict(source or {}))
     fields = {
         "kind": "schedule",
@@ -128,7 +159,7 @@ def write_schedule(
 
 
 class LossRows(NamedTuple):
-    """Rows of a loss log, shape (n,) each, in their own order."""
+    """Noise levels, losses and samples per row of a loss log, shape (n,) each, in file order."""
 
     sigma: Array
     loss: Array
@@ -136,18 +167,19 @@ class LossRows(NamedTuple):
 
 
 def read_losses_csv(path: StrPath, coordinate: Coordinate | None = None) -> LossRows:
-    """Noise levels, losses and samples a row of a CSV loss log.
+    """Noise levels, losses and numbers of samples per row of a CSV loss log.
 
-    The first line names the columns: `loss`, `sigma` or `snr` or `t` (the first of these that is
-    there), and perhaps `samples`, how many samples the row is a mean of (1 without it). Other
-    columns and blank lines are skipped.
+    The first line names the columns. Required are `loss` and one of `sigma`, `snr` and `t`, of
+    which the first one present is used. The column `samples` is optional: the number of samples
+    whose mean the row is, 1 if it is missing. Other columns and blank lines are ignored.
 
     Args:
-        path: UTF-8, separated by commas.
-        coordinate: What `t` is, such as VP(); needed for that column only.
+        path: The file, UTF-8, separated by commas.
+        coordinate: Coordinate that column `t` holds, such as VP(); needed for that column only.
 
     Raises:
-        ValueError: One line with the path and the line number.
+        ValueError: The file is missing or invalid; the message is one line with the path and, for
+            a value, the line number.
     """
     text = read_text(path)
     with naming(path):
@@ -176,7 +208,7 @@ def read_losses_csv(path: StrPath, coordinate: Coordinate | None = None) -> Loss
 
 
 def _table(text: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Column names, the rows that are not blank, and their line numbers."""
+    """Names of the columns, the rows that are not blank, and their line numbers."""
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip().lower() for name in next(reader, [])]
@@ -189,7 +221,7 @@ def _table(text: str) -> tuple[list[str], list[list[str]], list[int]]:
 
 
 def _column(name: str, header: list[str], rows: list[list[str]], lines: list[int]) -> Array:
-    """One column as finite numbers, shape (n,)."""
+    """One column, shape (n,), which must be finite numbers."""
     index, out = header.index(name), np.full(len(rows), np.nan)
     for i, row in enumerate(rows):
         text = row[index].strip() if index < len(row) else ""
@@ -201,7 +233,7 @@ def _column(name: str, header: list[str], rows: list[list[str]], lines: list[int
 
 
 def _converted(times: Array, coordinate: Coordinate, lines: list[int]) -> Array:
-    """Sigma at these times; an error names the line."""
+    """Sigma at these times, shape (n,); an error names the line."""
     with np.errstate(over="ignore"):
         try:
             sigma = coordinate.sigma(times)

@@ -1,4 +1,4 @@
-"""Risks pooled so that they never rise with SNR."""
+"""Isotonic regression of risks, which then never increase with SNR."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,13 +8,13 @@ from theory.checks import Array, vector
 
 
 def isotonic(risk: ArrayLike, weight: ArrayLike | None = None) -> Array:
-    """The nearest risks that never rise with SNR (weighted least squares), shape (n,).
+    """Nearest risks that never increase with SNR, by weighted least squares, shape (n,).
 
-    The mmse never does; a network's risks can, and noisy estimates do.
+    The mmse never increases with SNR. The risk of a network can, and noisy estimates often do.
 
     Args:
-        risk: In the order of rising SNR, shape (n,).
-        weight: Such as 1 / stderr^2, same shape, positive.
+        risk: Risks in the order of increasing SNR, shape (n,).
+        weight: Positive weights such as 1 / stderr^2, shape (n,). Default: equal weights.
     """
     risks = vector("risk", risk)
     weights = None if weight is None else vector("weight", weight)

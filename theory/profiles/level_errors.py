@@ -1,7 +1,8 @@
 """Squared errors of a denoiser on the same clean samples at every level of a grid.
 
-Algorithm 2 of Stancevic et al. (final text) draws the clean samples once and reuses them at all
-levels, so errors at different levels move together: a bootstrap has to draw whole samples.
+Algorithm 2 of Stancevic et al. (final version) draws the clean samples once and reuses them at all
+levels. Errors at different levels are therefore correlated, and a bootstrap must resample whole
+samples.
 """
 
 import zipfile
@@ -18,14 +19,19 @@ from theory.reading import StrPath, naming
 
 @dataclass(frozen=True, eq=False)
 class LevelErrors:
-    """|x0 - D(x0 + sigma eps)|^2 of n samples at m levels, summed over coordinates.
+    """Squared errors |x0 - D(x0 + sigma eps)|^2 of n samples at m levels, summed over coordinates.
 
     Args:
         dim: Number of coordinates d of x0.
-        sigma: Levels, shape (m,), m >= 4, positive and rising, in data units.
-        errors: Shape (n, m), n >= 2, >= 0, in squared data units; one row a clean sample.
-        spectral: See `theory.profiles.profile.Profile`; means over the samples, shape (m,) each.
-        source: Kept in the profile.
+        sigma: Noise levels, shape (m,), m >= 4, positive, strictly increasing, in data units.
+        errors: Squared errors, shape (n, m), n >= 2, at least 0, in squared data units; one row per
+            clean sample.
+        spectral: Means over the samples for the field `spectral` of
+            `theory.profiles.profile.Profile`, shape (m,) each.
+        source: Origin of the numbers, which the profile keeps.
+
+    Raises:
+        ValueError: A shape or a value is invalid; the message is one line and names the argument.
     """
 
     dim: int
@@ -45,9 +51,10 @@ class LevelErrors:
         object.__setattr__(self, "errors", errors)
 
     def profile(self) -> Profile:
-        """Mean errors with their standard errors; from above, unless the denoiser is exact.
+        """Profile of the mean errors with their standard errors.
 
-        E|x0 - D|^2 = mmse + E|D - E[x0|x]|^2 (Stancevic et al., eq. 16).
+        It overestimates the mmse unless the denoiser is exact: E|x0 - D|^2 = mmse +
+        E|D - E[x0|x]|^2 (Stancevic et al., v1, eq. 16).
         """
         n = len(self.errors)
         stderr = self.errors.std(axis=0, ddof=1) / np.sqrt(n)
@@ -55,7 +62,7 @@ class LevelErrors:
         return Profile(self.dim, self.sigma, mean, stderr, self.source, self.spectral)
 
     def resampled(self, rng: np.random.Generator) -> Profile:
-        """The profile of n samples drawn again with replacement, each with all its levels."""
+        """Profile of n samples drawn with replacement, each with its errors at all levels."""
         n = len(self.errors)
         share = rng.multinomial(n, np.full(n, 1.0 / n)) / n
         mean = share @ self.errors
@@ -65,10 +72,15 @@ class LevelErrors:
 
 
 def read_level_errors(path: StrPath, profile: Profile) -> LevelErrors:
-    """The errors behind a measured profile, from the .npz (`sigma`, `errors`) written with it.
+    """The errors from which a profile was measured, from the .npz file written with it.
+
+    Args:
+        path: The file, with the arrays `sigma`, shape (m,), and `errors`, shape (n, m).
+        profile: The profile, whose levels and means the file must have.
 
     Raises:
-        ValueError: One line starting with the path; also if the means are not the profile's.
+        ValueError: The file is invalid or belongs to another profile; the message is one line and
+            starts with the path.
     """
     with naming(path):
         try:

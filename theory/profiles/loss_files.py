@@ -1,4 +1,4 @@
-"""Loss logs as the command line gives them: a CSV, and what its losses are."""
+"""Loss logs of the command line: a CSV file and the options that say what its losses are."""
 
 import os
 from typing import Any
@@ -13,14 +13,35 @@ from theory.reading import StrPath, naming
 
 
 def loss_profile(path: StrPath, process: str, **logged: Any) -> Profile:
-    """The profile of a CSV of losses, a level for each that is in it."""
+    """The profile of a CSV file of losses, with one level per distinct level of the file.
+
+    Args:
+        path: The file; see `theory.profiles.files.read_losses_csv`.
+        process: "edm" or "vp", the process of a column `t`.
+        **logged: parametrisation, dim, sigma_data and reduction, as for
+            `theory.profiles.risks.x0_risks`; None for a default.
+
+    Raises:
+        ValueError: The file or an option is invalid.
+    """
     rows, options = _logged(path, process, **logged)
     more = _source(path, options)
     return profile_from_losses(rows.sigma, rows.loss, samples=rows.samples, source=more, **options)
 
 
 def loss_log(path: StrPath, process: str, bins: int | None, **logged: Any) -> LossLog:
-    """The CSV of losses as rows, to be averaged in bins where it has many levels."""
+    """The rows of a CSV file of losses, averaged in bins if it has many levels.
+
+    Args:
+        path: The file; see `theory.profiles.files.read_losses_csv`.
+        process: "edm" or "vp", the process of a column `t`.
+        bins: Number of levels beyond which rows are binned. Default: 64.
+        **logged: parametrisation, dim, sigma_data and reduction, as for
+            `theory.profiles.risks.x0_risks`; None for a default.
+
+    Raises:
+        ValueError: The file or an option is invalid.
+    """
     rows, options = _logged(path, process, **logged)
     sigma, risk = x0_risks(rows.sigma, rows.loss, **options)
     more = _source(path, options)
@@ -32,7 +53,7 @@ def loss_log(path: StrPath, process: str, bins: int | None, **logged: Any) -> Lo
 
 
 def _logged(path: StrPath, process: str, **logged: Any) -> tuple[LossRows, dict[str, Any]]:
-    """Rows of a CSV of losses, and what they mean."""
+    """Rows of a CSV file of losses, and the options of `x0_risks` for them."""
     parametrisation = logged["parametrisation"]
     if parametrisation is None:
         raise ValueError(
@@ -53,7 +74,7 @@ def _source(path: StrPath, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_source(**given: object) -> None:
-    """Exactly one of some options must be given."""
+    """Raise ValueError unless exactly one of the options is given."""
     named = [f"--{name}" for name, value in given.items() if value is not None]
     if len(named) != 1:
         options = ", ".join(f"--{name}" for name in given)
@@ -62,7 +83,7 @@ def one_source(**given: object) -> None:
 
 
 def refuse_logged(logged: dict[str, Any]) -> None:
-    """Options of a loss log mean nothing without one."""
+    """Raise ValueError if an option of a loss log is given without one."""
     for name, value in logged.items():
         if value is not None:
             option = "--" + name.replace("_", "-")

@@ -1,7 +1,7 @@
-"""A log of denoising losses as a training run leaves it: noisy, uneven, with repeated levels.
+"""A log of denoising losses from a training run: noisy, uneven, with repeated levels.
 
-Rows are averaged into a profile of risks, and drawn again (a bootstrap within each level or bin) to
-say how far a schedule made from them can be trusted.
+Rows are averaged into a profile of risks. A bootstrap within each level or bin shows how far their
+noise moves the levels of a schedule.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,27 +15,32 @@ from theory.profiles.isotonic import isotonic
 from theory.profiles.profile import Profile
 
 MOST_LEVELS = 64  # distinct levels beyond which rows are binned
-FEWEST = 8  # samples that a bin must hold, else it joins its neighbour
+FEWEST = 8  # samples that a bin must contain; otherwise it is merged with its neighbour
 
 
 class LossLog:
-    """Rows (sigma, risk, samples), grouped by level, or in bins of log sigma.
+    """Rows (sigma, risk, samples) of a loss log, grouped by level or in bins of log sigma.
 
-    Levels are kept as they are while there are at most `bins` of them. Otherwise rows fall into
-    that many bins of equal width in log sigma, bins of fewer than 8 samples joining the next. In
-    a bin the mean is taken of risk over a reference, sigma^2 / (s^2 + sigma^2) with s^2 the ratio
-    of the greatest risk to the greatest risk / sigma^2 of a bin: at both ends of the noise range
-    risks run along it, so that a wide bin has no bias. It stands at the mean log sigma, and the
-    outer bins are carried on to the ends of the log along the reference.
+    Up to `bins` distinct levels are kept as they are. Otherwise rows are put into that many bins of
+    equal width in log sigma, and a bin of fewer than 8 samples is merged with the next.
+
+    A bin averages the ratio of the risk to a reference, sigma^2 / (s^2 + sigma^2), where s^2 is the
+    largest risk of a bin over the largest risk / sigma^2 of a bin. At both ends of the noise range
+    the risk is proportional to this reference, so that wide bins have no bias there. The level of a
+    bin is its mean log sigma. The outer bins are extended to the ends of the log along the
+    reference.
 
     Args:
         sigma: Noise levels, shape (n,), positive, in any order, in data units.
-        risk: x0-prediction risks E|x0 - D|^2 there (`theory.profiles.risks.x0_risks`), shape (n,),
-            >= 0.
-        samples: How many samples each row is a mean of, shape (n,), >= 1; 1 by default.
+        risk: x0-prediction risks E|x0 - D|^2 (`theory.profiles.risks.x0_risks`), shape (n,), at
+            least 0, in squared data units.
+        samples: Number of samples whose mean each row is, shape (n,), at least 1. Default: 1.
         dim: Number of coordinates d of x0.
-        bins: See above, at least 4.
-        source: Kept in the profile.
+        bins: Number of distinct levels beyond which rows are binned, at least 4.
+        source: Origin of the numbers, which the profile keeps.
+
+    Raises:
+        ValueError: A shape or a value is invalid, or there are fewer than 4 levels or bins.
     """
 
     def __init__(
@@ -78,30 +83,31 @@ class LossLog:
         self._ratio = risks[order] / self._reference(levels[order])
         mean, spread = self._moments()
         several = (self._rows > 1) & (mean > 0)
-        # Relative spread of one sample; levels with one row borrow that of the others.
+        # Relative spread of one sample, also used for levels with one row.
         share = spread[several] / mean[several]
         self._typical = float(np.median(share)) if several.any() else None
 
     @property
     def samples(self) -> int:
-        """Samples in all."""
+        """Total number of samples."""
         return int(self._weight.sum())
 
     @property
     def fewest_samples(self) -> int:
-        """Samples behind the level or bin that has the fewest."""
+        """Number of samples of the level or bin that has the fewest."""
         return int(self._total.min())
 
     @property
     def groups(self) -> int:
-        """Levels or bins that the risks are averaged in."""
+        """Number of levels or bins in which the risks are averaged."""
         return int(self._rows.size)
 
     def profile(self, *, monotone: bool = False) -> Profile:
-        """Mean risks over sigma, with standard errors where rows repeat.
+        """Profile of the mean risks, with standard errors if any level or bin has several rows.
 
         Args:
-            monotone: Pool risks that fall with sigma (`theory.profiles.isotonic.isotonic`).
+            monotone: Whether to pool risks so that they never fall with sigma
+                (`theory.profiles.isotonic.isotonic`).
         """
         mean, spread = self._moments()
         stderr: Array | None = None
@@ -111,16 +117,21 @@ class LossLog:
         return self._profile(mean, stderr, monotone)
 
     def rising(self) -> int:
-        """At how many levels or bins the risk falls where sigma rises, which no mmse does."""
+        """Number of levels or bins at which the risk falls as sigma increases; no mmse does so."""
         return int(np.count_nonzero(np.diff(self.profile().mmse) < 0))
 
     def resampled(self, rng: np.random.Generator, *, monotone: bool = False) -> Profile:
-        """The profile of rows drawn again within each level or bin, with replacement.
+        """Profile of rows drawn with replacement within each level or bin.
 
-        Where there is one row only, it is scattered by the median relative spread of the others.
+        A single row is multiplied by a random factor instead, with the median relative spread of
+        the other levels.
+
+        Args:
+            rng: Generator of the draws.
+            monotone: Whether to pool risks so that they never fall with sigma.
 
         Raises:
-            ValueError: Every level has one row: nothing says how noisy it is.
+            ValueError: Every level has one row, so that the noise is unknown.
         """
         if self._typical is None:
             raise ValueError("losses must repeat some level for a band, got every level once")
@@ -133,26 +144,26 @@ class LossLog:
         drawn = np.where(rows == 1, drawn * _scatter(width, rng), drawn)
         mean = np.bincount(self._group, drawn * weight) / np.bincount(self._group, weight)
         old = self._moments()[0]
-        # Rows drawn from n of their own vary by n - 1 parts of n of what new rows would.
+        # The variance of means resampled from n rows is (n - 1) / n of that of new rows.
         more = np.sqrt(self._rows / np.maximum(self._rows - 1, 1))
         mean = np.maximum(old + np.where(self._rows > 1, more, 1.0) * (mean - old), 1e-3 * old)
         return self._profile(mean, self._typical * mean / np.sqrt(self._total), monotone)
 
     def _mean(self, values: Array) -> Array:
-        """Weighted mean of each level or bin, shape (groups,)."""
+        """Weighted mean over each level or bin, shape (groups,)."""
         return np.asarray(np.bincount(self._group, values * self._weight) / self._total)
 
     def _reference(self, sigma: Array) -> Array:
         return np.asarray(sigma**2 / (self._scale + sigma**2))
 
     def _moments(self) -> tuple[Array, Array]:
-        """Mean of risk over reference, and the spread of one sample, (groups,) each."""
+        """Mean ratio of risk to reference, and spread of one sample, shape (groups,) each."""
         mean = self._mean(self._ratio)
         square = np.bincount(self._group, self._weight * (self._ratio - mean[self._group]) ** 2)
         return mean, np.sqrt(square / np.maximum(self._rows - 1, 1))
 
     def _profile(self, mean: Array, stderr: Array | None, monotone: bool) -> Profile:
-        """The profile of means and standard errors of risk over reference, (groups,) each."""
+        """The profile from means and standard errors of risk / reference, shape (groups,) each."""
         if monotone:
             risk = mean * self._reference(self._sigma)
             pooled = isotonic(risk[::-1], self._total[::-1])[::-1]
@@ -166,13 +177,13 @@ class LossLog:
             return np.asarray(np.pad(values, (before, after), mode="edge") * reference)
 
         error, risk = None if stderr is None else carried(stderr), carried(mean)
-        if monotone:  # multiplied by the reference again, equal risks may differ by a rounding
+        if monotone:  # equal risks may differ by rounding after the multiplication by the reference
             risk = np.maximum.accumulate(risk)
         return Profile(self.dim, sigma, risk, error, self.source)
 
 
 def _bins(x: Array, weight: Array, bins: int) -> NDArray[np.int64]:
-    """Bins of equal width, those of few samples joined to the next, numbered without gaps."""
+    """Bin of every row: equal widths, sparse bins merged with the next, numbered without gaps."""
     edges = np.linspace(x.min(), x.max(), bins + 1)
     at = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, bins - 1)
     total = np.bincount(at, weight, minlength=bins)
@@ -183,7 +194,7 @@ def _bins(x: Array, weight: Array, bins: int) -> NDArray[np.int64]:
         held += total[i]
         if held >= FEWEST:
             current, held = current + 1, 0.0
-    if held < FEWEST and current > 0:  # what is left at the top joins the last full bin
+    if held < FEWEST and current > 0:  # a sparse rest at the top is merged with the last full bin
         label[label == current] = current - 1
     if label.max() < 3:
         raise ValueError(
@@ -193,12 +204,16 @@ def _bins(x: Array, weight: Array, bins: int) -> NDArray[np.int64]:
 
 
 def _scatter(width: Array, rng: np.random.Generator) -> Array:
-    """Log-normal factors of mean 1, the logs of std `width`."""
+    """Log-normal factors of mean 1 whose logarithms have standard deviation `width`."""
     return np.asarray(np.exp(width * (rng.normal(size=width.size) - 0.5 * width)))
 
 
 def scattered(profile: Profile, rng: np.random.Generator) -> Profile:
-    """A profile with its risks scattered by their standard errors (log-normal).
+    """A profile whose risks are multiplied by log-normal noise of their relative standard errors.
+
+    Args:
+        profile: A profile with standard errors.
+        rng: Generator of the noise.
 
     Raises:
         ValueError: The profile has no standard errors.
@@ -219,18 +234,21 @@ def bootstrap_band(
     level: float = 0.9,
     count: Callable[[range], Any] = iter,
 ) -> tuple[Array, Array]:
-    """Quantiles of every sigma of a schedule over profiles drawn again, shape (n_steps + 1,) each.
+    """Lower and upper quantile of every level of a schedule over resampled profiles.
 
-    The middle share `level` of the replicates. It shows how far noise moves the levels; it is no
-    confidence interval: an optimum over noisy risks settles in their dips.
+    The band contains the middle share `level` of the replicates. It shows how far noise moves the
+    levels. It is not a confidence interval, because an optimum over noisy risks prefers their dips.
 
     Args:
-        draw: Such as `LossLog.resampled` or `scattered`.
-        make: Profile to sigmas.
-        replicates: How many, at least 10.
-        seed: Of the draws.
-        level: Share of replicates inside the band.
-        count: Wraps the loop's range, for progress.
+        draw: Draws a resampled profile, as `LossLog.resampled` and `scattered` do.
+        make: Maps a profile to noise levels, shape (n_steps + 1,).
+        replicates: Number of replicates, at least 10.
+        seed: Seed of the draws.
+        level: Share of the replicates inside the band, for every level by itself.
+        count: Wraps the range of the loop, for instance to show progress.
+
+    Returns:
+        The two quantiles, shape (n_steps + 1,) each, in data units.
     """
     whole("replicates", replicates, 10)
     rng = np.random.default_rng(seed)

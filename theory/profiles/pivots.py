@@ -1,7 +1,7 @@
-"""From an entropy-rate profile to a density of training noise (Raya et al., 2026): gate, pivot.
+"""From an entropy rate to a density of training noise: gate and pivot (Raya et al. 2026).
 
-The rate is r = mmse / sigma^3, that of the conditional entropy per unit of sigma, in nats; per
-unit of log sigma it is r sigma.
+The rate of the conditional entropy is r = mmse / sigma^3 in nats per unit of sigma, and r sigma per
+unit of log sigma.
 """
 
 from typing import NamedTuple
@@ -13,15 +13,15 @@ from theory.checks import Array, above_zero, monotone, one_of, positive, require
 
 GATE_POWER = 3.0
 ONSET = 0.002
-SHARE, SLACK, RUN, SMOOTHING = 0.15, 0.25, 3, 2  # of the slope rule: ours, the paper gives none
+SHARE, SLACK, RUN, SMOOTHING = 0.15, 0.25, 3, 2  # of the slope rule; the paper gives none
 PIVOTS = ("onset", "slope")
 
 
 class Pivot(NamedTuple):
-    """A pivot c of the gate, and the rule that gave it.
+    """A pivot c of the gate, in data units, and the name of the rule that gave it.
 
-    Rules: "onset", "slope", "knee" (see `onset_pivot`, `slope_pivot`), "pinned" (a number given),
-    "top" (the highest level, the rate being above the onset still).
+    The rules are "onset" (`onset_pivot`), "slope" and "knee" (`slope_pivot`), "pinned" (given as a
+    number) and "top" (the highest level, since the rate exceeds the onset even there).
     """
 
     c: float
@@ -29,12 +29,12 @@ class Pivot(NamedTuple):
 
 
 class Allocation(NamedTuple):
-    """What `allocate` makes of a profile on K bins even in log sigma.
+    """Training noise allocated to K bins evenly spaced in log sigma, the result of `allocate`.
 
     Attributes:
-        pivot: Of the gate.
-        gated: Gated rate per unit of log sigma, r g sigma, shape (K,), nats.
-        mass: Share of the training noise in each bin, shape (K,), of sum 1.
+        pivot: Pivot of the gate.
+        gated: Gated rate per unit of log sigma, r g sigma, shape (K,), in nats.
+        mass: Probability of each bin, shape (K,), with sum 1.
     """
 
     pivot: Pivot
@@ -43,12 +43,13 @@ class Allocation(NamedTuple):
 
 
 def gate(sigma: ArrayLike, c: float, power: float = GATE_POWER) -> Array:
-    """sigma^n / (sigma^n + c^n), shape of sigma: eqs. (17) and (50), n = 3 in the paper.
+    """The gate sigma^n / (sigma^n + c^n) (Raya et al. 2026, eqs. 17 and 50), shape of sigma.
 
     Args:
         sigma: Noise levels, positive, in data units.
         c: Pivot, positive, in data units.
-        power: The exponent n, positive.
+        power: Exponent n, positive. The default 3 is that of two re-implementations; the text of
+            the paper does not give it.
     """
     levels, pivot, n = above_zero("sigma", sigma), positive("c", c), positive("power", power)
     with np.errstate(over="ignore", under="ignore"):
@@ -56,18 +57,19 @@ def gate(sigma: ArrayLike, c: float, power: float = GATE_POWER) -> Array:
 
 
 def onset_pivot(sigma: ArrayLike, rate: ArrayLike, onset: float = ONSET) -> float:
-    """The largest noise level at which the ungated rate still reaches onset of its maximum.
+    """Largest level at which the rate reaches the fraction `onset` of its maximum, in data units.
 
-    Eq. (18): c = inf{sigma: rate(s) / max rate < p for all s >= sigma}, scanned from the high end
-    and interpolated log-linearly between the two levels around the crossing.
+    This is eq. (18) of Raya et al. (2026), c = inf{sigma: rate(s) / max rate < p for all
+    s >= sigma}. The rate is not gated. The grid is scanned from the high end, and the crossing is
+    interpolated log-linearly between the two levels around it.
 
     Args:
-        sigma: Noise levels, shape (m,), rising, in data units.
-        rate: Entropy rate mmse / sigma^3 per unit of sigma, shape (m,), >= 0.
+        sigma: Noise levels, shape (m,), positive, strictly increasing, in data units.
+        rate: Entropy rate mmse / sigma^3 per unit of sigma, shape (m,), at least 0.
         onset: The threshold p, in (0, 1].
 
     Raises:
-        ValueError: The rate is 0 everywhere, or still above the threshold at the highest level.
+        ValueError: The rate is 0 everywhere, or above the threshold even at the highest level.
     """
     levels, rates = _profile(sigma, rate)
     if not 0 < onset <= 1:
@@ -96,27 +98,32 @@ def slope_pivot(
     smoothing: int = SMOOTHING,
     onset: float = ONSET,
 ) -> Pivot:
-    """Discrete data: the highest level to which the rate keeps the power law of its low end (B.4).
+    """Pivot for discrete data: the level up to which the rate follows the power law of its low end.
 
-    Slopes are differences of log rate over log sigma between neighbours of *positive* rate; the
-    paper gives no tolerances, these are ours. "slope": the level where the first run of slopes
-    starts that all leave the usual one, the median over the lowest share of the levels. The run
-    must start beyond those: a profile that bends there already, as exact posteriors of points
-    do, follows no power law. Then "knee", the greatest curvature of log rate over log sigma, if
-    any slope leaves the usual one at all. Then "onset".
+    The rule is that of Raya et al. (2026), appendix B.4, which gives no tolerances; the defaults
+    were chosen here. Slopes are differences of log rate over log sigma between neighbours of
+    *positive* rate. The reference slope is the median over the lowest share of the levels.
+
+    - "slope": the level where the first run of slopes begins that all deviate from the reference.
+      It must begin above the lowest share. A profile that bends within that share, as those of
+      exact posteriors of points do, follows no power law.
+    - "knee": otherwise, if any slope deviates, the level of largest curvature of log rate.
+    - "onset": otherwise `onset_pivot`.
 
     Args:
-        sigma: Noise levels, shape (m,), rising, in data units; for smoothing, even in log sigma.
-        rate: Entropy rate mmse / sigma^3 per unit of sigma, shape (m,), >= 0.
-        share: Of the levels of positive rate that make the usual slope, at least two; in (0, 1].
-        slack: How far a slope may lie from the usual one, positive.
-        run: How many slopes in a row must lie further, at least 1.
-        smoothing: Passes of `smoothed` over log rate before the slopes are taken; without any,
-            the means of 256 losses are too noisy for the slack.
-        onset: Threshold of the last rule, see `onset_pivot`.
+        sigma: Noise levels, shape (m,), positive, strictly increasing, in data units. Smoothing
+            assumes that they are evenly spaced in log sigma.
+        rate: Entropy rate mmse / sigma^3 per unit of sigma, shape (m,), at least 0.
+        share: Share of the levels of positive rate that define the reference slope, in (0, 1]; at
+            least two levels are used.
+        slack: Largest deviation of a slope from the reference that is tolerated, positive.
+        run: Number of consecutive slopes that must deviate by more, at least 1.
+        smoothing: Passes of `smoothed` over log rate before slopes are taken. Without any, means of
+            256 losses are too noisy for the default slack.
+        onset: Threshold of `onset_pivot`, in (0, 1].
 
     Raises:
-        ValueError: As `onset_pivot`, if it comes to that.
+        ValueError: An argument is out of its range, or `onset_pivot` decides and raises.
     """
     levels, rates = _profile(sigma, rate)
     if not 0 < share <= 1:
@@ -130,13 +137,16 @@ def slope_pivot(
 def choose_pivot(
     sigma: Array, rate: Array, rule: str | float = "onset", onset: float = ONSET
 ) -> Pivot:
-    """The pivot by a rule of `PIVOTS`, or pinned to a number; "top" where no onset is in sight.
+    """The pivot by a rule of `PIVOTS`, or a given number.
+
+    If the rate exceeds the threshold of the onset even at the highest level, the pivot is that
+    level and the rule is "top".
 
     Args:
-        sigma: Noise levels, shape (m,), rising, in data units.
-        rate: Entropy rate mmse / sigma^3 per unit of sigma, shape (m,), >= 0, not all 0.
-        rule: "onset", "slope" with its default tolerances, or the pivot itself.
-        onset: The threshold p, in (0, 1].
+        sigma: Noise levels, shape (m,), positive, strictly increasing, in data units.
+        rate: Entropy rate mmse / sigma^3 per unit of sigma, shape (m,), at least 0, not all 0.
+        rule: "onset"; "slope" with its default tolerances; or the pivot itself, in data units.
+        onset: The threshold p of the onset rule, in (0, 1].
     """
     if not isinstance(rule, str):
         return Pivot(positive("pivot", rule), "pinned")
@@ -158,23 +168,24 @@ def allocate(
     smoothing: int = 0,
     floor: float = 0.0,
 ) -> Allocation:
-    """Training noise in proportion to the gated rate over the loss weight, eqs. (12)-(18).
+    """Training noise proportional to gated rate over loss weight (Raya et al. 2026, eqs. 12 to 18).
 
-    The mass of a bin is proportional to r g sigma / w at its middle, sigma being the Jacobian
-    of log sigma; no less than the floor, the bins above it sharing the rest in proportion.
+    The mass of a bin is proportional to r g sigma / w at its middle; the factor sigma is the
+    Jacobian of log sigma. No bin has less than the floor, and the other bins share the rest in
+    proportion.
 
     Args:
-        sigma: Middles of K bins even in log sigma, rising, in data units.
-        mmse: Shape (K,), >= 0, not all 0.
-        weight: The loss weight w, shape (K,) or a number, positive.
-        pivot: A rule of `choose_pivot`.
-        onset: The threshold p.
-        power: The exponent n of the gate.
+        sigma: Middles of K bins evenly spaced in log sigma, shape (K,), increasing, in data units.
+        mmse: The mmse at the middles, shape (K,), at least 0, not all 0, in squared data units.
+        weight: Loss weight w, positive, shape (K,) or a number.
+        pivot: "onset", "slope", or the pivot itself, in data units; see `choose_pivot`.
+        onset: Threshold p of the onset rule, in (0, 1].
+        power: Exponent n of the gate, positive.
         smoothing: Passes of `smoothed` over r sigma, before pivot and gate.
         floor: Least mass of a bin, below 1 / K.
 
     Raises:
-        ValueError: The gated rate over the weight leaves the range of float64 everywhere.
+        ValueError: The largest gated rate over weight is 0 or infinite in float64.
     """
     rate = smoothed(mmse / sigma**2, smoothing)
     found = choose_pivot(sigma, rate / sigma, pivot, onset)
@@ -187,7 +198,14 @@ def allocate(
 
 
 def smoothed(values: Array, passes: int) -> Array:
-    """`passes` times the filter (1/4, 1/2, 1/4) along values (m,); the ends stay, so do lines."""
+    """Values filtered `passes` times by (1/4, 1/2, 1/4), shape (m,).
+
+    The filter leaves the two end values and straight lines unchanged.
+
+    Args:
+        values: Values on an even grid, shape (m,).
+        passes: Number of passes, at least 0.
+    """
     out = values.copy()
     for _ in range(passes):
         out[1:-1] = 0.25 * out[:-2] + 0.5 * out[1:-1] + 0.25 * out[2:]
@@ -195,16 +213,16 @@ def smoothed(values: Array, passes: int) -> Array:
 
 
 def _floored(mass: Array, floor: float) -> Array:
-    """max(scale * mass, floor), shape (K,), with the scale that makes the sum 1."""
+    """The masses max(scale * mass, floor), shape (K,), with the scale for which their sum is 1."""
     rising = np.sort(mass)
     above = np.cumsum(rising[::-1])[::-1]
-    scale = (1.0 - floor * np.arange(mass.size)) / above  # if the j smallest sit on the floor
+    scale = (1.0 - floor * np.arange(mass.size)) / above  # if the j smallest are at the floor
     j = int(np.argmax(scale * rising >= floor))
     return np.asarray(np.maximum(scale[j] * mass, floor))
 
 
 def _profile(sigma: ArrayLike, rate: ArrayLike) -> tuple[Array, Array]:
-    """Levels and rates, checked, shape (m,) each."""
+    """Levels and rates as checked arrays, shape (m,) each."""
     levels, rates = vector("sigma", sigma, 2), vector("rate", rate, 2)
     require(levels > 0, "sigma", levels, "be positive")
     monotone("sigma", levels)
@@ -217,7 +235,7 @@ def _profile(sigma: ArrayLike, rate: ArrayLike) -> tuple[Array, Array]:
 def _bend(
     sigma: Array, rate: Array, share: float, slack: float, run: int, smoothing: int
 ) -> Pivot | None:
-    """The pivot by slope or knee, see `slope_pivot`; None if the log-log curve is straight."""
+    """The pivot by slope or knee of `slope_pivot`; None if the log-log curve is straight."""
     alive = rate > 0
     known = sigma[alive]
     if known.size < 3:
@@ -237,7 +255,7 @@ def _bend(
 
 
 def _curvature(x: Array, slopes: Array) -> Array:
-    """|y''| / (1 + y'^2)^(3/2) at the inner points, shape (m - 2,), from the slopes between."""
+    """Curvature |y''| / (1 + y'^2)^(3/2) at the inner points, shape (m - 2,), from slopes."""
     bend = np.diff(slopes) / (0.5 * (x[2:] - x[:-2]))
     slope = 0.5 * (slopes[1:] + slopes[:-1])
     return np.asarray(np.abs(bend) / np.hypot(1.0, slope) ** 3)

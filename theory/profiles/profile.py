@@ -1,6 +1,7 @@
 """The profile of a data set: its minimum mean squared error mmse(sigma) on a grid, and entropies.
 
-x = x0 + sigma eps, mmse = E|x0 - E[x0|x]|^2 summed over the d coordinates. Entropies in nats.
+The channel is x = x0 + sigma eps, and mmse = E|x0 - E[x0|x]|^2 is summed over the d coordinates.
+Entropies are in nats.
 """
 
 from __future__ import annotations
@@ -18,34 +19,42 @@ from theory.profiles.curves import LogCurve
 
 RULES = ("spline", "trapezoid", "left")
 AMPLITUDES = ("mean", "rms")
-UNDERFLOW = 1e-290  # a smaller mmse counts as 0: it holds no digits, and no logarithm
+UNDERFLOW = 1e-290  # a smaller mmse counts as 0, because it has too few digits for a logarithm
 LEAST_POWER = 1.05
-LARGEST = 1e100  # of risks, losses and levels: their powers and quotients stay finite
+LARGEST = 1e100  # risk, loss or level, so that powers and quotients are finite
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Profile:
-    """mmse on a grid of noise levels, and the entropies that it determines.
+    """The mmse on a grid of noise levels, and the entropies that it determines.
 
-    Quadrature. log mmse is a cubic spline in log sigma (theory.profiles.curves.LogCurve), and
-    integrals over log sigma are Gauss-Legendre on its exponential. An mmse below 1e-290 is an
-    underflow: below the first larger one the curve contributes nothing; one between larger ones is
-    left out and bridged. `entropy_error` and `rescaled_error` compare with the same rule on every
-    other grid point, which exceeds the error of the full grid while the grid resolves the curve (16
-    times for the spline, 4 for the trapezoid, 2 for the left sum). Rule "trapezoid" is linear in
-    log sigma, rule "left" is the left Riemann sum in sigma of Stancevic et al. (algorithm 2).
+    Integrals over log sigma follow one of three quadrature rules:
+
+    - "spline": log mmse is a cubic spline in log sigma (`theory.profiles.curves.LogCurve`), and its
+      exponential is integrated by Gauss-Legendre quadrature.
+    - "trapezoid": the trapezoid rule in log sigma.
+    - "left": the left Riemann sum in sigma of Stancevic et al. (final algorithm 2).
+
+    An mmse below 1e-290 counts as an underflow. Below the lowest larger mmse the spline contributes
+    nothing; an underflow between larger values is omitted from the spline.
+
+    `entropy_error` and `rescaled_error` compare with the same rule on every other grid point. As
+    long as the grid resolves the curve, the difference exceeds the error of the full grid, by a
+    factor of 16 for the spline, 4 for the trapezoid and 2 for the left sum.
 
     Args:
         dim: Number of coordinates d of x0.
-        sigma: Noise levels, shape (m,), m >= 4, positive and rising strictly, in data units.
-        mmse: Shape (m,), summed over coordinates, in squared data units; >= 0.
-        stderr: Standard errors of mmse, shape (m,), or None.
-        source: Where the numbers come from; anything that JSON can hold.
-        spectral: `theory.profiles.spectral.spectral_mmse`, shape (m,), under "mean" and "rms", the
-            two readings of a frequency's amplitude; empty without a split over frequencies.
+        sigma: Noise levels, shape (m,), m >= 4, positive, strictly increasing, in data units.
+        mmse: The mmse at these levels, summed over coordinates, shape (m,), at least 0, in squared
+            data units.
+        stderr: Standard errors of the mmse, shape (m,), or None.
+        source: Origin of the numbers; any mapping that JSON can represent.
+        spectral: Curves of `theory.profiles.spectral.spectral_mmse`, shape (m,), under the keys
+            "mean" and "rms" for the two definitions of a frequency's amplitude; empty without a
+            split over frequencies.
 
     Raises:
-        ValueError: One line naming the argument, the rule, the value and the index.
+        ValueError: An argument is invalid; the message is one line and names it.
     """
 
     dim: int
@@ -92,17 +101,30 @@ class Profile:
     def curve(
         self, power: float, low: float | None = None, high: float | None = None
     ) -> LogCurve | None:
-        """The curve mmse / sigma^power over log sigma, between the log sigmas low and high.
+        """The curve mmse / sigma^power over log sigma.
 
-        None if mmse is 0 throughout: below two points above the underflow.
+        Args:
+            power: Exponent of sigma.
+            low: Left end of the curve, in log sigma. Default: that of the grid.
+            high: Right end of the curve, in log sigma. Default: that of the grid.
+
+        Returns:
+            The curve, or None if fewer than two values of the mmse are above the underflow.
         """
         return _curve(self.sigma, self.mmse, power, low, high)
 
     @scalars
     def mmse_at(self, sigma: ArrayLike) -> Array:
-        """The mmse at levels inside the grid, of the shape of sigma; 0 where it underflows.
+        """The mmse at levels inside the grid, in squared data units, shape of sigma.
 
-        Between the levels of the grid log mmse is a cubic spline in log sigma.
+        Between the levels of the grid log mmse is a cubic spline in log sigma. The value is 0 where
+        the mmse underflows.
+
+        Args:
+            sigma: Noise levels within the range of the grid, in data units.
+
+        Raises:
+            ValueError: A level is outside the grid.
         """
         levels = self._inside(sigma)
         curve = self.curve(0.0)
@@ -113,39 +135,53 @@ class Profile:
 
     @scalars
     def entropy_at(self, sigma: ArrayLike) -> Array:
-        """H[x0|x] less that at the lowest level, of the shape of sigma, in nats."""
+        """H[x0|x] less its value at the lowest level of the grid, in nats, shape of sigma.
+
+        Args:
+            sigma: Noise levels within the range of the grid, in data units.
+
+        Raises:
+            ValueError: A level is outside the grid.
+        """
         levels = self._inside(sigma)
         curve = self.curve(2.0)
         return np.zeros_like(levels) if curve is None else curve.integral(np.log(levels))
 
     def entropy_rate(self) -> Array:
-        """Rate dH/dsigma = mmse / sigma^3 (Stancevic et al. eq. 13), shape (m,), nats per unit."""
+        """The rate dH/dsigma = mmse / sigma^3 at the grid, shape (m,), in nats per data unit.
+
+        It is eq. 13 of Stancevic et al.
+        """
         return np.asarray(self.mmse / self.sigma**3)
 
     def time_change(self, power: int, rule: str) -> Array:
-        """Integral of mmse / s^power dlog(s) from the lowest level, shape (m,).
+        """Integral of mmse / s^power dlog(s) from the lowest level of the grid, shape (m,).
 
-        Power 2 is the entropy and 1 the rescaled entropy, both from sigma[0]; the rules are those
-        of the class.
+        Args:
+            power: 2 for the entropy, 1 for the rescaled entropy.
+            rule: Quadrature rule, "spline", "trapezoid" or "left"; see the class.
         """
         return _cumulative(self.sigma, self.mmse, power, rule)
 
     def entropy_from_sigma_min(self, rule: str = "spline") -> Array:
-        """H[x0|x_sigma] - H[x0|x_sigma[0]], shape (m,), from 0, in nats (the integral of eq. 13).
+        """H[x0|x] less its value at the lowest level of the grid, shape (m,), in nats.
+
+        It is the integral of eq. 13 of Stancevic et al.
 
         Args:
-            rule: "spline", "trapezoid" or "left", see the class.
+            rule: Quadrature rule, "spline", "trapezoid" or "left"; see the class.
         """
         return self.time_change(2, rule)
 
     def rescaled_entropy(self, rule: str = "spline", *, include_below: bool = True) -> Array:
-        """R(sigma), the integral of mmse / s^2 ds from 0, shape (m,), in data units.
+        """The rescaled entropy R(sigma), the integral of mmse / s^2 ds, shape (m,), in data units.
 
-        Stancevic et al., section 5. Starts at `rescaled_below()`, or with
-        include_below=False at 0 as their algorithm 2 does.
+        It is that of Stancevic et al., section 5.3. The integral starts at sigma = 0, with the
+        extrapolation of `rescaled_below`. Without the part below the grid it starts at the lowest
+        level, as algorithm 2 of their final version does.
 
         Args:
-            rule: "spline", "trapezoid" or "left", see the class.
+            rule: Quadrature rule, "spline", "trapezoid" or "left"; see the class.
             include_below: Whether to add the part below the grid.
 
         Raises:
@@ -155,22 +191,35 @@ class Profile:
         return below + self.time_change(1, rule)
 
     def rescaled_below(self) -> float:
-        """The part of the rescaled entropy below the grid, extrapolated.
+        """The extrapolated part of the rescaled entropy below the grid, in data units.
 
-        mmse ~ sigma^p there gives mmse[0] / sigma[0] / (p - 1); p = 2 for data with a density.
-        p is a least-squares slope over the lowest octave. 0 only where mmse[0] has underflowed.
+        With mmse ~ sigma^p below the grid it is mmse[0] / sigma[0] / (p - 1). The exponent p is a
+        least-squares slope over the lowest octave; data with a density have p = 2. If mmse[0]
+        underflows, the part is 0.
 
         Raises:
-            ValueError: p <= 1.05; towards p = 1 the integral diverges.
+            ValueError: p is at most 1.05; the integral diverges as p tends to 1.
         """
         return self._below()[0]
 
     def entropy_error(self, rule: str = "spline") -> float:
-        """Size in nats of the error of `entropy_from_sigma_min`, see the class."""
+        """Estimated largest error of `entropy_from_sigma_min` over the grid, in nats.
+
+        Args:
+            rule: Quadrature rule, "spline", "trapezoid" or "left"; see the class.
+        """
         return self._halving(2, rule)
 
     def rescaled_error(self, rule: str = "spline", *, include_below: bool = True) -> float:
-        """Size in data units of the error of `rescaled_entropy`, the extrapolation included."""
+        """Estimated largest error of `rescaled_entropy` over the grid, in data units.
+
+        Args:
+            rule: Quadrature rule, "spline", "trapezoid" or "left"; see the class.
+            include_below: Whether to add the error of the extrapolation below the grid.
+
+        Raises:
+            ValueError: The part below the grid diverges, see `rescaled_below`.
+        """
         return self._halving(1, rule) + (self._below()[1] if include_below else 0.0)
 
     def _inside(self, sigma: ArrayLike) -> Array:
@@ -189,7 +238,7 @@ class Profile:
         return float(np.abs(coarse - fine).max())
 
     def _below(self) -> tuple[float, float]:
-        """The extrapolated part below the grid and the size of its error."""
+        """The extrapolated part below the grid and the estimate of its error."""
         if self.mmse[0] < UNDERFLOW:
             return 0.0, 0.0
         alive = self.mmse >= UNDERFLOW
@@ -205,14 +254,14 @@ class Profile:
                 "the rescaled entropy below the grid diverges: extend the grid, or leave it out"
             )
         below = float(self.mmse[0] / self.sigma[0] / (power - 1.0))
-        # The slope may go on changing below the grid: three times its change within the octave.
+        # The slope may change further below the grid: allow three times its change in the octave.
         return below, below * max(spread, 3.0 * abs(near - power)) / (power - 1.0)
 
 
 def _curve(
     sigma: Array, mmse: Array, power: float, low: float | None = None, high: float | None = None
 ) -> LogCurve | None:
-    """The curve mmse / sigma^power over log sigma; None below two points above the underflow."""
+    """The curve mmse / sigma^power over log sigma; None with fewer than two usable points."""
     alive = mmse >= UNDERFLOW
     if np.count_nonzero(alive) < 2:
         return None

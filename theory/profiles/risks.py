@@ -1,6 +1,7 @@
 """From denoising losses of any parametrisation to x0-prediction risks, and to a profile.
 
-x = x0 + sigma eps; risks are E|x0 - D|^2, summed over the d coordinates, in squared data units.
+The channel is x = x0 + sigma eps. Risks are E|x0 - D|^2, summed over the d coordinates, in squared
+data units.
 """
 
 from __future__ import annotations
@@ -25,20 +26,27 @@ def x0_risks(
     sigma_data: float = 0.5,
     reduction: str = "sum",
 ) -> tuple[Array, Array]:
-    """Levels and x0-prediction risks E|x0 - D|^2 of denoising losses, shape (n,) each.
+    """Noise levels and x0-prediction risks E|x0 - D|^2 of denoising losses, shape (n,) each.
 
-    Squared errors of the four usual targets, per unit of x0-risk:
-    eps: 1 / sigma^2. x0: 1. v = alpha eps - alpha sigma x0 with alpha = (1 + sigma^2)^(-1/2)
-    (the VP process): (1 + sigma^2) / sigma^2. edm, the weighted loss of Karras et al.
-    (2022, table 1): (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
+    The loss of each parametrisation is the risk times a factor:
+
+    - "eps", the noise: 1 / sigma^2.
+    - "x0": 1.
+    - "v", v = alpha eps - alpha sigma x0 with alpha = (1 + sigma^2)^(-1/2) (the VP process):
+      (1 + sigma^2) / sigma^2.
+    - "edm", the weighted loss of Karras et al. (2022, table 1):
+      (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
 
     Args:
-        sigma: Noise levels, shape (n,), positive.
-        loss: Shape (n,), >= 0.
+        sigma: Noise levels, shape (n,), in [1e-30, 1e30], in data units.
+        loss: Losses, shape (n,), in [0, 1e30].
         parametrisation: "eps", "x0", "v" or "edm".
         dim: Number of coordinates d of x0.
-        sigma_data: For "edm" only, in data units.
-        reduction: "sum" if losses are summed over coordinates, "mean" if averaged.
+        sigma_data: Standard deviation of the data, in data units; for "edm" only.
+        reduction: "sum" if losses are summed over coordinates, "mean" if they are averaged.
+
+    Raises:
+        ValueError: An argument is invalid; the message is one line and names it.
     """
     one_of("parametrisation", parametrisation, PARAMETRISATIONS)
     one_of("reduction", reduction, ("sum", "mean"))
@@ -47,7 +55,7 @@ def x0_risks(
         raise ValueError(f"loss must have shape {levels.shape}, got {losses.shape}")
     require(levels > 0, "sigma", levels, "be positive")
     require(losses >= 0, "loss", losses, "be at least 0")
-    # Squared later, for the standard errors.
+    # The bound allows the squares that the standard errors need.
     require(losses <= 1e30, "loss", losses, "be at most 1e+30")
     require((levels >= 1e-30) & (levels <= 1e30), "sigma", levels, "be in [1e-30, 1e+30]")
     count = whole("dim", dim, 1)
@@ -71,21 +79,27 @@ def profile_from_losses(
     samples: ArrayLike | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Profile:
-    """The profile that denoising losses estimate (from above: a network is not the Bayes mean).
+    """The profile of denoising losses, which overestimates the mmse of the data.
+
+    A network is not the posterior mean, so that its risk exceeds the mmse.
 
     Args:
-        sigma: Noise levels, shape (n,), in any order; repeated levels are averaged.
-        loss: Shape (n,), >= 0.
-        parametrisation: See `x0_risks`, as for the next three.
+        sigma: Noise levels, shape (n,), positive, in any order, in data units; repeated levels are
+            averaged.
+        loss: Losses, shape (n,), at least 0.
+        parametrisation: Target of the loss: "eps", "x0", "v" or "edm"; see `x0_risks`.
         dim: Number of coordinates d of x0.
-        sigma_data: For "edm" only, in data units.
-        reduction: "sum" or "mean".
-        samples: How many samples each loss is a mean of, shape (n,), >= 1; 1 by default.
-        source: Kept in the profile.
+        sigma_data: Standard deviation of the data, in data units; for "edm" only.
+        reduction: "sum" if losses are summed over coordinates, "mean" if they are averaged.
+        samples: Number of samples whose mean each loss is, shape (n,), at least 1. Default: 1.
+        source: Origin of the numbers, which the profile keeps.
 
     Returns:
-        A profile on the distinct levels; stderr is the standard error of the mean at each
-        level if every level has two rows or more, else None.
+        A profile on the distinct levels. Its stderr is the standard error of the mean at each level
+        if every level has at least two rows, else None.
+
+    Raises:
+        ValueError: An argument is invalid, or there are fewer than 4 distinct levels.
     """
     levels, risks = x0_risks(sigma, loss, parametrisation, dim, sigma_data, reduction)
     distinct, where, rows = np.unique(levels, return_inverse=True, return_counts=True)

@@ -1,13 +1,13 @@
 """Spectral rescaled entropic time (Stancevic et al., final version, section 5.4).
 
-The squared error of a denoiser splits over the frequencies of an image. Every frequency has a
-rescaled entropy R_k(sigma) = int_0^sigma mmse_k / s^2 ds of its own; each is normalised to 1 at the
-highest level and weighted by the amplitude A_k of that frequency in the data:
+The squared error of a denoiser is a sum over the frequencies of an image. Each frequency k has its
+own rescaled entropy R_k(sigma) = int_0^sigma mmse_k / s^2 ds. It is normalised to 1 at the highest
+level and weighted by the amplitude A_k of that frequency in the data:
 
     R_spec = sum_k A_k R_k(sigma) / R_k(sigma_max) / sum_k A_k.
 
-What "amplitude" means the paper leaves open: E|x_k| or the root mean square; for Gaussian data they
-differ by a common factor, which cancels.
+The paper does not say whether the amplitude is E|x_k| or the root mean square. For Gaussian data
+the two differ by a common factor, which cancels.
 """
 
 import numpy as np
@@ -18,16 +18,20 @@ from theory.profiles.profile import Profile
 
 
 def spectral_mmse(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> Array:
-    """The curve whose rescaled entropy from sigma[0] is R_spec, shape (m,), in 1 / data unit.
+    """The curve whose rescaled entropy from sigma[0] is R_spec, shape (m,), in data units.
 
-    sum_k A_k mmse_k / R_k / sum_k A_k, R_k by the trapezoid rule in log sigma over the grid,
-    without what lies below it, as the paper's algorithms start at R_0 = 0. So one curve stands
-    for all frequencies, wherever mmse itself can stand.
+    The curve is sum_k A_k mmse_k / R_k / sum_k A_k and can be used in place of the mmse. R_k is the
+    integral over the grid by the trapezoid rule in log sigma. It excludes the part below the grid,
+    since the paper's algorithms start at R_0 = 0.
 
     Args:
-        sigma: See `spectral_rescaled_entropy`, as the next two.
-        mmse: Shape (F, m).
-        amplitude: Shape (F,).
+        sigma: Noise levels, shape (m,), m >= 4, positive, strictly increasing, in data units.
+        mmse: Squared error of every frequency, shape (F, m), at least 0, in squared data units.
+        amplitude: Amplitudes A_k, shape (F,), at least 0, in any unit.
+
+    Raises:
+        ValueError: The shapes disagree, no amplitude is positive, or a frequency of positive
+            amplitude has no error at any level.
     """
     levels, table, weights = _checked(sigma, mmse, amplitude)
     used = weights > 0
@@ -37,16 +41,16 @@ def spectral_mmse(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> Ar
 
 
 def spectral_rescaled_entropy(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> Array:
-    """R_spec at the levels of the grid, shape (m,), rising to 1.
+    """The spectral rescaled entropy R_spec at the levels of the grid, shape (m,), 1 at the highest.
 
     Args:
-        sigma: Noise levels, shape (m,), m >= 4, positive and rising, in data units.
-        mmse: Squared error of every frequency, shape (F, m), >= 0.
-        amplitude: A_k, shape (F,), >= 0, of any unit.
+        sigma: Noise levels, shape (m,), m >= 4, positive, strictly increasing, in data units.
+        mmse: Squared error of every frequency, shape (F, m), at least 0, in squared data units.
+        amplitude: Amplitudes A_k, shape (F,), at least 0, in any unit.
 
     Raises:
-        ValueError: Shapes disagree, no amplitude is positive, or a frequency that has one has no
-            error at all.
+        ValueError: The shapes disagree, no amplitude is positive, or a frequency of positive
+            amplitude has no error at any level.
     """
     levels, table, weights = _checked(sigma, mmse, amplitude)
     out = np.zeros_like(levels)
@@ -58,7 +62,7 @@ def spectral_rescaled_entropy(sigma: ArrayLike, mmse: ArrayLike, amplitude: Arra
 
 
 def _checked(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> tuple[Array, Array, Array]:
-    """Levels (m,), squared errors (F, m) and amplitudes (F,)."""
+    """Checked levels (m,), squared errors (F, m) and amplitudes (F,)."""
     levels, weights = vector("sigma", sigma, 4), vector("amplitude", amplitude)
     require(levels > 0, "sigma", levels, "be positive")
     monotone("sigma", levels)
@@ -73,7 +77,7 @@ def _checked(sigma: ArrayLike, mmse: ArrayLike, amplitude: ArrayLike) -> tuple[A
 
 
 def _require_errors(total: Array, frequencies: NDArray[np.int64]) -> None:
-    """Raise ValueError unless every one of these frequencies has an error somewhere."""
+    """Raise ValueError unless each of these frequencies has a positive total error."""
     if not np.all(total > 0):
         k = int(frequencies[int(np.argmin(total))])
         raise ValueError(f"mmse must be positive somewhere, got 0 throughout at frequency {k}")

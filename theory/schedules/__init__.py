@@ -1,1 +1,1 @@
-"""Schedules, and what recommends one."""
+"""Schedules of noise levels, and the options of a recommended schedule."""

@@ -1,4 +1,4 @@
-"""The schedule that is optimal for DDIM on Gaussian data, and the scale that fits a profile."""
+"""The schedule that is optimal for DDIM on Gaussian data, and the fit of its data scale."""
 
 import numpy as np
 from scipy.optimize import brentq
@@ -11,36 +11,45 @@ from theory.profiles.profile import UNDERFLOW, Profile
 def arctan_sigmas(
     n_steps: int, sigma_max: float, sigma_min: float, terminal: str = "stop", *, c: float
 ) -> Array:
-    """Levels uniform in arctan(sigma / c): optimal for DDIM and N(0, c^2 I) data.
+    """Levels uniform in arctan(sigma / c), optimal for deterministic DDIM on data N(0, c^2 I).
 
-    Sabour et al. 2024, theorem 3.1; Stancevic et al., eq. 6.
+    The grid is that of Sabour et al. (2024), theorem 3.1, and of Stancevic et al., eq. 6.
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        c: Standard deviation of the data, in data units.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        c: Standard deviation of the data, positive, in data units.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
     """
     span, scale = Span(n_steps, sigma_max, sigma_min, terminal), positive("c", c)
     u = span.fractions
     angle = (1.0 - u) * np.arctan(span.sigma_max / scale) + u * np.arctan(span.sigma_min / scale)
-    # The angle's complement, taken by itself: near pi / 2 the tangent has no digits left.
+    # The complement of the angle: near pi / 2 the tangent of the angle itself has no digits left.
     rest = (1.0 - u) * np.arctan(scale / span.sigma_max) + u * np.arctan(scale / span.sigma_min)
     return span.finish(scale * np.where(angle < rest, np.tan(angle), 1.0 / np.tan(rest)))
 
 
 def fit_arctan_c(profile: Profile) -> float:
-    """The c, in data units, of the Gaussian whose rescaled entropy is shaped most like this one.
+    """Standard deviation c of the Gaussian whose rescaled entropy fits a profile best, data units.
 
-    Gaussian data have dR/dlog(sigma) = A c^2 sigma / (c^2 + sigma^2), a sech in log(sigma / c).
-    Fits c and the free amplitude A (d for a Gaussian, fewer for data near a low-dimensional
-    set) by least squares to mmse / sigma, weighted by the spacing in log sigma: bounded where the
-    log of an mmse is not, and weighing what uniform rescaled entropy weighs. A Gaussian
-    profile gives its own c back.
+    Gaussian data have dR/dlog(sigma) = A c^2 sigma / (c^2 + sigma^2), a sech in log(sigma / c). The
+    amplitude A is d for a Gaussian and smaller for data near a low-dimensional set. Both c and A
+    are fitted to mmse / sigma by least squares, weighted by the spacing in log sigma. This fit is
+    bounded, unlike one to log mmse, and it weights the levels as uniform rescaled entropy does.
+    The profile of a Gaussian returns its own c.
+
+    Args:
+        profile: The mmse over noise levels.
 
     Raises:
-        ValueError: mmse is 0, or its peak lies too far outside the grid to be located.
+        ValueError: The mmse is 0, or the peak of mmse / sigma is too far outside the grid.
     """
     x = np.log(profile.sigma)
     weight = np.sqrt(np.gradient(x))
@@ -66,5 +75,5 @@ def fit_arctan_c(profile: Profile) -> float:
         change = s * np.tanh(x - log_c)
         return float((rate @ change) * (s @ s) - (rate @ s) * (s @ change))
 
-    # A root, not a maximum: that is flat, and would cost half of the digits.
+    # The root of the derivative: a search for the flat maximum would cost half of the digits.
     return float(np.exp(brentq(ascent, trial[best - 1], trial[best + 1], xtol=1e-14)))

@@ -1,13 +1,13 @@
-"""Loss-adaptive schedules (Aghapour, Bayraktar and Zhang): the levels that a loss curve asks for.
+"""Loss-adaptive schedules (Aghapour, Bayraktar and Zhang): optimal levels for a curve of losses.
 
-With x0-prediction risks l(snr) = E|x0 - D|^2, snr = 1 / sigma^2, the pathwise KL of stochastic
-DDIM is half of sum_k l(snr_k) (snr_{k+1} - snr_k) less a constant (their eq. 5.1). A schedule
-minimises, between fixed ends (eqs. 5.2, 6.1, F.1),
+With x0-prediction risks l(snr) = E|x0 - D|^2 and snr = 1 / sigma^2, the pathwise KL of stochastic
+DDIM is half of sum_k l(snr_k) (snr_{k+1} - snr_k), less a constant (their eq. 5.1). A schedule
+minimises, between fixed ends (eqs. 5.2, 6.1 and F.1),
 
-    J = sum_k l(snr_k) (phi(snr_{k+1}) - phi(snr_k)) + mu sum_k |d_{k+1} - d_k|^power,
+    J = sum_k l(snr_k) (phi(snr_{k+1}) - phi(snr_k)) + mu sum_k |d_{k+1} - d_k|^power
 
-d_k = log(snr_{k+1} / snr_k), phi an axis that may give less room to high SNR. Here over a list of
-candidates, exactly; `theory.las_polish` goes on from there on continuous levels.
+with d_k = log(snr_{k+1} / snr_k). The axis phi may compress high SNRs. This module minimises J
+exactly over a list of candidates; `theory.schedules.las_levels` continues on continuous levels.
 """
 
 from collections.abc import Callable
@@ -21,30 +21,31 @@ from theory.checks import Array, floats, monotone, one_of, positive, require, ve
 from theory.profiles.profile import LARGEST
 from theory.schedules import las_kernels
 
-MOST_NUMBERS = 2**28  # (n_steps + 1) N^2 up to which the exact second-order programme runs
-BEAM, RADIUS, EVERYWHERE = 8, 20, 32  # of beam and window; the paper does not give its own
+MOST_NUMBERS = 2**28  # largest (n_steps + 1) N^2 for which the exact second-order programme runs
+BEAM, RADIUS, EVERYWHERE = 8, 20, 32  # the paper does not give its values
 MOST_POWER = 100.0
 METHODS = ("auto", "quadratic", "beam")
 
 
 class Axis(Protocol):
-    """phi(snr), rising strictly, with its derivatives in x = log snr."""
+    """Interface of an axis phi(snr): strictly increasing, with its derivatives in x = log snr."""
 
     def phi(self, snr: Array) -> Array:
-        """The axis at positive SNRs, any shape, up to a constant: only differences count."""
+        """Values at positive SNRs of any shape, up to a constant, since only differences count."""
 
     def derivatives(self, snr: Array) -> tuple[Array, Array]:
-        """dphi/dx and d2phi/dx2 at positive SNRs, x = log snr, each of the shape of snr."""
+        """dphi/dx and d2phi/dx2 with x = log snr, at positive SNRs, each of the shape of snr."""
 
 
 @dataclass(frozen=True)
 class Saturating:
-    """phi = snr / (1 + lam snr), the SNR after extra noise of variance lam; lam = 0 is snr itself.
+    """The axis phi = snr / (1 + lam snr), the SNR after more noise of variance lam.
 
-    The form is not in the paper's text; this one reproduces its tables on mixtures.
+    lam = 0 is the SNR itself. The paper's text does not give the form of its axis; this one
+    reproduces the paper's tables on mixtures.
 
     Args:
-        lam: Their lambda, >= 0, in squared data units.
+        lam: The paper's lambda, at least 0, in squared data units.
     """
 
     lam: float = 0.0
@@ -53,13 +54,13 @@ class Saturating:
         object.__setattr__(self, "lam", float(within("lambda", self.lam, 0.0, LARGEST)))
 
     def phi(self, snr: Array) -> Array:
-        """The axis, or where that tells high SNRs apart better in float64, less its 1 / lam."""
+        """The axis, less 1 / lam if float64 resolves high SNRs better that way; shape of snr."""
         if self.lam**2 * float(snr.min()) * float(snr.max()) > 1.0:
             return np.asarray(-1.0 / (self.lam * (1.0 + self.lam * snr)))
         return np.asarray(1.0 / (1.0 / snr + self.lam))
 
     def derivatives(self, snr: Array) -> tuple[Array, Array]:
-        """In log snr."""
+        """First and second derivative of phi in log snr, each of the shape of snr."""
         damping = 1.0 / (1.0 + self.lam * snr)
         first = snr * damping**2
         return first, first * (2.0 * damping - 1.0)
@@ -67,10 +68,10 @@ class Saturating:
 
 @dataclass(frozen=True)
 class Exponential:
-    """phi = 1 - exp(-snr / c); flat in float64 from snr = 700 c on.
+    """The axis phi = 1 - exp(-snr / c), which is constant in float64 above snr = 700 c.
 
     Args:
-        c: SNR at which it saturates, positive.
+        c: SNR at which the axis saturates, positive.
     """
 
     c: float
@@ -79,13 +80,13 @@ class Exponential:
         object.__setattr__(self, "c", positive("c", self.c))
 
     def phi(self, snr: Array) -> Array:
-        """The axis, less 1 where that tells high SNRs apart better in float64."""
+        """The axis, less 1 if float64 resolves high SNRs better that way; shape of snr."""
         if float(snr.min()) > 1e-8 * self.c:
             return np.asarray(-np.exp(-snr / self.c))
         return np.asarray(-np.expm1(-snr / self.c))
 
     def derivatives(self, snr: Array) -> tuple[Array, Array]:
-        """In log snr."""
+        """First and second derivative of phi in log snr, each of the shape of snr."""
         share = snr / self.c
         first = share * np.exp(-share)
         return first, first * (1.0 - share)
@@ -93,23 +94,23 @@ class Exponential:
 
 @dataclass(frozen=True)
 class UserAxis:
-    """Any phi; its derivatives are differences of fourth order.
+    """An axis given as a function; its derivatives are finite differences of fourth order.
 
     Args:
-        function: Maps SNRs of any shape to numbers that rise strictly with them.
+        function: Maps SNRs of any shape to strictly increasing numbers of that shape.
     """
 
     function: Callable[[Array], Array]
 
     def phi(self, snr: Array) -> Array:
-        """The axis; ValueError where the function gives no finite numbers."""
+        """The axis; ValueError unless the function returns finite numbers of the shape of snr."""
         out = floats("axis", self.function(snr))
         if out.shape != snr.shape:
             raise ValueError(f"axis must keep the shape {snr.shape}, got {out.shape}")
         return out
 
     def derivatives(self, snr: Array) -> tuple[Array, Array]:
-        """In log snr."""
+        """First and second derivative of phi in log snr, each of the shape of snr."""
         step = 2e-3
         low2, low, mid, high, high2 = (self.phi(snr * np.exp(step * k)) for k in range(-2, 3))
         first = (8.0 * (high - low) - (high2 - low2)) / (12.0 * step)
@@ -126,13 +127,20 @@ AXES: dict[str, Callable[[float], Axis]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """What a schedule minimises: J of the module, its axis and its penalty.
+    """The objective J of a loss-adaptive schedule: its axis and its penalty.
+
+    J = sum_k l_k (phi(snr_{k+1}) - phi(snr_k)) + mu sum_k |d_{k+1} - d_k|^power, where l_k is the
+    x0-prediction risk at level k and d_k = log(snr_{k+1} / snr_k) (Aghapour, Bayraktar and Zhang,
+    eqs. 5.2, 6.1 and F.1).
 
     Args:
-        axis: phi.
-        mu: Weight of the penalty on changes of the step in log SNR, >= 0; 0 for first-order
-            samplers.
+        axis: The axis phi.
+        mu: Weight of the penalty on changes of the step in log SNR, at least 0. First-order
+            samplers take 0.
         power: Exponent of the penalty, positive, below 100.
+
+    Raises:
+        ValueError: mu or power is out of its range.
     """
 
     axis: Axis = IDENTITY
@@ -145,7 +153,7 @@ class Objective:
         within("power", self.power, 0.0, MOST_POWER)
 
     def phi(self, snr: Array) -> Array:
-        """The axis at rising SNRs, shape (n,); ValueError where it does not rise strictly."""
+        """The axis at increasing SNRs, shape (n,), which must be finite and strictly increasing."""
         with np.errstate(over="ignore", under="ignore"):
             phi = self.axis.phi(snr)
         require(np.isfinite(phi), "axis", phi, "be finite")
@@ -155,7 +163,7 @@ class Objective:
         return phi
 
     def __call__(self, snr: ArrayLike, risk: ArrayLike) -> float:
-        """J of levels with rising SNR, shape (n_steps + 1,), and their risks, same shape."""
+        """J of levels with increasing SNR, shape (n_steps + 1,), and their risks, same shape."""
         levels, risks = _levels(snr, risk)
         smooth = np.abs(np.diff(np.log(levels), 2)) ** self.power
         return float(risks[:-1] @ np.diff(self.phi(levels)) + self.mu * smooth.sum())
@@ -163,14 +171,14 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A schedule picked from candidates.
+    """A schedule chosen from candidates.
 
     Args:
-        indices: Candidates taken, rising, shape (n_steps + 1,).
-        value: Its J.
+        indices: Indices of the chosen candidates, increasing, shape (n_steps + 1,).
+        value: J of the schedule.
         programme: "hull", "tree", "quadratic", "second-order" (all exact) or "beam".
-        least: What no path over these candidates goes below: the exact optimum where that is
-            affordable, else the optimum without penalty.
+        least: Lower bound of J over all paths: the exact optimum if it can be computed, else the
+            optimum without penalty.
     """
 
     indices: NDArray[np.int64]
@@ -180,7 +188,7 @@ class Grid:
 
     @property
     def gap(self) -> float:
-        """How far above the optimum it can be, relative; 0 where exact, inf above 0."""
+        """Bound of the relative excess over the optimum; 0 if exact, inf if the bound is 0."""
         if self.value <= self.least:
             return 0.0
         return (self.value - self.least) / self.least if self.least > 0 else float("inf")
@@ -197,24 +205,29 @@ def optimal_grid(
     radius: int = RADIUS,
     everywhere: int = EVERYWHERE,
 ) -> Grid:
-    """The best n_steps + 1 of the candidates, the first and the last among them.
+    """The best n_steps + 1 of the candidates; the first and the last are always among them.
 
-    mu = 0: exact, O(K N) for risks that never rise with SNR and O(K N log N) for any others.
-    mu > 0: the exact second-order programme, O(K N^2 log N) for powers >= 1, else O(K N^3), as
-    long as (K + 1) N^2 <= 2^28; beyond, or by method "beam", algorithm 2 of the paper.
+    Without a penalty (mu = 0) the optimum is exact, in O(K N) for K steps and N candidates if the
+    risks never increase with SNR, and in O(K N log N) otherwise. With a penalty the exact
+    second-order programme takes O(K N^2 log N) for powers of at least 1 and O(K N^3) below. It
+    runs if (K + 1) N^2 <= 2^28. For larger problems, or with the method "beam", the search is
+    algorithm 2 of Aghapour, Bayraktar and Zhang.
 
     Args:
-        snr: Candidates, shape (N,), positive and rising strictly.
-        risk: x0-prediction risks there, shape (N,), >= 0, in squared data units.
-        n_steps: In 1..N - 1.
-        objective: Axis and penalty.
-        method: "auto"; "quadratic", algorithm 1 of the paper (mu = 0 only); or "beam".
-        beam: Paths kept per last candidate, B.
-        radius: Half width of the window, w.
-        everywhere: Candidates that are tried from every path.
+        snr: SNRs of the candidates, shape (N,), positive, strictly increasing.
+        risk: x0-prediction risks of the candidates, shape (N,), at least 0, in squared data units.
+        n_steps: Number of steps K, 1 to N - 1.
+        objective: Axis and penalty. Default: the SNR itself, without penalty.
+        method: "auto"; "quadratic" for the paper's algorithm 1 (mu = 0 only); or "beam".
+        beam: Number B of paths kept per last candidate, 1 to 1000.
+        radius: Half width w of the window of candidates around the predicted one, at least 1.
+        everywhere: Number of evenly spaced candidates that are tried from every path.
+
+    Returns:
+        The chosen indices, their J, the programme used and a lower bound of J.
 
     Raises:
-        ValueError: One line naming the argument, the rule, the value and the index.
+        ValueError: An argument is out of its range; the message is one line and names it.
     """
     one_of("method", method, METHODS)
     levels, risks = _levels(snr, risk)
@@ -264,7 +277,7 @@ def optimal_grid(
 
 
 def _levels(snr: ArrayLike, risk: ArrayLike) -> tuple[Array, Array]:
-    """Checked levels and risks."""
+    """Levels and risks as checked arrays."""
     levels, risks = vector("snr", snr, 2), vector("risk", risk)
     require(levels > 0, "snr", levels, "be positive")
     monotone("snr", levels, advice="sort the candidates by falling sigma, each once")
@@ -275,14 +288,14 @@ def _levels(snr: ArrayLike, risk: ArrayLike) -> tuple[Array, Array]:
 
 
 def _finite(value: float) -> float:
-    """The least J, which must be finite."""
+    """The minimum of J, which must be finite."""
     if not np.isfinite(value):
         raise ValueError(f"risk, mu and power must leave J finite, got {value:g} on every path")
     return value
 
 
 def _walk_back(back: NDArray[np.int32], n_steps: int) -> NDArray[np.int64]:
-    """Indices of a path from its predecessors (n_steps + 1, N)."""
+    """Indices of a path from the table of predecessors, shape (n_steps + 1, N)."""
     path = [back.shape[1] - 1]
     for k in range(n_steps, 0, -1):
         path.append(int(back[k, path[-1]]))

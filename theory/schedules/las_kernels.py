@@ -1,8 +1,8 @@
-"""Compiled loops of `theory.schedules.las`: shortest paths over candidates sorted by rising SNR.
+"""Compiled loops of `theory.schedules.las`: shortest paths over candidates of increasing SNR.
 
-Step i -> j costs risk[i] (phi[j] - phi[i]); paths have exactly n_steps steps, from the first
-candidate to the last. Plain arrays in, arrays out; nothing is checked. A path to candidate j
-whose last step starts at i is the line value[i] + risk[i] (phi - phi[i]), read at phi[j].
+A step i -> j costs risk[i] (phi[j] - phi[i]). Paths have exactly n_steps steps, from the first
+candidate to the last. Arguments are plain arrays and are not checked. The cost of a path to
+candidate j whose last step starts at i is the line value[i] + risk[i] (phi - phi[i]) at phi[j].
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(func: F) -> F:
-    """Compile `func`: cached on disk, NumPy's division rules, IEEE order of operations."""
+    """Compile `func` with a cache on disk, NumPy's division rules and IEEE order of operations."""
     return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(func))
 
 
@@ -33,7 +33,7 @@ def _line(i: int, j: int, value: Array, risk: Array, phi: Array) -> float:
 def quadratic_layer(
     k: int, last: int, value: Array, risk: Array, phi: Array, new: Array, back: Ints
 ) -> None:
-    """Cheapest paths of k steps to candidates k .. last, every predecessor tried: O(N^2)."""
+    """Cheapest paths of k steps to candidates k .. last by trying every predecessor, O(N^2)."""
     for j in range(k, last + 1):
         new[j] = np.inf
         for i in range(k - 1, j):
@@ -46,11 +46,11 @@ def quadratic_layer(
 def hull_layer(
     k: int, last: int, value: Array, risk: Array, phi: Array, new: Array, back: Ints
 ) -> None:
-    """The same for risks that never rise, O(N): the lower envelope of lines of falling slope.
+    """`quadratic_layer` for risks that never increase, O(N): the lower envelope of the lines.
 
-    Lines enter in the order of their slopes and are read at rising phi, so the envelope is a
-    queue: what a new line overtakes before its neighbour did leaves at the end, what has been
-    overtaken leaves in front.
+    Lines enter in the order of decreasing slope and are evaluated at increasing phi, so that the
+    envelope is a queue. A line leaves at the end if the new line passes below it before it has
+    passed below its own neighbour. It leaves at the front once the next line is lower.
     """
     queue = np.empty(last - k + 2, dtype=np.int32)
     overtakes = np.empty(last - k + 2)  # phi from which a line is below its left neighbour
@@ -85,10 +85,10 @@ def hull_layer(
 def tree_layer(
     k: int, last: int, value: Array, risk: Array, phi: Array, new: Array, back: Ints
 ) -> None:
-    """The same for any risks, O(N log N): a Li Chao tree over the candidates.
+    """`quadratic_layer` for any risks, O(N log N): a Li Chao tree over the candidates.
 
-    Node v of a heap covers a run of candidates and keeps the line that is lowest in its middle;
-    a line that lost there can win on one side only, on which it moves down.
+    Each node of a heap covers a range of candidates and keeps the line that is lowest at its
+    middle. The other line can be lower on one side only, and moves down to that side.
     """
     full = 1
     while full < last + 1:
@@ -102,14 +102,14 @@ def tree_layer(
                 tree[node] = line
                 break
             middle = (low + high) // 2
-            # Of parallel lines one is lower everywhere: compared where neither is far from phi.
+            # One of two parallel lines is lower everywhere; compare them where rounding is small.
             at = j if risk[line] == risk[kept] else min(middle, last)
             if _line(line, at, value, risk, phi) < _line(kept, at, value, risk, phi):
                 tree[node], line, kept = line, kept, line
             if low == high or risk[line] == risk[kept]:
                 break
-            if risk[line] > risk[kept]:  # the loser may win to the left
-                start = max(low, j)  # further left nobody will look again
+            if risk[line] > risk[kept]:  # the higher line may be lower to the left
+                start = max(low, j)  # candidates further left are final
                 if middle < j or (
                     _line(line, start, value, risk, phi) >= _line(kept, start, value, risk, phi)
                 ):
@@ -132,14 +132,15 @@ def tree_layer(
 
 @kernel
 def first_order(risk: Array, phi: Array, n_steps: int, layer: int, back: Ints) -> float:
-    """Cost of the cheapest path; back (n_steps + 1, N) receives the predecessors.
+    """Cost of the cheapest path without penalty; `back` receives the predecessors.
 
     Args:
-        risk: Shape (N,).
-        phi: Shape (N,), rising strictly.
-        n_steps: In 1..N - 1.
-        layer: 0 quadratic, 1 hull (risks that never rise), 2 tree.
-        back: Row k is filled for the candidates that k steps reach.
+        risk: Risks, shape (N,).
+        phi: Axis, shape (N,), strictly increasing.
+        n_steps: Number of steps, 1 to N - 1.
+        layer: 0 for `quadratic_layer`, 1 for `hull_layer` (risks that never increase), 2 for
+            `tree_layer`.
+        back: Shape (n_steps + 1, N); row k is filled for the candidates that k steps reach.
     """
     end = risk.size - 1
     value, new = np.empty(end + 1), np.empty(end + 1)
@@ -165,7 +166,7 @@ def first_order(risk: Array, phi: Array, n_steps: int, layer: int, back: Ints) -
 
 
 # ---------------------------------------------------------------------------------------------
-# Second order: the penalty mu |x[m] - 2 x[j] + x[i]|^power on steps i -> j -> m, x = log snr
+# Second order: penalty mu |x[m] - 2 x[j] + x[i]|^power on steps i -> j -> m, with x = log snr
 
 
 @kernel
@@ -179,22 +180,24 @@ def _penalty(bend: float, mu: float, power: float) -> float:
 def second_order(
     risk: Array, phi: Array, x: Array, n_steps: int, mu: float, power: float, back: Shorts
 ) -> float:
-    """Cost of the cheapest path under the penalty; back (n_steps + 1, N, N) as back[k, m, j].
+    """Cost of the cheapest path with penalty; `back` receives the predecessors.
 
-    State: the last two candidates. For power >= 1 the penalty is convex, hence the best i falls
-    as m rises, and each (step, j) takes O(N log N) by halving; below 1 every i is tried.
+    The state is the last two candidates. For powers of at least 1 the penalty is convex, so that
+    the best i decreases as m increases and each pair (step, j) takes O(N log N) by halving. Below
+    1 every i is tried.
 
     Args:
-        risk: Shape (N,).
-        phi: Shape (N,), rising strictly.
-        x: Log SNR, shape (N,), rising strictly.
-        n_steps: In 2..N - 1.
-        mu: Weight of the penalty, >= 0.
-        power: Its exponent, positive.
-        back: back[k, m, j] is the candidate before j on the best path of k steps ending j -> m.
+        risk: Risks, shape (N,).
+        phi: Axis, shape (N,), strictly increasing.
+        x: Log SNR, shape (N,), strictly increasing.
+        n_steps: Number of steps, 2 to N - 1.
+        mu: Weight of the penalty, at least 0.
+        power: Exponent of the penalty, positive.
+        back: Shape (n_steps + 1, N, N); back[k, m, j] is the candidate before j on the best path
+            of k steps that ends with j -> m.
     """
     end = risk.size - 1
-    cost = np.empty((end + 1, end + 1))  # [j, i]: path ending i -> j
+    cost = np.empty((end + 1, end + 1))  # [j, i]: a path that ends with i -> j
     new = np.empty((end + 1, end + 1))
     for j in range(1, end + 1):
         cost[j, 0] = risk[0] * (phi[j] - phi[0])
@@ -256,24 +259,24 @@ def beam(
     from_end: Ints,
     from_slot: Shorts,
 ) -> float:
-    """Cost of the best path that beam and window find (paper B, algorithm 2).
+    """Cost of the best path that a beam search finds (paper B, algorithm 2).
 
-    At most `width` paths are kept per last candidate, cheapest first. A path ending i -> j is
-    continued to candidates within `radius` of the place that (F.2) predicts, x = 2 x[j] - x[i],
-    and to those of `everywhere`; from the first candidate to all.
+    At most `width` paths are kept per last candidate, cheapest first. A path that ends with i -> j
+    is continued to the candidates within `radius` of the place x = 2 x[j] - x[i] that (F.2)
+    predicts, and to those of `everywhere`. The first step is tried to all candidates.
 
     Args:
-        risk: Shape (N,), as the next two.
-        phi: Rising strictly.
-        x: Log SNR, rising strictly.
-        n_steps: In 2..N - 1.
+        risk: Risks, shape (N,).
+        phi: Axis, shape (N,), strictly increasing.
+        x: Log SNR, shape (N,), strictly increasing.
+        n_steps: Number of steps, 2 to N - 1.
         mu: Weight of the penalty.
-        power: Its exponent.
-        width: Paths kept per candidate, B.
-        radius: Half width of the window, w.
-        everywhere: Candidates tried from every path, rising.
-        from_end: Receives the candidate before, shape (n_steps + 1, N, width).
-        from_slot: Receives the slot there, same shape.
+        power: Exponent of the penalty.
+        width: Number B of paths kept per candidate.
+        radius: Half width w of the window.
+        everywhere: Indices of the candidates tried from every path, increasing.
+        from_end: Receives the previous candidate, shape (n_steps + 1, N, width).
+        from_slot: Receives the slot of the path at the previous candidate, same shape.
     """
     end = risk.size - 1
     cost, new = np.full((end + 1, width), np.inf), np.full((end + 1, width), np.inf)
@@ -290,7 +293,7 @@ def beam(
                 if k == n_steps:
                     low, high, extra = end, end, 0
                 else:
-                    # Kept where the path can still end in time, so that every path goes on.
+                    # Clipped to where the remaining steps can still reach the end.
                     at = min(max(np.searchsorted(x, 2.0 * x[j] - x[i]), j + 1), last)
                     low, high = max(at - radius, j + 1), min(at + radius, last)
                     extra = everywhere.size

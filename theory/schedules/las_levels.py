@@ -1,7 +1,6 @@
-"""Loss-adaptive schedules on continuous levels: the best of many candidates, then Newton.
+"""Loss-adaptive schedules on continuous levels: the best of many candidates, then Newton's method.
 
-Risks between the levels of a profile are
-those of its curve (a spline of log risk in log sigma).
+Between the levels of a profile the risk is a spline of log risk in log sigma.
 """
 
 import numpy as np
@@ -16,27 +15,28 @@ from theory.schedules.las import Objective, Saturating, optimal_grid
 from theory.schedules.time_change import covers
 
 CANDIDATES = 1000
-MOST_SEARCHED = 1000  # steps; beyond, the start is the limit of many steps
-RESOLVED = 0.8  # of the greatest noise-prediction risk, where s is read off
+MOST_SEARCHED = 1000  # steps; with more, Newton's method starts from the limit of many steps
+RESOLVED = 0.8  # share of the largest noise-prediction risk that defines the scale s
 ROUNDING = 1e-15
-LEAST_GAP = 1e-3  # of the candidates' spacing, below which two levels do not come closer
-BANDS = 3  # a level meets its two neighbours on either side
+LEAST_GAP = 1e-3  # least distance of two levels, in units of the candidates' spacing
+BANDS = 3  # J couples a level with two neighbours on either side
 
 
 def natural_lambda(profile: Profile, n_steps: int) -> float:
-    """A lambda for `Saturating` from a profile alone: 2 s^2 / n_steps, in squared data units.
+    """Default lambda of `Saturating` for a profile, 2 s^2 / n_steps, in squared data units.
 
-    s is the finest scale of the data: twice the sigma above its peak at which the
-    noise-prediction risk mmse / sigma^2 has fallen to 0.8 of its maximum, which is c for data
-    N(0, c^2 I) and the std of its components for a mixture of distant ones. The rule is ours;
-    the paper searched a grid of lambdas for each data set. On seven one-dimensional mixtures, 5 to
-    40 steps, the KL of stochastic DDIM comes within a third of that of the best lambda
-    (`benchmarks.acceptance.las`), which falls with the number of steps as 1 / n_steps does; data
-    with rare finer scales, and points in many steps, want less.
+    s is the finest scale of the data. It is twice the noise level, above the peak of the
+    noise-prediction risk mmse / sigma^2, at which this risk has fallen to 0.8 of its maximum. For
+    data N(0, c^2 I) it is c; for a mixture of distant components it is their standard deviation.
+
+    The rule is not in the paper, which searched a grid of lambdas for each data set. On seven
+    one-dimensional mixtures and 5 to 40 steps, the KL of stochastic DDIM is within a third of that
+    of the best lambda (`benchmarks.acceptance.las`), which is also proportional to 1 / n_steps.
+    Data with rare finer scales need a smaller lambda, and so do points in many steps.
 
     Args:
-        profile: Risks over sigma.
-        n_steps: Steps between the positive ends, at least 1.
+        profile: Risks over noise levels.
+        n_steps: Number of steps between the positive ends, at least 1.
     """
     alive = profile.mmse >= UNDERFLOW
     if not alive.any():
@@ -68,22 +68,31 @@ def las_sigmas(
 ) -> Array:
     """The loss-adaptive schedule of Aghapour, Bayraktar and Zhang (section 5, appendix F).
 
-    The best of at least 1000 log-spaced candidates, then Newton's method on the levels
-    themselves: a minimum of J to rounding, but for levels that J would let coincide, which stay a
-    thousandth of the candidates' spacing apart. Beyond 1000 steps it starts from the limit of many
-    steps, levels uniform in the integral of sqrt(-dl/dphi) dphi. Penalties with a power below 2
-    have no second derivative at 0: levels stay on the candidates, 1000 steps at most. The step
-    to 0 that terminal "zero" adds costs the same wherever the other levels are.
+    The levels minimise the objective J of `theory.schedules.las.Objective`. The search starts from
+    the best of at least 1000 log-spaced candidates and continues with Newton's method on the levels
+    themselves. The result is a minimum of J to rounding, except that levels which J would let
+    coincide stay a thousandth of the candidates' spacing apart. With more than 1000 steps, Newton's
+    method starts from the limit of many steps, levels uniform in the integral of
+    sqrt(-dl/dphi) dphi, where l is the risk. Penalties with a power below 2 have no second
+    derivative at 0, so that the levels stay on the candidates and there are at most 1000 steps. The
+    last step to 0 costs the same wherever the other levels are.
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        profile: Its mmse is the x0-prediction risk: exact, or a network's losses
-            (`theory.profiles.profile.profile_from_losses`). Must cover sigma_min..sigma_max.
-        objective: Axis and penalty; by default mu = 0 and
-            `Saturating(natural_lambda(profile, n))`, n the steps down to sigma_min.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        profile: The x0-prediction risks, which must cover sigma_min..sigma_max: the exact mmse, or
+            a network's losses (`theory.profiles.risks.profile_from_losses`).
+        objective: Axis and penalty. Default: no penalty and the axis
+            `Saturating(natural_lambda(profile, n))`, where n is the number of steps to sigma_min.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, the profile does not cover the levels, or two
+            levels coincide in float64.
     """
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
@@ -105,8 +114,11 @@ def las_sigmas(
 class RiskCurve:
     """Risk over x = log snr, with two derivatives, from a profile.
 
-    The profile's own curve, a cubic spline; where it has standard errors, noise that a spline
-    would swing on, the monotone cubic (PCHIP) of log risk in log sigma.
+    The risk is the profile's own cubic spline. If the profile has standard errors, it is the
+    monotone cubic (PCHIP) of log risk in log sigma, since a spline would oscillate on noisy values.
+
+    Args:
+        profile: Risks over noise levels.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -121,7 +133,7 @@ class RiskCurve:
             )
 
     def at(self, x: Array) -> tuple[Array, Array, Array]:
-        """The risk and its derivatives, each of shape (n,); 0 where the profile underflows."""
+        """Risk at x and its two derivatives, each of shape (n,); 0 where the profile underflows."""
         if self._spline is None:
             return np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
         s = np.clip(-0.5 * x, self._low, self._high)
@@ -131,7 +143,7 @@ class RiskCurve:
 
 
 def _start(ends: Array, steps: int, curve: RiskCurve, goal: Objective) -> Array:
-    """Levels in x, shape (steps + 1,), to polish."""
+    """Levels in x = log snr from which Newton's method starts, shape (steps + 1,)."""
     x = np.linspace(ends[0], ends[1], max(CANDIDATES, 4 * min(steps, MOST_SEARCHED)))
     risk = curve.at(x)[0]
     if steps <= MOST_SEARCHED:
@@ -140,7 +152,7 @@ def _start(ends: Array, steps: int, curve: RiskCurve, goal: Objective) -> Array:
         rule = f"be at most {MOST_SEARCHED} for a penalty of power below 2"
         raise ValueError(f"n_steps must {rule}, got {steps}")
     phi = goal.phi(np.exp(x))
-    # Where risks rise with SNR a step gains nothing: only what is below all before counts.
+    # Where the risk rises with SNR a step gains nothing: only new minima of the risk count.
     drops = -np.diff(np.minimum.accumulate(risk)) * np.diff(phi)
     density = np.sqrt(np.maximum(drops, 1e-12 * drops.max()))
     share = np.concatenate([[0.0], np.cumsum(density)])
@@ -148,16 +160,16 @@ def _start(ends: Array, steps: int, curve: RiskCurve, goal: Objective) -> Array:
 
 
 def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 300) -> Array:
-    """A minimum of J near x, shape (n_steps + 1,), the ends staying, by damped Newton steps.
+    """A minimum of J near x with the same ends, shape (n_steps + 1,), by damped Newton steps.
 
     Args:
-        x: Log SNRs, rising strictly.
+        x: Log SNRs of the first levels, shape (n_steps + 1,), strictly increasing.
         curve: The risk.
-        goal: Axis and penalty, of power >= 2 unless mu = 0.
-        most: Iterations at most.
+        goal: Axis and penalty, of power at least 2 unless mu = 0.
+        most: Largest number of iterations.
     """
     damping, calm = 0.0, 0
-    free = np.ones(x.size - 2, dtype=bool)  # levels that no neighbour has closed up to
+    free = np.ones(x.size - 2, dtype=bool)  # levels that have not met a neighbour
     least = LEAST_GAP * (x[-1] - x[0]) / max(CANDIDATES, 4 * x.size)
     height = value(x, curve, goal)
     for _ in range(most):
@@ -182,7 +194,7 @@ def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 300) -> Arra
         new = x + length * full
         lower = value(new, curve, goal)
         if gain <= 1e3 * ROUNDING * abs(height):
-            # Below what J resolves the gradient alone decides: two full steps to the end.
+            # J no longer resolves the gain: make two full steps by the gradient, then stop.
             if lower <= height + 1e4 * ROUNDING * abs(height):
                 x, height = new, lower
             calm += 1
@@ -198,7 +210,7 @@ def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 300) -> Arra
 
 
 def _pin(gradient: Array, bands: Array, free: NDArray[np.bool_]) -> None:
-    """Take the levels that are not free out of a Newton step."""
+    """Remove the levels that are not free from a Newton step."""
     if free.all():
         return
     gradient[~free] = 0.0
@@ -209,14 +221,14 @@ def _pin(gradient: Array, bands: Array, free: NDArray[np.bool_]) -> None:
 
 
 def value(x: Array, curve: RiskCurve, goal: Objective) -> float:
-    """J at x, shape (n_steps + 1,); see `theory.schedules.las`."""
+    """J of levels with log SNRs x, shape (n_steps + 1,); see `theory.schedules.las.Objective`."""
     steps = np.diff(goal.axis.phi(np.exp(x)))
     bends = np.abs(np.diff(x, 2)) ** goal.power
     return float(curve.at(x[:-1])[0] @ steps + goal.mu * bends.sum())
 
 
 def derivatives(x: Array, curve: RiskCurve, goal: Objective) -> tuple[Array, Array]:
-    """Gradient (n,) of J in the inner levels, and the upper bands (3, n) of its Hessian."""
+    """Gradient of J in the n inner levels, shape (n,), and upper bands of its Hessian, (3, n)."""
     snr = np.exp(x)
     phi = goal.axis.phi(snr)
     first, second = goal.axis.derivatives(snr)

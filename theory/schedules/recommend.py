@@ -1,4 +1,4 @@
-"""What a recommended schedule depends on: objective, quadrature rule and bootstrap band."""
+"""Options of a recommended schedule: objective, quadrature rule and bootstrap band."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,18 @@ def bootstrap(
     replicates: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Share, replicates, seed, low, high and reason; low and high null where there is no band."""
+    """The bootstrap band of a schedule as plain values.
+
+    Args:
+        draw: Draws a resampled profile.
+        make: Maps a profile to noise levels, shape (n_steps + 1,).
+        replicates: Number of replicates.
+        seed: Seed of the draws.
+
+    Returns:
+        share, replicates, seed, low, high and reason. If there is no band, low and high are None
+        and reason says why.
+    """
     fields: dict[str, Any] = {"share": BAND, "replicates": replicates, "seed": seed}
     try:
         low, high = bootstrap_band(
@@ -41,9 +52,14 @@ def bootstrap(
 
 
 def kept_errors(path: StrPath, profile: Profile) -> LevelErrors | None:
-    """The errors of single samples that `entropic profile --network` leaves beside its profile.
+    """The errors of single samples that `entropic profile --network` writes beside its profile.
 
-    None if the profile names no such file, or it has been moved away.
+    Args:
+        path: File of the profile.
+        profile: The profile in that file.
+
+    Returns:
+        The errors, or None if the profile names no such file or the file is missing.
     """
     name = profile.source.get("errors")
     if not isinstance(name, str) or Path(name).name != name:
@@ -59,9 +75,17 @@ def network_band(
     replicates: int | None,
     seed: int | None,
 ) -> dict[str, Any] | None:
-    """The band of a schedule from a measured profile, over clean samples drawn again.
+    """The bootstrap band of a schedule from a measured profile, over resampled clean samples.
 
-    None for a profile whose single errors are not there.
+    Args:
+        errors: Errors of single samples, or None.
+        make: Maps a profile to noise levels, shape (n_steps + 1,).
+        method: Name of the schedule.
+        replicates: Number of replicates. Default: 200.
+        seed: Seed of the draws. Default: 0.
+
+    Returns:
+        The fields of `bootstrap`, or None if there are no errors or 0 replicates.
     """
     if errors is None:
         if replicates or seed:
@@ -76,18 +100,21 @@ def network_band(
     return bootstrap(errors.resampled, make, count, seed or 0)
 
 
-FEWER_REPLICATES, MOST_STEPS = 20, 100  # where there is a penalty, as each takes far longer
+FEWER_REPLICATES, MOST_STEPS = 20, 100  # with a penalty, where a replicate takes far longer
 OPTIONS = ("lambda_", "mu", "power", "axis")
 LOG_OPTIONS = ("isotonic", "bins", "replicates", "seed")
 Aim = Callable[[Profile, int], Objective]
 
 
 def aim(method: str, given: dict[str, Any]) -> Aim:
-    """The objective for a profile and a number of steps, from OPTIONS checked.
+    """A function that makes the objective for a profile and a number of steps.
 
     Args:
-        method: Name of the schedule; the options mean nothing to another than las.
-        given: Values by name, None where not given.
+        method: Name of the schedule; only las takes these options.
+        given: Values of OPTIONS by name, None where not given.
+
+    Raises:
+        ValueError: An option is out of its range or belongs to another schedule.
     """
     _refuse(method, {name: given.get(name) for name in OPTIONS})
     lam, mu, power, axis = (given.get(name) for name in OPTIONS)
@@ -97,7 +124,7 @@ def aim(method: str, given: dict[str, Any]) -> Aim:
     mu, power = mu or 0.0, 2.0 if power is None else power
     if lam is not None:
         make(lam)
-    Objective(mu=mu, power=power)  # both raise now rather than after the profile is computed
+    Objective(mu=mu, power=power)  # like make above, raises before the profile is computed
 
     def found(profile: Profile, n_steps: int) -> Objective:
         return Objective(make(natural_lambda(profile, n_steps) if lam is None else lam), mu, power)
@@ -106,7 +133,7 @@ def aim(method: str, given: dict[str, Any]) -> Aim:
 
 
 def _refuse(method: str, given: dict[str, Any]) -> None:
-    """Options of LAS mean nothing to other schedules."""
+    """Refuse options of las for other schedules."""
     for name, value in given.items():
         if value is not None and value is not False and method != "las":
             option = "--" + name.rstrip("_").replace("_", "-")
@@ -114,7 +141,7 @@ def _refuse(method: str, given: dict[str, Any]) -> None:
 
 
 def check_log_options(method: str, given: dict[str, Any]) -> None:
-    """Refuse LOG_OPTIONS for other schedules, and values out of range."""
+    """Refuse LOG_OPTIONS that are out of range, and those of las for other schedules."""
     _refuse(method, {name: given[name] for name in ("isotonic", "bins")})
     if given["replicates"]:
         whole("replicates", given["replicates"], 10)
@@ -122,7 +149,7 @@ def check_log_options(method: str, given: dict[str, Any]) -> None:
 
 
 def describe(goal: Objective) -> dict[str, Any]:
-    """An objective as plain values."""
+    """An objective as plain values: axis, its parameter, mu and power."""
     axis = goal.axis
     fields = {"axis": type(axis).__name__.lower(), **vars(axis)}
     return {"lambda" if k == "lam" else k: v for k, v in fields.items()} | {
@@ -132,7 +159,7 @@ def describe(goal: Objective) -> dict[str, Any]:
 
 
 def rests_on(log: LossLog, monotone: bool) -> dict[str, Any]:
-    """What stands behind the risks of a log."""
+    """Numbers of levels, bins and samples of a loss log, as plain values."""
     return {
         "levels": log.levels,
         "bins": log.groups if log.binned else None,
@@ -154,7 +181,22 @@ def band(
     seed: int | None,
     monotone: bool,
 ) -> dict[str, Any] | None:
-    """The bootstrap band of a schedule as plain values; low and high null where there is none."""
+    """The bootstrap band of a schedule from noisy risks, as plain values.
+
+    Args:
+        profile: The risks.
+        log: Log of losses that the risks come from, or None.
+        errors: Errors of single samples that the risks come from, or None.
+        make: Maps a profile to noise levels, shape (n_steps + 1,).
+        goal: Objective of the schedule.
+        n_steps: Number of steps.
+        replicates: Number of replicates. Default: 200 without penalty, 20 with one.
+        seed: Seed of the draws. Default: 0.
+        monotone: Whether risks of a log are pooled so that they never fall with sigma.
+
+    Returns:
+        The fields of `bootstrap`, or None for exact risks or 0 replicates.
+    """
     noisy = log is not None or profile.stderr is not None
     if not noisy and (replicates or seed):
         raise ValueError("--replicates and --seed must come with noise, got exact risks")
@@ -178,9 +220,18 @@ def band(
 def quadrature(
     method: str, measured: bool, grid: Profile | None, rule: str | None, amplitude: str | None
 ) -> dict[str, Any]:
-    """Options of the schedules that integrate a profile, checked; none for others.
+    """Checked options of the schedules that integrate a profile; empty for others.
 
-    The spline needs smooth risks: a file whose risks have standard errors takes the trapezoid.
+    Args:
+        method: Name of the schedule.
+        measured: Whether the profile was given, not computed from a mixture or a loss log.
+        grid: The profile, or None.
+        rule: Quadrature rule. Default: "spline", or "trapezoid" for a measured profile with
+            standard errors, because the spline needs smooth risks.
+        amplitude: "mean" or "rms", for spectral only. Default: "mean".
+
+    Raises:
+        ValueError: An option is unknown or belongs to another schedule.
     """
     integrates = method in ("entropic", "rescaled", "spectral", "infogrid")
     if rule is not None and not integrates:

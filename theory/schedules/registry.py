@@ -1,8 +1,8 @@
-"""Schedules: falling sigmas of shape (n_steps + 1,), in data units, with exact ends.
+"""Schedules by name: strictly decreasing noise levels, shape (n_steps + 1,), with exact ends.
 
-Every function starts with the arguments of `theory.levels.Span`: n_steps, sigma_max, sigma_min,
-terminal. The index of a schedule counts steps: sigmas[0] is sigma_max, whatever the terminal.
-A new schedule is one function and one line in `SCHEDULES`.
+Every schedule function begins with the arguments of `theory.levels.Span`: n_steps, sigma_max,
+sigma_min and terminal. sigmas[0] is sigma_max for either terminal. A new schedule needs one
+function and one line in `SCHEDULES`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DESCRIPTIONS = {
 
 
 def schedules() -> dict[str, str]:
-    """Names of all schedules, each with what it does."""
+    """Name and one-line description of every schedule that `schedule` knows."""
     return dict(DESCRIPTIONS)
 
 
@@ -53,25 +53,29 @@ def schedule(
     objective: Objective | None = None,
     **more: Any,
 ) -> Array:
-    """Noise levels by the name of a schedule, shape (n_steps + 1,), falling, in data units.
+    """Noise levels of a schedule by its name, shape (n_steps + 1,), strictly decreasing.
 
     Args:
         name: Name of the schedule; `schedules()` lists them.
-        n_steps: Number of steps.
-        process: "edm" or "vp", whose range of levels is taken. Default: the range of the profile,
-            or that of "edm" where there is no profile.
-        profile: Profile of the data, for schedules that draw on one.
+        n_steps: Number of steps, 1 to 10^6.
+        process: "edm" or "vp", whose range of levels is used. Default: the range of the profile,
+            or that of "edm" if there is no profile.
+        profile: Profile of the data, for the schedules that need one.
         terminal: "stop": n_steps + 1 levels from sigma_max to sigma_min. "zero": n_steps levels
             from sigma_max to sigma_min, and then 0.
-        sigma_min: Lowest positive level, in place of that of the process or the profile.
-        sigma_max: Highest level, likewise.
-        c: Data scale of arctan (default: fitted to the profile), or pivot of infogrid.
-        objective: What las minimises; see `theory.schedules.las.Objective`.
+        sigma_min: Lowest positive noise level, in data units. Default: that of the range above.
+        sigma_max: Highest noise level, in data units. Default: that of the range above.
+        c: Data scale of arctan or pivot of infogrid, in data units. Default: found from the
+            profile.
+        objective: Objective of las; see `theory.schedules.las.Objective`.
         **more: Options `rule` ("spline", "trapezoid" or "left") of entropic, rescaled, spectral and
             infogrid, and `amplitude` ("mean" or "rms") of spectral.
 
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
     Raises:
-        ValueError: The name is unknown, or an argument is out of its range.
+        ValueError: The name is unknown, an argument is out of its range, or a profile is missing.
     """
     one_of("schedule", name, SCHEDULES)
     if process is None and profile is not None:
@@ -93,20 +97,29 @@ def schedule(
 
 
 def needs_profile(name: str, c: float | None = None) -> bool:
-    """Whether a schedule draws on the data's profile."""
+    """Whether the schedule of that name needs a profile; arctan does without c only."""
     drawing = ("entropic", "rescaled", "spectral", "infogrid", "las")
     return name in drawing or (name == "arctan" and c is None)
 
 
 def refuse_c(method: str, c: float | None) -> None:
-    """A data scale or a pivot means nothing to schedules without one."""
+    """Refuse c for schedules that have neither a data scale nor a pivot."""
     if c is not None and method not in ("arctan", "infogrid"):
         raise ValueError(f"--c must come with arctan or infogrid, got {c} with {method!r}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a schedule by name may draw on; each takes what it needs and ignores the rest."""
+    """Options of the schedules by name; each uses those it needs and ignores the rest.
+
+    Args:
+        profile: Profile of the data, or None.
+        c: Data scale of arctan or pivot of infogrid, in data units, or None.
+        vp: Process of vp_linear.
+        objective: Objective of las; None for its default.
+        rule: Quadrature rule of entropic, rescaled, spectral and infogrid.
+        amplitude: Amplitude of spectral, "mean" or "rms".
+    """
 
     profile: Profile | None
     c: float | None
@@ -116,13 +129,13 @@ class Options:
     amplitude: str = "mean"
 
     def need_profile(self, name: str) -> Profile:
-        """The profile; ValueError if there is none."""
+        """The profile; ValueError with the schedule's name if there is none."""
         if self.profile is None:
             raise ValueError(f"profile must be given for schedule {name!r}, got None")
         return self.profile
 
     def arctan_c(self) -> float:
-        """The c given, or fitted to the profile."""
+        """The data scale c as given, or fitted to the profile."""
         if self.c is None and self.profile is None:
             raise ValueError("c must be given for schedule 'arctan', or a profile, got None")
         return fit_arctan_c(self.need_profile("arctan")) if self.c is None else self.c
@@ -164,20 +177,29 @@ def make_sigmas(
     rule: str = "spline",
     amplitude: str = "mean",
 ) -> Array:
-    """The schedule of that name in `SCHEDULES`; options that it does not use are ignored.
+    """Levels of the schedule of that name in `SCHEDULES`, which ignores options it does not use.
 
     Args:
-        name: Unknown names raise ValueError with a suggestion.
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        profile: For entropic, rescaled, spectral, infogrid and las, and for arctan without c.
-        c: For arctan, fitted to the profile if None; for infogrid, the pivot.
-        vp: For vp_linear.
-        objective: For las; see `theory.schedules.las_levels.las_sigmas`.
-        rule: Quadrature of entropic, rescaled, spectral and infogrid; see `rescaled_sigmas`.
-        amplitude: For spectral; "mean" or "rms".
+        name: Name of the schedule.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        profile: Profile of the data, for entropic, rescaled, spectral, infogrid and las, and for
+            arctan without c.
+        c: Data scale of arctan or pivot of infogrid, in data units. Default: found from the
+            profile.
+        vp: Process of vp_linear.
+        objective: Objective of las; see `theory.schedules.las_levels.las_sigmas` for the default.
+        rule: Quadrature rule of entropic, rescaled, spectral and infogrid: "spline", "trapezoid" or
+            "left".
+        amplitude: Amplitude of spectral, "mean" or "rms".
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: The name is unknown, an argument is out of its range, or a profile is missing.
     """
     one_of("schedule", name, SCHEDULES)
     span = n_steps, sigma_max, sigma_min, terminal

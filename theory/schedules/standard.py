@@ -1,7 +1,7 @@
 """Schedules that need no data: uniform in a time, in sigma^(1 / rho), or in log SNR.
 
-Every function starts with the arguments of `theory.levels.Span`: n_steps, sigma_max, sigma_min,
-terminal. The index of a schedule counts steps: sigmas[0] is sigma_max, whatever the terminal.
+Every function begins with the arguments of `theory.levels.Span`: n_steps, sigma_max, sigma_min and
+terminal. sigmas[0] is sigma_max for either terminal.
 """
 
 import numpy as np
@@ -23,11 +23,18 @@ def time_sigmas(
     """Levels uniform in a coordinate's time, between the times of the two ends.
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        coordinate: Any of `theory.noise.processes`; VP() gives vp_linear, EDM() edm_linear.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        coordinate: A coordinate of `theory.noise.processes`. VP() gives the schedule vp_linear,
+            EDM() the schedule edm_linear.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
     """
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     start, end = float(coordinate.time(span.sigma_max)), float(coordinate.time(span.sigma_min))
@@ -37,17 +44,23 @@ def time_sigmas(
 def edm_sigmas(
     n_steps: int, sigma_max: float, sigma_min: float, terminal: str = "stop", *, rho: float = 7.0
 ) -> Array:
-    """Levels uniform in sigma^(1 / rho) (Karras et al. 2022, eq. 5; theirs has terminal "zero").
+    """Levels uniform in sigma^(1 / rho) (Karras et al. 2022, eq. 5, where the terminal is "zero").
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        rho: Positive; 1 is uniform in sigma, larger values crowd towards sigma_min.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        rho: Exponent, positive. 1 is uniform in sigma; larger values move levels to sigma_min.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
     """
     span, power = Span(n_steps, sigma_max, sigma_min, terminal), positive("rho", rho)
-    # On sigma / sigma_max: sigma_max^(1 / rho) itself overflows for a tiny rho.
+    # In units of sigma_max, because sigma_max^(1 / rho) itself overflows for a tiny rho.
     end = (span.sigma_min / span.sigma_max) ** (1.0 / power)
     return span.finish(span.sigma_max * (1.0 + span.fractions * (end - 1.0)) ** power)
 
@@ -58,10 +71,16 @@ def log_snr_sigmas(
     """Levels uniform in log sigma, hence in log SNR.
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
     """
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     start, end = np.log(span.sigma_max), np.log(span.sigma_min)
@@ -79,10 +98,17 @@ def cosine_sigmas(
     """Levels uniform in the time of iDDPM's cosine schedule (Nichol & Dhariwal 2021, eq. 17).
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        offset: Their s; 0 makes this `arctan_sigmas` with c = 1.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        offset: The paper's s, at least 0. With 0 the levels are those of
+            `theory.schedules.arctan.arctan_sigmas` with c = 1.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
     """
     return time_sigmas(n_steps, sigma_max, sigma_min, terminal, coordinate=Cosine(offset))

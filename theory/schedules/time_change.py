@@ -1,7 +1,7 @@
 """Schedules uniform in a time change phi(sigma): entropic, rescaled entropic, or the user's own.
 
-All share the arguments of `theory.levels.Span`, and
-return falling sigmas of shape (n_steps + 1,) with exact ends.
+All begin with the arguments of `theory.levels.Span` and return strictly decreasing noise levels of
+shape (n_steps + 1,) with exact ends.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from theory.noise.processes import Coordinate
 from theory.profiles.curves import LogCurve, solve_rising
 from theory.profiles.profile import RULES, Profile
 
-SLACK = 1e-9  # relative: how far short of an end a grid may stop, for rounding's sake
+SLACK = 1e-9  # relative: gap allowed between the ends of a grid and of a span, for rounding
 
 
 def covers(name: str, low: float, high: float, span: Span) -> None:
-    """Raise ValueError unless sigma = low..high reaches both ends of the span."""
+    """Raise ValueError unless the range low..high of sigma contains both ends of the span."""
     if low > span.sigma_min * (1 + SLACK) or high < span.sigma_max * (1 - SLACK):
         wanted = f"sigma {span.sigma_min:.9g}..{span.sigma_max:.9g}"
         raise ValueError(
@@ -28,13 +28,17 @@ def covers(name: str, low: float, high: float, span: Span) -> None:
 
 
 def profile_sigmas(span: Span, profile: Profile, power: int, rule: str) -> Array:
-    """Levels uniform in the integral of mmse / sigma^power over log sigma, (n_steps + 1,).
+    """Levels uniform in the integral of mmse / sigma^power over log sigma, shape (n_steps + 1,).
 
     Args:
-        span: Ends and steps.
-        profile: Must cover the span.
-        power: 2 for entropy, 1 for rescaled entropy.
-        rule: See `rescaled_sigmas`.
+        span: Number of steps and range of levels.
+        profile: Profile of the data, which must cover the span.
+        power: 2 for the entropy, 1 for the rescaled entropy.
+        rule: Quadrature rule, "spline", "trapezoid" or "left"; see
+            `theory.profiles.profile.Profile`.
+
+    Raises:
+        ValueError: The rule is unknown, the profile does not cover the span, or its mmse is 0.
     """
     if one_of("rule", rule, RULES) != "spline":
         phi, between = profile.time_change(power, rule), "linear" if rule == "left" else "pchip"
@@ -64,19 +68,26 @@ def entropic_sigmas(
     profile: Profile,
     rule: str = "spline",
 ) -> Array:
-    """Every step loses the same conditional entropy H[x0|x] (Stancevic et al., section 5).
+    """Entropic schedule: equal conditional entropy H[x0|x] per step (Stancevic et al., sec. 5.3).
 
-    In dH = mmse / sigma^2 dlog(sigma) (their eq. 13), integrated as `Profile` says.
+    The entropy is the integral of dH = mmse / sigma^2 dlog(sigma) (their eq. 13).
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        profile: Must cover sigma_min..sigma_max.
-        rule: Quadrature, as `theory.profiles.profile.Profile` says: "spline", "trapezoid", better
-            for risks with noise, or "left" with linear interpolation, the paper's algorithms 1 and
-            2.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        profile: Profile of the data, which must cover sigma_min..sigma_max.
+        rule: Quadrature rule (see `theory.profiles.profile.Profile`): "spline"; "trapezoid", better
+            for noisy risks; or "left", with linear interpolation, as in algorithms 1 and 2 of the
+            paper's final version.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, the profile does not cover the levels, or two
+            levels coincide in float64.
     """
     return profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), profile, 2, rule)
 
@@ -90,19 +101,27 @@ def rescaled_sigmas(
     profile: Profile,
     rule: str = "spline",
 ) -> Array:
-    """Every step loses the same rescaled entropy, dR = sigma dH (Stancevic et al., section 5).
+    """Rescaled schedule: equal rescaled entropy R per step (Stancevic et al., sec. 5.3).
 
-    What R holds below sigma_min shifts it by a constant and so does not matter here.
+    R is the integral of dR = sigma dH, where H is the conditional entropy H[x0|x]. Its part below
+    sigma_min is a constant and does not change the levels.
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        profile: Must cover sigma_min..sigma_max.
-        rule: Quadrature, as `theory.profiles.profile.Profile` says: "spline", "trapezoid", better
-            for risks with noise, or "left" with linear interpolation, the paper's algorithms 1 and
-            2.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        profile: Profile of the data, which must cover sigma_min..sigma_max.
+        rule: Quadrature rule (see `theory.profiles.profile.Profile`): "spline"; "trapezoid", better
+            for noisy risks; or "left", with linear interpolation, as in algorithms 1 and 2 of the
+            paper's final version.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, the profile does not cover the levels, or two
+            levels coincide in float64.
     """
     return profile_sigmas(Span(n_steps, sigma_max, sigma_min, terminal), profile, 1, rule)
 
@@ -117,21 +136,29 @@ def rate_sigmas(
     rate: ArrayLike,
     coordinate: Coordinate,
 ) -> Array:
-    """Levels uniform in a phi whose rate dphi/dtime is tabulated in any coordinate's own time.
+    """Levels uniform in a phi whose rate dphi/dtime is tabulated in the time of a coordinate.
 
-    Integration and inversion happen in that variable, by `theory.profiles.curves.LogCurve`; only
-    the result is mapped to sigma. That the answer does not depend on the variable is Theorem 5.2 of
-    Stancevic et al., and here holds to the accuracy of the spline of log rate.
+    Integration and inversion are done in that time, by `theory.profiles.curves.LogCurve`; only the
+    result is mapped to sigma. By theorem 5.2 of Stancevic et al. the levels do not depend on the
+    coordinate; here this holds to the accuracy of the spline of log rate.
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        time: Shape (m,), m >= 4, rising or falling strictly, covering the times of both ends.
-        rate: The rate dphi/dtime, shape (m,), of one sign (negative where time falls with
-            sigma, but the sign is not read); 0 (an underflow) only in runs at the grid's ends.
-        coordinate: What `time` is; see `theory.noise.processes`.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        time: Times of the table, shape (m,), m >= 4, strictly increasing or decreasing. They must
+            cover the times of sigma_max and sigma_min.
+        rate: The rate dphi/dtime, shape (m,), all of one sign; the sign is ignored. It may be 0
+            (an underflow) only in stretches at the ends of the table.
+        coordinate: The coordinate that `time` belongs to; see `theory.noise.processes`.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, the times do not cover the levels, or two
+            levels coincide in float64.
     """
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     times, rates = vector("time", time, 4), vector("rate", rate)
@@ -168,17 +195,25 @@ def time_change_sigmas(
     phi: ArrayLike,
     interpolation: str = "pchip",
 ) -> Array:
-    """Levels uniform in a tabulated time change phi (Stancevic et al., algorithm 1).
+    """Levels uniform in a tabulated time change phi (Stancevic et al., final algorithm 1).
 
     Args:
-        n_steps: See `theory.levels.Span`, as the next three; terminal "zero" is the algorithm's.
-        sigma_max: In data units.
-        sigma_min: In data units.
-        terminal: "stop" or "zero".
-        sigma: Noise levels of the table, shape (m,), m >= 2, rising strictly.
-        phi: Shape (m,), never falling; any unit.
-        interpolation: "linear", of sigma against phi, is the algorithm as printed; "pchip", the
-            default, is the monotone cubic of phi against log sigma, inverted.
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0, as the paper's
+            algorithm does.
+        sigma: Noise levels of the table, shape (m,), m >= 2, positive, strictly increasing.
+        phi: The time change at these levels, shape (m,), never decreasing, in any unit.
+        interpolation: "linear" interpolates sigma against phi, as the algorithm is printed. "pchip"
+            inverts the monotone cubic of phi against log sigma.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, the table does not cover the levels, or two
+            levels coincide in float64.
     """
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     one_of("interpolation", interpolation, ("pchip", "linear"))

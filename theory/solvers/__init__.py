@@ -1,1 +1,1 @@
-"""Solvers as tables, one row per denoiser call."""
+"""Solvers as tables with one row per denoiser call."""

@@ -1,4 +1,4 @@
-"""DDIM, deterministic and stochastic: one denoiser call per step, no memory."""
+"""Deterministic and stochastic DDIM: one denoiser call per step and no history."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,13 +8,14 @@ from theory.solvers.table import SolverTable, steps
 
 
 def ddim_table(sigmas: ArrayLike, start_std: float | None = None) -> SolverTable:
-    """Deterministic DDIM, which is Euler in sigma (Song et al. 2021; order 1).
+    """Deterministic DDIM, which is Euler's rule in sigma (Song et al. 2021; order 1).
 
-    From a to b: keep b / a, weight 1 - b / a on D. The row that reaches 0 returns D.
+    A step from a to b keeps b / a of the state and gives D, the denoiser's output, the weight
+    1 - b / a. A step to 0 returns D.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
     """
     a, b, std = steps(sigmas, start_std)
     columns = (b / a)[:, None], ((a - b) / a)[:, None]
@@ -26,15 +27,16 @@ def stochastic_ddim_table(
 ) -> SolverTable:
     """Stochastic DDIM (Song et al. 2021, eqs. 12 and 16; order 1 in law).
 
-    From a to b, with q = b^2 / a^2: noise eta b sqrt(1 - q), keep sqrt(b^2 - noise^2) / a,
-    weight 1 - keep. eta = 1 is ancestral sampling: it solves the reverse SDE exactly for a
-    denoiser frozen at a. Written without 1 - q and 1 - keep as differences of near numbers.
-    Euler with ancestral noise (k-diffusion) is the same method: it steps to sqrt(b^2 - noise^2).
+    A step from a to b, with q = b^2 / a^2, has noise of standard deviation eta b sqrt(1 - q). It
+    keeps k = sqrt(b^2 - noise^2) / a of the state and gives D, the denoiser's output, the weight
+    1 - k. eta = 1 is ancestral sampling, which solves the reverse SDE exactly for a denoiser frozen
+    at a. k-diffusion's Euler with ancestral noise is the same method: it steps to
+    sqrt(b^2 - noise^2) and adds the noise.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        eta: Share of the ancestral noise, in [0, 1]; 0 is `ddim_table`.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        eta: Share of the ancestral noise, in [0, 1]; 0 is deterministic DDIM.
     """
     a, b, std = steps(sigmas, start_std)
     share = floats("eta", eta)

@@ -1,4 +1,4 @@
-"""Paper C's finite-difference iteration and its single-step entropy-reducing one."""
+"""Paper C's finite-difference iteration and its single-step entropy-reducing iteration."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,18 +11,19 @@ from theory.solvers.two_calls import staged, two_calls
 def fd_2_table(
     sigmas: ArrayLike, start_std: float | None = None, form: str = "noise", stage: str = "sqrt"
 ) -> SolverTable:
-    """The finite-difference iteration of paper C, eq. (3.7) (order 2), two calls a step.
+    """Finite-difference iteration of paper C, eq. (3.7) (order 2), two calls per step.
 
-    f(x') = f(x) + h d_a + h^2 / 2 F, F = (d_s - d_a) / h_s, with h = k(b) - k(a) and
-    h_s = k(s) - k(a); noise form f = x, d = eps, k = sigma; data form f = x / sigma, d = D,
-    k = 1 / sigma.
+    A step from a to b with inner level s is f(x') = f(x) + h d_a + h^2 / 2 F, where
+    F = (d_s - d_a) / h_s, h = k(b) - k(a) and h_s = k(s) - k(a). The noise form has f = x,
+    d = eps = (x - D) / sigma and k = sigma. The data form has f = x / sigma, d = D, the denoiser's
+    output, and k = 1 / sigma.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
         form: "noise" or "data".
-        stage: "sqrt" for s = sqrt(a b); "interval" for the s at which h / h_s is the upper end
-            of proposition 3.2, 4 SNR(s) / (SNR(a) + SNR(s)).
+        stage: Inner level s: "sqrt" for sqrt(a b); "interval" for the level at which h / h_s is the
+            upper end of proposition 3.2, 4 SNR(s) / (SNR(a) + SNR(s)).
     """
     return _difference_table(sigmas, start_std, form, stage, None, False)
 
@@ -35,21 +36,22 @@ def re_single_table(
     mix: str | float = "lower",
     compensated: bool = False,
 ) -> SolverTable:
-    """The single-step entropy-reducing iteration of paper C, eq. (4.1), two calls a step.
+    """Single-step entropy-reducing iteration of paper C, eq. (4.1), two calls per step.
 
-    f(x') = f(x) + h (g d_s + (1 - g) d_a) + h^2 / 2 F, in the terms of `fd_2_table`. It leaves a
-    term g h (d_s - d_a) over, of second order in h a step: order 1, whatever theorem 4.1 says.
-    With (h^2 / 2 - g h h_s) F for the last term the order is 2, but then g drops out altogether.
+    In the notation of `fd_2_table`, f(x') = f(x) + h (g d_s + (1 - g) d_a) + h^2 / 2 F. The
+    iteration exceeds the finite-difference one by g h (d_s - d_a), which is of second order in h
+    per step. Its order is therefore 1, although theorem 4.1 states 2. With (h^2 / 2 - g h h_s) F as
+    the last term the order is 2, but g then cancels.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
         form: "noise" or "data".
-        stage: "sqrt" or "interval".
-        mix: The weight g. With S = SNR(a) + SNR(s): "lower" is SNR(a) / S and "upper"
-            max(2 SNR(a), SNR(s)) / S, the ends of proposition 4.1; "minimum" is SNR(s) / S,
-            where (4.3) is least; or a number in (0, 1].
-        compensated: Whether the last term is compensated.
+        stage: Inner level s, "sqrt" or "interval"; see `fd_2_table`.
+        mix: Weight g, a number in (0, 1] or a name. With S = SNR(a) + SNR(s), "lower" is SNR(a) / S
+            and "upper" is max(2 SNR(a), SNR(s)) / S, the ends of proposition 4.1; "minimum" is
+            SNR(s) / S, the minimum of (4.3).
+        compensated: Whether the last term is (h^2 / 2 - g h h_s) F.
     """
     return _difference_table(sigmas, start_std, form, stage, mix, compensated)
 
@@ -62,12 +64,12 @@ def _difference_table(
     mix: str | float | None,
     compensated: bool,
 ) -> SolverTable:
-    """Table of (3.7), mix None, or of (4.1)."""
+    """Table of eq. (3.7) if mix is None, otherwise of eq. (4.1)."""
     a, b, std = steps(sigmas, start_std)
     data = one_of("form", form, ("noise", "data")) == "data"
     last = staged(b)
     high, low = a[:last], b[:last]
-    # h / h_s without differences of near numbers: (a - b) / (a - sqrt(a b)) = 1 + sqrt(b / a).
+    # h / h_s without cancellation: (a - b) / (a - sqrt(a b)) = 1 + sqrt(b / a).
     rho = low / high
     if one_of("stage", stage, ("sqrt", "interval")) == "sqrt":
         s = np.sqrt(high) * np.sqrt(low)
@@ -78,9 +80,9 @@ def _difference_table(
         s, ratio = high * u, 4.0 / (1.0 + u**2)
     g = np.zeros(last) if mix is None else _mix(mix, s / high)
     if compensated:
-        g = np.zeros(last)  # the compensation takes the weight out again
+        g = np.zeros(last)  # the compensation cancels the weight
     order = 2 if mix is None or compensated else 1
-    # h (g + h / (2 h_s)) (d_s - d_a) on f; d_s - d_a is D_s - D_a, or in eps -(D_s - D_a) / s.
+    # f gains h (g + h / (2 h_s)) (d_s - d_a); d_s - d_a is D_s - D_a, for eps -(D_s - D_a) / s.
     c = (high - low) / (high if data else s) * (g + 0.5 * ratio)
     rows = two_calls(a, s, b, c, last)
     return SolverTable(
@@ -89,11 +91,12 @@ def _difference_table(
 
 
 def _interval_stage(rho: Array, data: bool) -> Array:
-    """Ratio s / a at which h / h_s = 4 a^2 / (a^2 + s^2), rho = b / a: the one root above rho.
+    """Ratio u = s / a at which h / h_s = 4 a^2 / (a^2 + s^2): the one root above rho = b / a.
 
-    Noise form: (1 - rho) (1 + u^2) = 4 (1 - u). Data form: (1 - rho) u (1 + u^2) = 4 rho (1 - u),
-    a cubic u^3 + (1 + k) u - k with k = 4 rho / (1 - rho), solved by Newton from u = 1: the cubic
-    rises and is convex there, so the steps fall to the root.
+    The noise form solves (1 - rho) (1 + u^2) = 4 (1 - u). The data form solves
+    (1 - rho) u (1 + u^2) = 4 rho (1 - u), a cubic u^3 + (1 + k) u - k with k = 4 rho / (1 - rho),
+    by Newton's method from u = 1. The cubic is increasing and convex for u > 0, so that the
+    iterates decrease to the root.
     """
     gap = 1.0 - rho
     if not data:
@@ -107,7 +110,7 @@ def _interval_stage(rho: Array, data: bool) -> Array:
 
 
 def _mix(mix: str | float, u: Array) -> Array:
-    """The weight g of (4.1), given u = s / a; SNR(a) / SNR(s) = u^2."""
+    """The weight g of eq. (4.1), given u = s / a; SNR(a) / SNR(s) = u^2."""
     lower = u**2 / (1.0 + u**2)
     if isinstance(mix, str):
         named = {"lower": lower, "upper": np.maximum(2.0 * lower, 1.0 - lower)}

@@ -1,13 +1,14 @@
 """Multistep solver tables: DPM-Solver++, UniPC, DEIS and Adams-Bashforth.
 
-A step goes from a to b < a, h = log(a / b), and the outputs D of the calls before are used
-again. On [a, b] let sigma = a e^{-theta h}; theta = 0 is the call at a, theta = 1 the end, calls
-before have theta < 0. With D a polynomial in theta through the last calls the step is exact:
+A step goes from a to b < a with h = log(a / b) and uses the denoiser outputs D of earlier calls.
+Let sigma = a e^{-theta h} over the step: theta is 0 for the call at a, 1 at the end of the step,
+and negative for earlier calls. Along the exact solution
 
-    x' = (b / a) x + h int_0^1 e^{-(1 - theta) h} D(theta) dtheta,
+    x' = (b / a) x + h int_0^1 e^{-(1 - theta) h} D(theta) dtheta.
 
-which is DPM-Solver++ and UniPC at order 3 and above; at order 2 those take a cheaper weight of
-the same order. DEIS and Adams-Bashforth put the polynomial through eps = (x - D) / sigma instead.
+At order 3 and above, DPM-Solver++ and UniPC are this step with D replaced by the polynomial through
+the last calls; at order 2 they take a simpler weight of the same order. DEIS and Adams-Bashforth
+interpolate eps = (x - D) / sigma instead.
 """
 
 import numpy as np
@@ -23,22 +24,22 @@ QUADRATURE = np.polynomial.legendre.leggauss(40)
 
 
 def _orders(n_steps: int, order: int, lower_order_final: bool) -> np.ndarray:
-    """Calls that each step may use: up a ramp at the start and, for few steps, down at the end."""
+    """Number of calls that each step uses: it rises at the start and may fall at the end."""
     step = np.arange(n_steps)
     most = np.minimum(order, step + 1)
     return np.minimum(most, n_steps - step) if lower_order_final and n_steps < FEW_STEPS else most
 
 
 def _log_steps(a: Array, b: Array) -> Array:
-    """The h = log(a / b) of every step, infinite for one that reaches 0."""
+    """The log step h = log(a / b) of every step, infinite for a step to 0."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(a) - np.log(b))
 
 
 def _nodes(h: Array, count: int) -> Array:
-    """Places theta of the last `count` calls, the newest (theta = 0) first, shape (n_steps, count).
+    """Values theta of the last `count` calls, shape (n_steps, count), the newest (0) first.
 
-    What lies before the start, or beyond an infinite step, is meaningless and is never used.
+    Entries before the start or beyond an infinite step have no meaning and are never used.
     """
     out = np.zeros((h.size, count))
     for j in range(1, count):
@@ -48,12 +49,12 @@ def _nodes(h: Array, count: int) -> Array:
 
 
 def _moment(h: Array, k: int) -> Array:
-    """int_0^1 e^{-(1 - theta) h} theta^k dtheta = M(1, k + 2, -h) / (k + 1)."""
+    """The moment int_0^1 e^{-(1 - theta) h} theta^k dtheta = M(1, k + 2, -h) / (k + 1)."""
     return np.asarray(hyp1f1(1.0, k + 2.0, -h) / (k + 1.0))
 
 
 def _exact_weights(h: Array, theta: Array) -> Array:
-    """Integrals h int e^{-(1 - theta) h} L_j dtheta of the nodes' (n, p) Lagrange polynomials."""
+    """Integrals h int e^{-(1 - theta) h} L_j dtheta for Lagrange polynomials of nodes (n, p)."""
     powers = np.arange(theta.shape[1])
     moments = h[:, None] * np.stack([_moment(h, int(k)) for k in powers], axis=1)
     vander = theta[:, None, :] ** powers[:, None]
@@ -61,16 +62,16 @@ def _exact_weights(h: Array, theta: Array) -> Array:
 
 
 def _last_row_denoises(b: Array, keep: Array, weights: Array) -> None:
-    """The row that reaches 0 returns D."""
+    """Make a row that reaches 0 return D."""
     if b[-1] == 0.0:
         keep[-1], weights[-1] = 0.0, 0.0
         weights[-1, 0] = 1.0
 
 
 def _second_order(gap: Array, h: Array, orders: np.ndarray) -> Array:
-    """Weights of D and D_prev of steps whose last term is `gap` (D - D_prev) / (2 r), shape (n, 2).
+    """Weights of D and D_prev in steps with the term `gap` (D - D_prev) / (2 r), shape (n, 2).
 
-    gap is the weight of D in a first-order step, r = h_prev / h.
+    gap is the weight of D in a first-order step, and r = h_prev / h.
     """
     out = np.stack([gap, np.zeros_like(gap)], axis=1)
     at = np.flatnonzero((orders >= 2) & np.isfinite(h))
@@ -84,12 +85,13 @@ def dpmpp_2m_table(
 ) -> SolverTable:
     """DPM-Solver++(2M) (Lu et al. 2022b, algorithm 2; order 2).
 
-    x' = (b / a) x + (1 - b / a) [D + (D - D_prev) / (2 r)], r = h_prev / h; the first step is DDIM.
+    A step from a to b is x' = (b / a) x + (1 - b / a) [D + (D - D_prev) / (2 r)], where
+    h = log(a / b), r = h_prev / h and D is the denoiser's output. The first step is DDIM.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        lower_order_final: Whether the last steps are of lower order if there are fewer than 15.
     """
     a, b, std = steps(sigmas, start_std)
     h, orders = _log_steps(a, b), _orders(a.size, 2, lower_order_final)
@@ -107,15 +109,17 @@ def sde_dpmpp_2m_table(
 ) -> SolverTable:
     """SDE-DPM-Solver++(2M) (Lu et al. 2022b, appendix; order 2 in law).
 
-    With q = b^2 / a^2: x' = q x + (1 - q) [D + (D - D_prev) / (2 r)] + b sqrt(1 - q) z. The Heun
-    variant has 1 - (1 - q) / (2 h) for (1 - q) / 2 on the difference. Its history reaches across
-    noise, so it has no exact law but for Gaussian data.
+    A step from a to b is x' = q x + (1 - q) [D + (D - D_prev) / (2 r)] + b sqrt(1 - q) z, where
+    q = b^2 / a^2, h = log(a / b), r = h_prev / h, D is the denoiser's output and z is standard
+    normal. The Heun variant weights the difference (D - D_prev) / r by 1 - (1 - q) / (2 h) in place
+    of (1 - q) / 2. Because a step uses an output from before the last noise, the exact law is known
+    for Gaussian data only.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
         variant: "midpoint" or "heun".
-        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+        lower_order_final: Whether the last steps are of lower order if there are fewer than 15.
     """
     a, b, std = steps(sigmas, start_std)
     h, orders = _log_steps(a, b), _orders(a.size, 2, lower_order_final)
@@ -138,19 +142,20 @@ def dpmpp_3m_table(
     corrected: bool = False,
     lower_order_final: bool = True,
 ) -> SolverTable:
-    """DPM-Solver++(3M), as in its authors' code (order 2), or corrected (order 3).
+    """DPM-Solver++(3M) as in its authors' code (order 2), or corrected (order 3).
 
-    With r0, r1 the ratios of the two log steps before to h, divided differences
-    D01 = (D - D_1) / r0, D12 = (D_1 - D_2) / r1, C = (D01 - D12) / (r0 + r1):
-    x' = (b / a) x + p1 D + p2 (D01 + r0 C) + p3 C, p1 = 1 - e^{-h}, p2 = 1 - p1 / h and
-    p3 = 1 / 2 - p2 / h. The second derivative is 2 C, and `corrected` puts it there; it is then
-    the exact step through three calls. The first steps are DDIM and 2M.
+    A step from a to b with h = log(a / b) is x' = (b / a) x + p1 D + p2 (D01 + r0 C) + p3 C, where
+    D, D_1 and D_2 are the last three denoiser outputs, r0 and r1 the two previous log steps over h,
+    D01 = (D - D_1) / r0, D12 = (D_1 - D_2) / r1, C = (D01 - D12) / (r0 + r1), p1 = 1 - e^{-h},
+    p2 = 1 - p1 / h and p3 = 1 / 2 - p2 / h. The second derivative of D is 2 C. With `corrected` the
+    last term is 2 p3 C, which is the exact step through three calls. The first two steps are DDIM
+    and DPM-Solver++(2M).
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        corrected: Whether the factor 2 is there.
-        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        corrected: Whether the last term has the factor 2.
+        lower_order_final: Whether the last steps are of lower order if there are fewer than 15.
     """
     a, b, std = steps(sigmas, start_std)
     h, orders = _log_steps(a, b), _orders(a.size, 3, lower_order_final)
@@ -181,21 +186,22 @@ def unipc_table(
 ) -> SolverTable:
     """UniPC-p (Zhao et al. 2023, algorithms 5 and 6, data prediction; order p + 1).
 
-    The predictor UniP-p goes through the last p calls. The denoiser is called there, at b, and
-    the corrector UniC-p goes through p + 1, the new one among them; the output stays that of the
-    predicted point. So x_r is the predicted state, X_r = x_r + (corrector - predictor) the
-    state, and a row holds the correction of the step before and the prediction of its own.
-    The last state is not corrected: no call is left.
+    The predictor UniP-p interpolates the last p calls. The denoiser is called at the predicted
+    state at b. The corrector UniC-p interpolates p + 1 calls, the new one included, and the output
+    at the predicted state is kept. In the table, x_r is the predicted state, and
+    x_r + (corrector - predictor) is the corrected one. A row therefore combines the correction of
+    the previous step with the prediction of its own. The last state is not corrected, since that
+    would need another call.
 
-    With two points, the last step's or the predictor's at p = 2, the weight of the difference
-    is B(h) / 2, as in the authors' code; every larger number of points is exact.
+    With two points, as in the corrector at p = 1 and the predictor at p = 2, the weight of the
+    difference is B(h) / 2, as in the authors' code. With more points the integral is exact.
 
     Args:
-        order: p, 1 to 3.
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        variant: "bh2", B(h) = 1 - e^{-h}, or "bh1", B(h) = h.
-        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+        order: Order p of the predictor, 1 to 3.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        variant: "bh2" for B(h) = 1 - e^{-h}, or "bh1" for B(h) = h, with h = log(a / b).
+        lower_order_final: Whether the last steps are of lower order if there are fewer than 15.
     """
     p = whole("order", order, 1, 3)
     a, b, std = steps(sigmas, start_std)
@@ -203,8 +209,8 @@ def unipc_table(
     gap = (a - b) / a
     scale = {"bh2": gap, "bh1": h}[one_of("variant", variant, ("bh2", "bh1"))]
     before = _nodes(h, p)
-    weights = np.zeros((a.size, p + 1))  # of the predictor, on D, D_1, ...
-    correction = np.zeros((a.size, p + 1))  # corrector less predictor, on D_new, D, D_1, ...
+    weights = np.zeros((a.size, p + 1))  # predictor: weights of D, D_1, ...
+    correction = np.zeros((a.size, p + 1))  # corrector - predictor: D_new, D, D_1, ...
     weights[:, 0] = gap
     for q in range(1, p + 1):
         at = np.flatnonzero((orders == q) & np.isfinite(h))
@@ -237,17 +243,18 @@ def deis_table(
 ) -> SolverTable:
     """DEIS with p points (Zhang and Chen 2023; order p): eps extrapolated by a polynomial.
 
-    x' = x + sum_j C_j eps_j, C_j = int_a^b L_j(t(sigma)) dsigma over the Lagrange polynomials of
-    the last p calls. t is log sigma (the authors' rho-AB in log rho), or a process's time (their
-    t-AB): in EDM's, sigma, two points are the Adams-Bashforth rule
+    A step from a to b is x' = x + sum_j C_j eps_j, where eps = (x - D) / sigma and
+    C_j = int_a^b L_j(t(sigma)) dsigma for the Lagrange polynomials L_j of the last p calls. The
+    variable t is log sigma (the authors' rho-AB in log rho) or the time of a process (their t-AB).
+    In EDM's time, which is sigma, two points give the Adams-Bashforth rule
     x' = x + (b - a) [eps + (b - a) / (2 (a - a_prev)) (eps - eps_prev)].
 
     Args:
-        points: p, 1 to 3.
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        time: Name of the process whose time is the variable; log sigma by default.
-        lower_order_final: Whether, of fewer than 15 steps, the last ones are of lower order.
+        points: Number of points p, 1 to 3.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        time: Process whose time is the variable, "edm" or "vp". Default: log sigma.
+        lower_order_final: Whether the last steps are of lower order if there are fewer than 15.
     """
     p = whole("points", points, 1, 3)
     a, b, std = steps(sigmas, start_std)
@@ -270,7 +277,7 @@ def deis_table(
                     [(here - nodes[:, i]) / (nodes[:, j] - nodes[:, i]) for i in others], axis=0
                 )
                 on_eps[at, j] -= 0.5 * w * h[at] * sigma * basis
-    levels = np.ones((a.size, p))  # of the calls; what lies before the start has weight 0
+    levels = np.ones((a.size, p))  # of the calls; entries before the start have weight 0
     for j in range(p):
         levels[j:, j] = a[: max(a.size - j, 0)]
     weights = -on_eps / levels

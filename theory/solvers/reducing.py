@@ -1,11 +1,12 @@
 """The multi-step entropy-reducing iterations of paper C, whose weights depend on the state.
 
-Not tables: every path has weights of its own, from inner products of the outputs. Here is what
-is asked for; the loop is in toys/. In our coordinate paper C's data form has f = x / sigma and
-k = 1 / sigma. A step goes from a to b, the level before was a1; D0 is the output stored for the
-current state and D1 the one before it; h = 1 / b - 1 / a, r = log(a1 / a) / log(a / b).
-x_e = (b / a) x + b h D0 is the DDIM step. Inner products run over the coordinates of a sample
-or, with `channels`, of each channel. A ratio whose denominator is below 1e-300 is 0.
+These solvers are not tables, because each path has its own weights, which follow from inner
+products of denoiser outputs. This module describes them; `toys.reducing` runs them. With
+x = x0 + sigma eps, paper C's data form has f = x / sigma and k = 1 / sigma. A step goes from a to
+b, and the previous level was a1. D0 is the output stored for the current state and D1 the one
+before it. h = 1 / b - 1 / a, r = log(a1 / a) / log(a / b), and x_e = (b / a) x + b h D0 is the DDIM
+step. Inner products run over the coordinates of a sample or, with `channels`, over those of each
+channel. A ratio whose denominator is below 1e-300 is 0.
 """
 
 from __future__ import annotations
@@ -26,19 +27,23 @@ PRIORS = ("log_snr", "printed", "minimiser")
 class ReducingIteration:
     """A multi-step entropy-reducing iteration of paper C, whose weights depend on the state.
 
-    It is no table, and has a loop of its own; `re_multi_iteration`, `re_multi_2025_iteration` and
+    It is not a `SolverTable`. `re_multi_iteration`, `re_multi_2025_iteration` and
     `evodiff_iteration` make it and state its formulas.
 
     Args:
-        levels: Positive levels, shape (K + 1,), falling strictly, in data units.
+        levels: Positive noise levels, shape (K + 1,), strictly decreasing, in data units.
         denoise_last: Whether one more call after the K steps gives the result (terminal "zero").
-        rule: One of RULES.
-        start_std: Standard deviation of the start, positive.
+        rule: Name of the iteration, "re_multi", "re_multi_2025" or "evodiff".
+        start_std: Standard deviation of the initial noise, positive, in data units.
         order: Declared order of convergence.
         mu: Shift of the sigmoid that gives zeta.
-        channels: Equal groups of coordinates that have inner products of their own.
-        prior: One of PRIORS; re_multi only.
-        special_last: Whether the last step is the released code's, without a call; evodiff only.
+        channels: Number of equal groups of coordinates, each with its own inner products.
+        prior: "log_snr", "printed" or "minimiser"; see `re_multi_iteration`. evodiff ignores it.
+        special_last: Whether the last step is that of the released code, without a call; evodiff
+            only.
+
+    Raises:
+        ValueError: An argument is out of its range; the message is one line and names it.
     """
 
     levels: Array
@@ -73,20 +78,20 @@ class ReducingIteration:
 
     @property
     def n_steps(self) -> int:
-        """Steps of the schedule, the one that denoises included."""
+        """Number of steps of the schedule, including one that denoises to 0."""
         return self.levels.size - 1 + self.denoise_last
 
     @property
     def end(self) -> float:
-        """Last level of the schedule, 0 where one more call gives the result."""
+        """Last level of the schedule, in data units; 0 if one more call gives the result."""
         return 0.0 if self.denoise_last else float(self.levels[-1])
 
     @property
     def nfe(self) -> int:
-        """Denoiser calls: the start, every step's probe, and the last output if it is asked for.
+        """Number of denoiser calls.
 
-        Of K steps between positive levels the first is DDIM; its end is called at if there is a
-        second step. The special last step makes no call.
+        There is one call at the start. Each of the K steps between positive levels makes one call,
+        unless K = 1. The special last step makes none, and denoising to 0 makes one more.
         """
         k = self.levels.size - 1
         probes = k if k > 1 else 0
@@ -94,7 +99,7 @@ class ReducingIteration:
 
     @property
     def sigma(self) -> Array:
-        """Levels of the calls, shape (nfe,)."""
+        """Noise levels of the calls, shape (nfe,), in data units."""
         first = self.levels[: self.nfe - self.denoise_last]
         return np.concatenate([first, self.levels[-1:]]) if self.denoise_last else first
 
@@ -106,33 +111,39 @@ def re_multi_iteration(
     channels: int = 1,
     prior: str = "log_snr",
 ) -> ReducingIteration:
-    """Algorithm 1 of paper C, ICLR text, with (4.5), (4.6), (4.16) and (4.19).
+    """Multi-step entropy-reducing iteration, algorithm 1 of paper C (ICLR text).
 
-    The first step is DDIM and calls the denoiser at its end. Then, F = (D_t - D0) / h,
-    F1 = (D0 - D1) / (1 / a - 1 / a1): the probe x_p = x_e + b h^2 / 2 B_l is the step's one call
-    D_t, stored for the next step as well; eta = sigmoid(|<F1 - F, F1>| / |F1 - F|^2),
-    B = eta / 2 B_s + (1 - eta / 2) B_l; zeta = sigmoid(|zeta*| - mu),
-    |zeta*| = |<d, P>| / (a h |d|^2), d = d_s - D0, P = 2 (a / b) x_p - a h (D_t + D0), which is
-    (4.15) with F(s, t) = F; and x' = x_e + b h^2 / 2 zeta B.
+    Notation: a step goes from a to b, and the previous level was a1. D0 and D1 are the outputs
+    stored for the current and the previous state. h = 1 / b - 1 / a, r = log(a1 / a) / log(a / b),
+    and x_e = (b / a) x + b h D0 is the DDIM step. The first step is DDIM and calls the denoiser at
+    its end. Every other step uses (4.5), (4.6), (4.16) and (4.19):
 
-    The text leaves open what it divides by. Prior "log_snr": B_l = (D0 - D1) / (r h), after
-    line 4, so that the probe is DPM-Solver++(2M), and B_s = F. Priors "printed" and "minimiser":
-    d_s = w_s D_t + (1 - w_s) D0, d_l = w_l D0 + (1 - w_l) D1, B_s = (d_s - D0) / h,
-    B_l = (D0 - d_l) / (1 / a - 1 / a1), with the weights of proposition 4.2 as printed,
-    w_s = b^2 / (a^2 + b^2) and w_l = a^2 / (a^2 + a1^2), or those that do minimise the variance,
-    one less each. Line 3, taken literally, would throw away every corrected state; it is read as
-    the DDIM step x_e.
+    - The probe x_p = x_e + b h^2 / 2 B_l makes the only call, whose output D_t is also stored for
+      the next step.
+    - eta = sigmoid(|<F1 - F, F1>| / |F1 - F|^2) with F = (D_t - D0) / h and
+      F1 = (D0 - D1) / (1 / a - 1 / a1), and B = eta / 2 B_s + (1 - eta / 2) B_l.
+    - zeta = sigmoid(|zeta*| - mu) with |zeta*| = |<d, P>| / (a h |d|^2), d = d_s - D0 and
+      P = 2 (a / b) x_p - a h (D_t + D0), which is (4.15) with F(s, t) = F.
+    - x' = x_e + b h^2 / 2 zeta B.
 
-    P of (4.15), as printed, adds the two estimates of a state whose difference it should measure:
-    |zeta*| is of the size of 1 / (log step)^2, and zeta is 1 but for a few steps and paths from
-    some ten steps on. (Subtracted, they cancel.) Hence order 2 with prior "log_snr"; a weight of
-    proposition 4.2 leaves 1.
+    The text does not give the denominators of B_s and B_l. With the prior "log_snr", B_s = F,
+    d_s = D_t, and B_l = (D0 - D1) / (r h) as in line 4, so that the probe is a step of
+    DPM-Solver++(2M). With the other priors d_s = w_s D_t + (1 - w_s) D0,
+    d_l = w_l D0 + (1 - w_l) D1, B_s = (d_s - D0) / h and B_l = (D0 - d_l) / (1 / a - 1 / a1). The
+    prior "printed" takes the weights of proposition 4.2 as printed, w_s = b^2 / (a^2 + b^2) and
+    w_l = a^2 / (a^2 + a1^2). The prior "minimiser" takes 1 less these, which do minimise the
+    variance. Line 3, taken literally, discards every corrected state; it is read as x_e.
+
+    P of (4.15), as printed, adds two estimates of a state whose difference it should measure.
+    |zeta*| is therefore of the size of 1 / (log step)^2, and from about ten steps on zeta is close
+    to 1 except at a few steps and paths. This gives order 2 with the prior "log_snr" and order 1
+    with the weights of proposition 4.2. (With a difference in place of the sum the terms cancel.)
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; a last 0 adds a call at the end.
-        start_std: Of the start noise; sigmas[0] by default.
-        mu: Shift of the sigmoid.
-        channels: Equal groups of coordinates that have inner products of their own.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; a last 0 adds one call.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        mu: Shift of the sigmoid that gives zeta.
+        channels: Number of equal groups of coordinates, each with its own inner products.
         prior: "log_snr", "printed" or "minimiser".
     """
     order = 2 if prior == "log_snr" else 1
@@ -146,15 +157,16 @@ def re_multi_2025_iteration(
     channels: int = 1,
     prior: str = "log_snr",
 ) -> ReducingIteration:
-    """`re_multi_iteration` with the NeurIPS text's sign, zeta = sigmoid(-(|zeta*| - mu)).
+    """Multi-step entropy-reducing iteration of paper C with the sign of the NeurIPS text.
 
-    |zeta*| is large, see there, so that zeta vanishes and DDIM is left: order 1.
+    It is `re_multi_iteration` with zeta = sigmoid(-(|zeta*| - mu)). |zeta*| is large with many
+    steps, so that zeta vanishes and the iteration reduces to DDIM, of order 1.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; a last 0 adds a call at the end.
-        start_std: Of the start noise; sigmas[0] by default.
-        mu: Shift of the sigmoid.
-        channels: Equal groups of coordinates that have inner products of their own.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; a last 0 adds one call.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        mu: Shift of the sigmoid that gives zeta.
+        channels: Number of equal groups of coordinates, each with its own inner products.
         prior: "log_snr", "printed" or "minimiser".
     """
     return _iteration("re_multi_2025", sigmas, start_std, 1, mu, channels, prior)
@@ -167,30 +179,39 @@ def evodiff_iteration(
     channels: int = 1,
     special_last: bool = True,
 ) -> ReducingIteration:
-    """EVODiff as released (PAPERS.md 4.2 restates its code), which is not the paper's iteration.
+    """EVODiff as its released code has it, which is not the iteration of paper C.
 
-    The first step is DDIM. Then, with c the clip to [-2, 2] of the ratio <u, v> / |v|^2:
-    t = (b + sigma_min) / (sigma_max + sigma_min), w = (1 - t^2) / 2,
-    beta = sqrt((b / a) / (a / a1)); beta1 = (1 - w) beta + w c(D0, D1), G1 = D0 - beta1 D1;
-    probe x_p = x_e + b h / (2 r') G1 with r' = r sigmoid(|beta1| / 4) clipped to [r / 4, 3 r / 2];
-    its output D_t; beta2 = (1 - w) beta + w c(D_t, D0), G2 = D_t - beta2 D0;
-    eta = sigmoid(|c(B+ + B-, B+ - B-)| / 2) / 2, B- = G1 / (r h), B+ = r G2 / h;
-    G = -(eta / r) G1 + r (1 - eta) G2; v = |c(x_p - x_e - b h / (2 r') G, G1)| / (h b) - mu;
-    zeta = sigmoid(v) up to 20 steps, sigmoid(-v k) beyond, with
-    k = sigmoid(c(D0, (D0 - D1) / h) (2 - (b / a)^2));
-    x' = x_e + b h / (2 zeta) G: it divides by zeta where the papers multiply. The special last
-    step makes no call: x' = (1 - sqrt(a b)) x_e + b h / 2 (D0 - r_f D1), r_f = 1 - sqrt(b / a) / 2
-    for b / a < 1/2, else 1 - sqrt(b / a - 1/2) / 2. It shrinks the state by sqrt(a b) at any
-    number of steps, hence an error that more steps do not lower. Order 1 without it.
+    docs/papers/c.md, EVODiff as released, describes the code. Notation: a step goes from a to b,
+    and the previous level was a1. D0 and D1 are the outputs stored for the current and the previous
+    state. h = 1 / b - 1 / a, r = log(a1 / a) / log(a / b), x_e = (b / a) x + b h D0 is the DDIM
+    step, and c(u, v) is <u, v> / |v|^2 clipped to [-2, 2]. The first step is DDIM. Every other
+    step, except a special last one, is:
+
+    - t = (b + sigma_min) / (sigma_max + sigma_min), w = (1 - t^2) / 2 and
+      beta = sqrt((b / a) / (a / a1)).
+    - beta1 = (1 - w) beta + w c(D0, D1), G1 = D0 - beta1 D1, and
+      r' = r sigmoid(|beta1| / 4) clipped to [r / 4, 3 r / 2].
+    - The probe x_p = x_e + b h / (2 r') G1 makes the only call, with output D_t.
+    - beta2 = (1 - w) beta + w c(D_t, D0) and G2 = D_t - beta2 D0.
+    - B- = G1 / (r h), B+ = r G2 / h, eta = sigmoid(|c(B+ + B-, B+ - B-)| / 2) / 2 and
+      G = -(eta / r) G1 + r (1 - eta) G2.
+    - v = |c(x_p - x_e - b h / (2 r') G, G1)| / (h b) - mu. zeta = sigmoid(v) with up to 20 steps,
+      and sigmoid(-v k) with more, where k = sigmoid(c(D0, (D0 - D1) / h) (2 - (b / a)^2)).
+    - x' = x_e + b h / (2 zeta) G. The code divides by zeta, where the papers multiply.
+
+    The special last step makes no call: x' = (1 - sqrt(a b)) x_e + b h / 2 (D0 - r_f D1), where
+    r_f = 1 - sqrt(b / a) / 2 for b / a < 1/2 and 1 - sqrt(b / a - 1/2) / 2 otherwise. It multiplies
+    the state by 1 - sqrt(a b) for any number of steps, so that its error does not vanish with more
+    steps. Without it the order is 1.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; a last 0 adds a call at the end
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; a last 0 adds one call
             (the code's denoise-to-zero).
-        start_std: Of the start noise; sigmas[0] by default.
-        mu: Shift of the sigmoid.
-        channels: Equal groups of coordinates that have inner products of their own; the released
-            code takes one for each channel of an image.
-        special_last: Whether the last step is the special one, or an ordinary one.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        mu: Shift of the sigmoid that gives zeta.
+        channels: Number of equal groups of coordinates, each with its own inner products. The
+            released code has one group per channel of an image.
+        special_last: Whether the last step between positive levels is the special one.
     """
     return _iteration("evodiff", sigmas, start_std, 1, mu, channels, special_last=special_last)
 

@@ -1,9 +1,9 @@
-"""Every solver: one function `<method>_table(sigmas, start_std=None, ...)`, one line in `SOLVERS`.
+"""Solvers by name: one function `<method>_table(sigmas, start_std=None, ...)`, one line each.
 
-A step goes from a to b < a; D is the denoiser's output, eps = (x - D) / sigma, and h = log(a / b).
-A solver that is linear in its states and outputs is a `SolverTable` (theory/solvers/table.py);
-multistep ones are in theory/solvers/multistep.py. The multi-step entropy-reducing iterations weigh
-by the state, and are a `ReducingIteration` (theory/solvers/reducing.py).
+In the docstrings of solvers, a step goes from a to b < a, D is the denoiser's output,
+eps = (x - D) / sigma and h = log(a / b). A solver that is linear in its states and outputs is a
+`SolverTable` (`theory.solvers.table`). The weights of the multi-step entropy-reducing iterations
+depend on the state; each of them is a `ReducingIteration` (`theory.solvers.reducing`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
 
 
 def solvers() -> dict[str, str]:
-    """Names of all solvers, each with the first line of its description."""
+    """Name and one-line description of every solver that `make_table` (entropic.solver) knows."""
     out = {}
     for name, made in SOLVERS.items():
         function = made.func if isinstance(made, partial) else made
@@ -68,7 +68,7 @@ def solvers() -> dict[str, str]:
 
 
 def solver_options(name: str) -> dict[str, Any]:
-    """Options of the solver of that name and their defaults."""
+    """Options of the solver of that name, with their defaults; ValueError if there is none."""
     solver = SOLVERS[one_of("solver", name, SOLVERS)]
     bound = solver.keywords if isinstance(solver, partial) else {}
     skipped = {"sigmas", "start_std", *bound}
@@ -83,15 +83,16 @@ def make_table(
 
     Args:
         name: Name of the solver; `solvers()` lists them.
-        sigmas: Noise levels, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Standard deviation of the initial noise; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units; only the
+            last may be 0.
+        start_std: Standard deviation of the initial noise, in data units. Default: sigmas[0].
         **options: Options of the solver; `solver_options(name)` lists them with their defaults.
 
     Returns:
-        A `SolverTable`, or for the multi-step iterations of paper C a `ReducingIteration`.
+        A `SolverTable`, or a `ReducingIteration` for re_multi, re_multi_2025 and evodiff.
 
     Raises:
-        ValueError: The name or an option is unknown, or the levels do not fall.
+        ValueError: The name or an option is unknown or invalid, or the levels do not decrease.
     """
     known = solver_options(name)
     given = {key: value for key, value in options.items() if value is not None}

@@ -1,8 +1,9 @@
-"""What a solver table is: one row per denoiser call, walked alike by every sampler and exact law.
+"""Solver tables: one row per denoiser call, in the form that samplers and exact laws share.
 
 x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z_r, with
-D_r = denoise(x_r, sigma[r]), x = x0 + sigma eps, and x_0 = start_std z. x_r is the point where
-the denoiser is called; sigma[r] need not be on the schedule (an inner stage, a churned level).
+D_r = denoise(x_r, sigma[r]), x = x0 + sigma eps, and x_0 = start_std z. x_r is the state at which
+the denoiser is called. sigma[r] need not be on the schedule: it may be an inner stage or a level
+to which noise was added.
 """
 
 from __future__ import annotations
@@ -24,22 +25,23 @@ class SolverTable:
         x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z_r
 
     with x = x0 + sigma eps, z_r standard normal, and x_0 = start_std z. Column h of keep and
-    weights reaches h rows back, and must be 0 where it would reach beyond the start. The levels
-    sigma need not fall: inner stages and churned levels are rows too.
+    weights refers to h rows earlier, and must be 0 where that is before the start. The levels sigma
+    need not decrease, since inner stages and levels raised by added noise are rows too.
 
     Args:
         sigma: Noise level of each call, shape (rows,), positive, in data units.
-        keep: Shape (rows, H_x), weights of the states.
-        weights: Shape (rows, H_D), weights of the denoiser's outputs.
-        noise: Shape (rows,), >= 0, in data units.
-        start_std: Standard deviation of the start x_0, positive, in data units.
-        end: Last level of the schedule, at least 0: the sampler's law is compared with the data's
-            at that level.
-        order: Declared order of convergence, >= 1.
-        n_steps: Steps of the schedule, in 1..rows.
+        keep: Weights of the states, shape (rows, H_x).
+        weights: Weights of the denoiser's outputs, shape (rows, H_D).
+        noise: Standard deviation of the noise added by each row, shape (rows,), at least 0, in data
+            units.
+        start_std: Standard deviation of the initial state x_0, positive, in data units.
+        end: Last level of the schedule, at least 0, in data units. The sampler's law is compared
+            with that of the data at this level.
+        order: Declared order of convergence, at least 1.
+        n_steps: Number of steps of the schedule, 1 to rows.
 
     Raises:
-        ValueError: One line naming the argument, the rule, the value and the place.
+        ValueError: An argument is invalid; the message is one line and names it and the place.
     """
 
     sigma: Array
@@ -86,7 +88,18 @@ class SolverTable:
 
 
 def steps(sigmas: ArrayLike, start_std: float | None) -> tuple[Array, Array, float]:
-    """Levels at the start and the end of each step, shape (n_steps,), and the start's std."""
+    """Levels at the start and the end of each step, and the initial standard deviation.
+
+    Args:
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+
+    Returns:
+        sigmas[:-1], sigmas[1:] and the standard deviation.
+
+    Raises:
+        ValueError: The levels do not decrease, or one before the last is not positive.
+    """
     levels = vector("sigmas", sigmas, 2)
     monotone("sigmas", levels, falling=True, advice="a schedule runs from high to low noise")
     good = (levels > 0) | ((levels == 0) & (np.arange(levels.size) == levels.size - 1))

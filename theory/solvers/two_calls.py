@@ -8,11 +8,18 @@ from theory.solvers.table import SolverTable, steps
 
 
 def two_calls(a: Array, s: Array, b: Array, c: Array, last: int) -> tuple[Array, Array, Array]:
-    """sigma, keep and weights of steps with one inner stage u at level s, two rows each.
+    """sigma, keep and weights of the rows of steps with one inner stage u at level s.
 
-    u = (s / a) x + (1 - s / a) D_a is DDIM from a to s; then
-    x' = (b / s) u + (1 - b / s) D_a + c (D_s - D_a), DDIM from a to b and a correction.
-    From step `last` on (shape (n_steps,) less that) there is no stage: one row of DDIM each.
+    u = (s / a) x + (1 - s / a) D_a is DDIM from a to s, and
+    x' = (b / s) u + (1 - b / s) D_a + c (D_s - D_a) is DDIM from a to b and a correction. These are
+    two rows per step. From step `last` on there is no stage, and each step is one row of DDIM.
+
+    Args:
+        a: Levels at the start of each step, shape (n_steps,).
+        s: Inner levels of the first `last` steps, shape (last,).
+        b: Levels at the end of each step, shape (n_steps,).
+        c: Weights of the correction in the first `last` steps, shape (last,).
+        last: Number of steps with an inner stage.
     """
     rows = {
         "sigma": (np.stack([a[:last], s], axis=1), a[last:]),
@@ -25,21 +32,22 @@ def two_calls(a: Array, s: Array, b: Array, c: Array, last: int) -> tuple[Array,
 
 
 def staged(b: Array, correct_last: bool = True) -> int:
-    """Number of steps with an inner stage: the step that reaches 0 never has one."""
+    """Number of steps with an inner stage; a step to 0 never has one."""
     return b.size - int(b[-1] == 0.0 or not correct_last)
 
 
 def heun_table(
     sigmas: ArrayLike, start_std: float | None = None, correct_last: bool = True
 ) -> SolverTable:
-    """Heun's rule in sigma (Karras et al. 2022, algorithm 1; order 2), two calls a step.
+    """Heun's rule in sigma (Karras et al. 2022, algorithm 1; order 2), two calls per step.
 
-    Euler to b, then the mean of the slopes eps at a and b: c = (a - b) / (2 b).
+    A step from a to b is an Euler step, repeated with the mean of the slopes eps = (x - D) / sigma
+    at a and at b. A step to 0 is an Euler step, which returns D.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
-        correct_last: Whether a last step to b > 0 is corrected too.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
+        correct_last: Whether a last step to a positive level is corrected too.
     """
     a, b, std = steps(sigmas, start_std)
     last = staged(b, correct_last)
@@ -59,20 +67,21 @@ def edm_stochastic_table(
 ) -> SolverTable:
     """EDM's stochastic sampler (Karras et al. 2022, algorithm 2; order 2 in law at s_noise = 1).
 
-    Where s_min <= a <= s_max the noise is raised to a' = (1 + g) a first, by
-    s_noise sqrt(a'^2 - a^2) z, g = min(s_churn / n_steps, sqrt(2) - 1); then Heun from a' to b.
-    The raise stands in the row before, or in the start. At s_noise = 1 the law after the raise is
-    exact, so the order is Heun's once g shrinks with the steps, n_steps > s_churn / 0.414; at any
-    other s_noise more steps converge to another law than the data's.
+    A step from a to b with s_min <= a <= s_max first raises the noise level to a' = (1 + g) a by
+    adding s_noise sqrt(a'^2 - a^2) z, where g = min(s_churn / n_steps, sqrt(2) - 1) and z is
+    standard normal. Heun's rule then goes from a' to b. In the table the added noise belongs to the
+    previous row, or to the initial state. With s_noise = 1 the law after the raise is exact, and
+    the order is that of Heun's rule once n_steps > s_churn / 0.414, where g decreases with the
+    number of steps. With any other s_noise the sampler converges to a law other than the data's.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise before it is raised; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise before it is raised. Default: sigmas[0].
         s_churn: Sum of g over the steps, at least 0.
-        s_min: Lowest level raised, at least 0, in data units.
-        s_max: Highest level raised, at least 0.
-        s_noise: Factor on the noise added, positive.
-        correct_last: Whether a last step to b > 0 is corrected too.
+        s_min: Lowest level that is raised, at least 0, in data units.
+        s_max: Highest level that is raised, at least 0, in data units.
+        s_noise: Factor of the added noise, positive.
+        correct_last: Whether a last step to a positive level is corrected too.
     """
     a, b, std = steps(sigmas, start_std)
     churn = float(within("s_churn", s_churn, 0.0))
@@ -84,20 +93,21 @@ def edm_stochastic_table(
     s = b[:last]
     rows = two_calls(high, s, b, (high[:last] - s) / (2.0 * s), last)
     noise = np.zeros_like(rows[0])
-    before = np.arange(1, a.size)  # the steps with a row before them
+    before = np.arange(1, a.size)  # steps that have a previous row
     noise[np.where(before <= last, 2 * before, before + last) - 1] = added[1:]
     start = float(np.hypot(std, added[0]))
     return SolverTable(*rows, noise, start, float(b[-1]), order=2, n_steps=a.size)
 
 
 def dpm_solver_2_table(sigmas: ArrayLike, start_std: float | None = None) -> SolverTable:
-    """DPM-Solver-2 (Lu et al. 2022a, algorithm 1, r = 1/2; order 2), two calls a step.
+    """DPM-Solver-2 (Lu et al. 2022a, algorithm 1, r = 1/2; order 2), two calls per step.
 
-    DDIM to s = sqrt(a b), then the whole step with eps_s: x' = x + (b - a) eps_s.
+    A step from a to b makes a DDIM step to s = sqrt(a b), and then the whole step with the noise
+    prediction eps_s = (x_s - D_s) / s made there: x' = x + (b - a) eps_s.
 
     Args:
-        sigmas: Schedule, shape (n_steps + 1,), falling strictly; only the last may be 0.
-        start_std: Of the start noise; sigmas[0] by default.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
+        start_std: Standard deviation of the initial noise. Default: sigmas[0].
     """
     a, b, std = steps(sigmas, start_std)
     last = staged(b)

@@ -1,1 +1,1 @@
-"""Exact information of mixtures in the Gaussian channel."""
+"""Exact information measures of mixtures in the Gaussian channel."""

@@ -1,4 +1,4 @@
-"""A 1-D mixture seen through noise: its posterior at quadrature nodes, and panels to see it by."""
+"""A 1-D mixture observed through noise: its posterior at quadrature nodes, and panels."""
 
 import numpy as np
 
@@ -7,13 +7,18 @@ from toys import kernels
 from toys.information.quadrature import Ints
 from toys.mixture import Mixture
 
-REACH = 40.0  # deviations beyond which a component's tail, below 1e-340, is left out
+REACH = 40.0  # standard deviations beyond which a component's tail, below 1e-340, is left out
 LADDER = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, REACH])
-MAX_PAIRED = 48  # components up to which all pairs are asked where they cross
+MAX_PAIRED = 48  # largest number of components for which all pairs are searched for crossings
 
 
 class Channel:
-    """A 1-D mixture (distinct components, rising means) seen through noise sigma."""
+    """A 1-D mixture observed through noise sigma.
+
+    Args:
+        toy: Mixture with distinct components and increasing means.
+        sigma: Noise level, at least 0, in data units.
+    """
 
     def __init__(self, toy: Mixture, sigma: float) -> None:
         self.w, self.mean, self.std0 = toy.weights, toy.means[:, 0], toy.stds[:, 0]
@@ -33,7 +38,7 @@ class Channel:
         return out
 
     def panels(self) -> tuple[Ints, Array, Array]:
-        """First panels: anchors (P,), left and right offsets (P,), fine near every feature."""
+        """Initial panels, narrow near every feature: anchors, left and right offsets, (P,) each."""
         k_max = self.w.size
         steps = np.concatenate([-LADDER[:0:-1], LADDER])
         owner = np.repeat(np.arange(k_max), steps.size)
@@ -43,7 +48,7 @@ class Channel:
         owner = np.concatenate([owner, cross_owner])
         shift = np.concatenate([shift, cross_shift])
         scale = np.concatenate([scale, cross_scale])
-        # Cells around the centres; every position is kept as an offset within its cell.
+        # Cells around the centres; a position is an offset within its cell.
         middles = 0.5 * (self.centres[1:] + self.centres[:-1])
         anchor = np.searchsorted(middles, self.mean[owner] + shift)
         offset = (self.mean[owner] - self.centres[anchor]) + shift
@@ -66,10 +71,11 @@ class Channel:
         return np.concatenate(anchors), np.concatenate(lefts), np.concatenate(rights)
 
     def _crossings(self) -> tuple[Ints, Array, Array]:
-        """Where two components are equally likely: owners, offsets from their means, widths.
+        """Points where two components are equally likely: owners, offsets from means, widths.
 
-        At small noise all uncertainty sits there. Only places where no third component is much
-        more likely are kept; the adaptive quadrature finds what is left out of large mixtures.
+        At low noise all uncertainty is at these points. Points where a third component is much more
+        likely are dropped. For large mixtures only neighbours are paired, and the adaptive
+        quadrature finds the rest.
         """
         k_max = self.w.size
         if k_max < 2:
@@ -79,7 +85,7 @@ class Channel:
         else:
             j, k = np.arange(k_max - 1), np.arange(1, k_max)
         gap = self.mean[k] - self.mean[j]
-        # Zeros in u = x - mean_j of quad u**2 - 2 slope u + const = 2 (score_j - score_k).
+        # Roots in u = x - mean_j of quad u**2 - 2 slope u + const = 2 (score_j - score_k).
         quad = 1.0 / self.var[k] - 1.0 / self.var[j]
         slope = gap / self.var[k]
         const = gap**2 / self.var[k] + 2 * (
@@ -99,8 +105,8 @@ class Channel:
         scores = self.log_w - self.log_std - 0.5 * (b / self.std) ** 2
         open_ = scores.max(axis=1) - scores[np.arange(j.size), j] < 30.0
         j, place, width = j[open_], place[open_], width[open_]
-        # Geometric, out to the components' own ladder: no sharp peak may stand at the end of a
-        # panel so long that none of its nodes sees the peak's tail.
+        # Geometric, as far as the components' own ladder: a panel with a sharp peak at its end
+        # must not be so long that all of its nodes miss the tail of the peak.
         reach = 4 * REACH * float(self.std.max() / width.min()) if width.size else 1.0
         up = 1.5 * 4.0 ** np.arange(max(3, int(np.ceil(np.log(reach) / np.log(4.0)))))
         spread = np.concatenate([-up[::-1], [0.0], up])

@@ -1,11 +1,11 @@
 """Exact information curves of a mixture in the channel x = x0 + sigma eps, in nats.
 
 In one dimension every quantity is an integral over x of a *non-negative* function that vanishes
-with it, so that small values keep their relative accuracy: mmse = E Var(x0 | x), the discrete
-conditional entropy = E H(r), the mutual information = E KL(r || weights) + its part within the
-components, r the responsibilities given x. Nothing is obtained by subtraction of larger numbers.
-Where a mixture is a product over coordinates, its factors are summed; other mixtures of d > 1 are
-estimated by Monte Carlo, with standard errors.
+with it, so that small values keep their relative accuracy. With r the responsibilities given x,
+mmse = E Var(x0 | x), the discrete conditional entropy is E H(r), and the mutual information is
+E KL(r || weights) plus its part within the components. No quantity is a difference of larger
+numbers. The values of a product over coordinates are sums over its factors. Other mixtures of d > 1
+are estimated by Monte Carlo, with standard errors.
 """
 
 from dataclasses import dataclass
@@ -25,16 +25,23 @@ from toys.mixture import SIGMA_RANGE, Mixture
 from toys.progress import progress
 
 RTOL = 1e-12
-SAMPLES = 2**15  # Monte Carlo samples a noise level, d > 1
+SAMPLES = 2**15  # Monte Carlo samples per noise level, for d > 1
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Information about x0 in x_sigma, each entry of shape (m,), in nats or squared data units.
+    """Information about x0 in x = x0 + sigma eps at m noise levels.
 
-    conditional_entropy is that of a discrete law for points, a differential entropy for
-    mixtures of positive stds, and None where both kinds of component are mixed. The standard
-    errors are 0 where the values are exact.
+    Attributes:
+        sigma: Noise levels, shape (m,), in data units.
+        mmse: Minimum mean squared error, summed over coordinates, shape (m,), squared data units.
+        log_mmse: Logarithm of the mmse, shape (m,), finite even where the mmse underflows.
+        mutual_information: I(x0; x), shape (m,), in nats.
+        conditional_entropy: H(x0 | x), shape (m,), in nats: discrete for points, differential for
+            mixtures of positive stds, None for mixtures of both kinds.
+        mmse_stderr: Standard errors of the mmse, shape (m,); 0 where it is exact.
+        information_stderr: Standard errors of the mutual information, shape (m,).
+        entropy_stderr: Standard errors of the conditional entropy, shape (m,).
     """
 
     sigma: Array
@@ -48,16 +55,26 @@ class Curves:
 
     @property
     def entropy_rate(self) -> Array:
-        """Rate of the conditional entropy per unit of sigma: mmse / sigma**3 (paper A eq. 13)."""
+        """Rate dH/dsigma = mmse / sigma**3 (paper A, eq. 13), shape (m,), in nats per data unit."""
         return np.exp(self.log_mmse - 3.0 * np.log(self.sigma))
 
 
 def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0) -> Curves:
-    """All information curves of a mixture at noise levels sigma (m,).
+    """All information curves of a mixture in the channel x = x0 + sigma eps.
 
-    One dimension and products: mmse and mutual information to 1e-12 relative where they exceed
-    1e-290, for sigma from 1e-6 to 1e6 (checked against 40-digit quadrature). Otherwise means
-    over `samples` noisy states, the same normals at every level.
+    In one dimension and for products over coordinates, the mmse and the mutual information have a
+    relative accuracy of 1e-12 where they exceed 1e-290, for sigma from 1e-6 to 1e6 (checked against
+    40-digit quadrature). For other mixtures they are means over noisy states, with the same normals
+    at every level.
+
+    Args:
+        toy: The data.
+        sigma: Noise levels, shape (m,) or a number, in [1e-12, 1e12], in data units.
+        samples: Number of Monte Carlo samples per level, where they are needed.
+        seed: Seed of the samples, an integer in [0, 2**32).
+
+    Raises:
+        ValueError: A level is out of its range, or a quadrature does not converge.
     """
     sigma = np.atleast_1d(np.asarray(sigma, dtype=np.float64))
     low, high = SIGMA_RANGE
@@ -81,22 +98,60 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
 
 
 def mmse(toy: Mixture, sigma: ArrayLike) -> Array:
-    """Minimum mean squared error of x0, shape (m,), summed over coordinates; see `curves`."""
+    """Minimum mean squared error of x0 given x0 + sigma eps, shape of sigma.
+
+    It is summed over coordinates, in squared data units. `curves` states the accuracy.
+
+    Args:
+        toy: The data.
+        sigma: Noise levels, shape (m,) or a number, in [1e-12, 1e12], in data units.
+
+    Raises:
+        ValueError: A level is out of its range.
+    """
     return _like(sigma, curves(toy, sigma).mmse)
 
 
 def log_mmse(toy: Mixture, sigma: ArrayLike) -> Array:
-    """Log of `mmse`, shape (m,), good also where mmse itself underflows."""
+    """Logarithm of `mmse`, shape of sigma, finite even where the mmse underflows.
+
+    Args:
+        toy: The data.
+        sigma: Noise levels, shape (m,) or a number, in [1e-12, 1e12], in data units.
+
+    Raises:
+        ValueError: A level is out of its range.
+    """
     return _like(sigma, curves(toy, sigma).log_mmse)
 
 
 def mutual_information(toy: Mixture, sigma: ArrayLike) -> Array:
-    """I(x0; x_sigma), shape (m,), in nats; see `curves`."""
+    """Mutual information I(x0; x0 + sigma eps), in nats, shape of sigma.
+
+    `curves` states the accuracy.
+
+    Args:
+        toy: The data.
+        sigma: Noise levels, shape (m,) or a number, in [1e-12, 1e12], in data units.
+
+    Raises:
+        ValueError: A level is out of its range.
+    """
     return _like(sigma, curves(toy, sigma).mutual_information)
 
 
 def conditional_entropy(toy: Mixture, sigma: ArrayLike) -> Array:
-    """H(x0 | x_sigma), shape (m,), in nats: discrete for points, differential for densities."""
+    """Conditional entropy H(x0 | x0 + sigma eps), in nats, shape of sigma.
+
+    It is discrete for points and differential for mixtures of positive stds.
+
+    Args:
+        toy: The data.
+        sigma: Noise levels, shape (m,) or a number, in [1e-12, 1e12], in data units.
+
+    Raises:
+        ValueError: A level is out of its range, or only some stds are 0.
+    """
     entropy = curves(toy, sigma).conditional_entropy
     if entropy is None:
         raise ValueError(
@@ -106,17 +161,31 @@ def conditional_entropy(toy: Mixture, sigma: ArrayLike) -> Array:
 
 
 def entropy_rate(toy: Mixture, sigma: ArrayLike) -> Array:
-    """dH(x0 | x_sigma) / dsigma = mmse / sigma**3, shape (m,) (paper A eq. 13)."""
+    """Rate dH/dsigma = mmse / sigma**3 of the conditional entropy, shape of sigma.
+
+    It is eq. 13 of paper A (Stancevic et al.), in nats per data unit.
+
+    Args:
+        toy: The data.
+        sigma: Noise levels, shape (m,) or a number, in [1e-12, 1e12], in data units.
+
+    Raises:
+        ValueError: A level is out of its range.
+    """
     return _like(sigma, curves(toy, sigma).entropy_rate)
 
 
 def _like(sigma: ArrayLike, values: Array) -> Array:
-    """Values by level, or the only one where sigma is a number."""
+    """Values per level, or a number if sigma is a number."""
     return values if np.ndim(sigma) else cast("Array", float(values[0]))
 
 
 def entropy(toy: Mixture) -> float:
-    """H(x0) in nats: discrete for points, differential (to 1e-12) for densities."""
+    """Entropy H(x0) in nats: discrete for points, differential for positive stds.
+
+    Raises:
+        ValueError: Only some stds are 0.
+    """
     if toy.is_points:
         weights = merged(toy).weights
         return float(-np.sum(weights * np.log(weights)))
@@ -128,7 +197,15 @@ def entropy(toy: Mixture) -> float:
 
 
 def renyi_entropy(toy: Mixture, order: float) -> float:
-    """Renyi entropy log(sum p^order) / (1 - order) of points, in nats; Shannon's at order 1."""
+    """Renyi entropy log(sum p^order) / (1 - order) of points, in nats; Shannon's at order 1.
+
+    Args:
+        toy: The data, a finite set of points.
+        order: Order, at least 0, finite.
+
+    Raises:
+        ValueError: A std is not 0, or the order is out of its range.
+    """
     if not toy.is_points:
         raise ValueError(f"stds must be 0 for a Renyi entropy, got {toy.stds.max():g}")
     if not order >= 0 or not np.isfinite(order):
@@ -140,7 +217,14 @@ def renyi_entropy(toy: Mixture, order: float) -> float:
 
 @lru_cache(maxsize=64)
 def differential_entropy(toy: Mixture) -> float:
-    """Differential entropy, stds positive: to 1e-12 nats in 1-D and for products, else sampled."""
+    """Differential entropy of a mixture of positive stds, in nats.
+
+    Its error is 1e-12 in one dimension and for products over coordinates. For other mixtures it is
+    a Monte Carlo estimate.
+
+    Raises:
+        ValueError: A std is 0.
+    """
     factors = factorise(toy)
     if not toy.has_density:
         raise ValueError("stds must be positive, got 0; points have no differential entropy")
@@ -162,7 +246,7 @@ def differential_entropy(toy: Mixture) -> float:
 
 
 def factorise(toy: Mixture) -> tuple[Mixture, ...] | None:
-    """The 1-D factors of a mixture that is a product over its coordinates, else None."""
+    """The 1-D factors of a mixture that is a product over its coordinates; otherwise None."""
     if toy.dim == 1:
         return (toy,)
     toy = merged(toy)
@@ -185,7 +269,7 @@ def factorise(toy: Mixture) -> tuple[Mixture, ...] | None:
 
 @lru_cache(maxsize=64)
 def merged(toy: Mixture) -> Mixture:
-    """The same law without repeated components, in rising order of the first coordinate."""
+    """The same law without repeated components, sorted by the first coordinate."""
     rows = np.concatenate([toy.means, toy.stds], axis=1)
     kinds, label = np.unique(rows, axis=0, return_inverse=True)
     weights = np.bincount(label.ravel(), weights=toy.weights)
@@ -250,15 +334,19 @@ def _sampled_entropy(toy: Mixture) -> tuple[float, float]:
 
 
 def rescaled_entropy(toy: Mixture, sigma: ArrayLike, points: int = 400) -> Array:
-    """R(sigma) = int_0^sigma mmse / s^2 ds, shape (m,), in data units (paper A, section 5).
+    """Rescaled entropy R(sigma) = int_0^sigma mmse / s^2 ds, shape (m,), in data units.
 
-    By a cubic spline of log mmse over log s, from a level so low that mmse is C s^2 (densities,
-    which leaves mmse / s below it) or has underflowed (points).
+    It is that of paper A (Stancevic et al.), section 5.3. The integrand is a cubic spline of log
+    mmse over log s. The grid begins at a level so low that mmse is C s^2 for a density, so that
+    the part below is mmse / s, or underflows for points.
 
     Args:
         toy: The data.
-        sigma: Noise levels, rising, shape (m,).
-        points: Levels of the grid that the spline is put through, besides sigma.
+        sigma: Noise levels, shape (m,), strictly increasing, in data units.
+        points: Number of levels of the spline's grid, besides sigma.
+
+    Raises:
+        ValueError: A level is out of its range.
     """
     levels = np.atleast_1d(np.asarray(sigma, dtype=np.float64))
     share = 1e-2 if toy.is_points else 1e-4
@@ -286,7 +374,7 @@ def rescaled_entropy(toy: Mixture, sigma: ArrayLike, points: int = 400) -> Array
 
 
 def _finest_scale(toy: Mixture) -> float:
-    """Smallest positive std, or for points their smallest distance; 1 for a single point."""
+    """Smallest positive std, or smallest distance of points; 1 for a single point."""
     positive = toy.stds[toy.stds > 0]
     if positive.size:
         return float(positive.min())

@@ -1,7 +1,7 @@
 """Adaptive Gauss-Legendre quadrature of non-negative integrands given by their logarithms.
 
-Points are (anchor, offset) pairs: offset from one of a list of centres. A difference of two
-nearby positions is then exact to rounding of the offset, however narrow the features are.
+A point is a pair (anchor, offset): the index of a centre and an offset from it. The difference of
+two nearby points is then exact to rounding of the offset, however narrow the features are.
 """
 
 from collections.abc import Callable
@@ -24,12 +24,19 @@ def log_integrals(
 ) -> tuple[Array, Array]:
     """Logs of the integrals of Q non-negative functions, and their relative errors, (Q,) each.
 
-    Panels [left, right] (P,), offsets from the centre of their anchor, are bisected until halving
-    them moves every integral by less than rtol / 50 of its total; the estimate kept is the one
-    after halving. A function that is 0 everywhere has log integral -inf.
+    Panels are bisected until halving one changes every integral by less than rtol / 50 of its
+    total. The estimate after halving is kept. A function that is 0 everywhere has log integral
+    -inf.
+
+    Args:
+        log_f: Maps anchors (P,) and offsets (P, n) to the logs of the functions, shape (Q, P, n).
+        anchor: Index of the centre of every initial panel, shape (P,).
+        left: Left ends of the panels, as offsets from their centres, shape (P,).
+        right: Right ends of the panels, likewise.
+        rtol: Relative tolerance.
 
     Raises:
-        ValueError: If MAX_DEPTH bisections do not reach rtol.
+        ValueError: MAX_DEPTH bisections do not reach the tolerance.
     """
     whole = _panel_logs(log_f, anchor, left, right)
     done = np.full((len(whole), 1), -np.inf)
@@ -43,7 +50,7 @@ def log_integrals(
         refined = np.logaddexp(halves[:, :p], halves[:, p:])
         total = logsumexp(np.concatenate([done, refined], axis=1), axis=1, keepdims=True)
         scale = np.where(np.isfinite(total), total, 0.0)
-        # The first estimate of a narrow peak may be any number of times too large.
+        # The first estimate of a narrow peak may be too large by any factor.
         moved = np.abs(np.exp(refined - scale) - np.exp(np.minimum(whole - scale, 600.0)))
         open_ = np.any(moved > rtol / 50, axis=0)
         done = logsumexp(np.concatenate([done, refined[:, ~open_]], axis=1), axis=1, keepdims=True)
@@ -75,7 +82,14 @@ def integrals(
 ) -> tuple[Array, Array]:
     """Integrals of Q functions over [cuts[0], cuts[-1]] and their error estimates, (Q,) each.
 
-    The arguments and errors of `resolve`.
+    Args:
+        f: Maps points (n,) to values (Q, n), of any sign.
+        cuts: Ends of the initial panels, shape (m,), increasing.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+
+    Raises:
+        ValueError: MAX_DEPTH bisections do not reach the tolerance.
     """
     _, half, values, error = resolve(f, cuts, rtol, atol)
     return (values @ WEIGHTS) @ half, error
@@ -84,23 +98,24 @@ def integrals(
 def resolve(
     f: Callable[[Array], Array], cuts: Array, rtol: float, atol: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Panels, in order, on which Q functions are integrated by 16 Gauss-Legendre nodes each.
+    """Panels of 16 Gauss-Legendre nodes that resolve the integrals of Q functions.
 
-    Panels between the cuts are bisected until halving them moves every integral by less than
-    a fiftieth of rtol * |integral| + atol. Panels narrower than rounding are taken as they are:
-    what is left of an integrable singularity there is below the tolerance.
+    Panels are bisected until halving one changes every integral by less than a fiftieth of
+    rtol * |integral| + atol. Panels that rounding does not allow to be halved are accepted, because
+    the rest of an integrable singularity on them is below the tolerance.
 
     Args:
         f: Maps points (n,) to values (Q, n), of any sign.
-        cuts: First panels, rising, shape (m,).
+        cuts: Ends of the initial panels, shape (m,), increasing.
         rtol: Relative tolerance.
         atol: Absolute tolerance.
 
     Returns:
-        Nodes (P, 16), half widths (P,), values (Q, P, 16), and error estimates (Q,).
+        Nodes (P, 16) in increasing order, half widths (P,), values (Q, P, 16), and error estimates
+        (Q,).
 
     Raises:
-        ValueError: If MAX_DEPTH bisections do not reach the tolerance.
+        ValueError: MAX_DEPTH bisections do not reach the tolerance.
     """
     left, right = cuts[:-1], cuts[1:]
     x, half, values = _evaluate(f, left, right)

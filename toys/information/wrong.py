@@ -1,6 +1,6 @@
-"""Denoisers that are wrong in a stated way, so that a learned one's error is an exact number.
+"""Denoisers with a known error, as exactly computable examples of learned denoisers.
 
-D(x, sigma) = scale m'(x, sigma) + tilt x, m' the exact denoiser of another mixture.
+D(x, sigma) = scale m'(x, sigma) + tilt x, where m' is the exact denoiser of another mixture.
 """
 
 from dataclasses import dataclass, replace
@@ -12,18 +12,18 @@ from theory.solvers.table import SolverTable
 from toys.information.quadrature import integrals
 from toys.mixture import Mixture
 
-REACH = 9.0  # deviations of the noisy components; the rest weighs 2e-19
+REACH = 9.0  # standard deviations of the noisy components; the rest has probability 2e-19
 RTOL = 1e-12
 
 
 @dataclass(frozen=True)
 class WrongDenoiser:
-    """A denoiser of a mixture other than the data's, scaled and tilted.
+    """The denoiser D(x, sigma) = scale m'(x, sigma) + tilt x, wrong for data of another law.
 
     Args:
-        model: The mixture whose exact denoiser it starts from.
-        scale: Factor of that.
-        tilt: Share of the state added.
+        model: The mixture whose exact denoiser is m'.
+        scale: Factor of the exact denoiser.
+        tilt: Factor of the state.
     """
 
     model: Mixture
@@ -31,11 +31,16 @@ class WrongDenoiser:
     tilt: float = 0.0
 
     def denoise(self, x: Array, sigma: float) -> Array:
-        """Denoised states, of the shape of x."""
+        """D(x, sigma), in data units, shape of x."""
         return np.asarray(self.scale * self.model.denoise(x, sigma) + self.tilt * x)
 
     def error(self, truth: Mixture, sigma: float) -> float:
-        """E(m(x) - D(x))^2 over x = x0 + sigma eps of the truth (1-D), to 1e-12 by quadrature."""
+        """E(m(x) - D(x))^2 over x = x0 + sigma eps, in squared data units, to 1e-12 by quadrature.
+
+        Args:
+            truth: The data, one-dimensional, with exact denoiser m.
+            sigma: Noise level, positive, in data units.
+        """
         stds = truth.noisy_stds(sigma)[:, 0]
         ladder = np.linspace(-REACH, REACH, 19)
         cuts = np.unique(truth.means[:, 0, None] + stds[:, None] * ladder)
@@ -49,7 +54,11 @@ class WrongDenoiser:
         return float(integrals(f, cuts[kept], RTOL, 1e-15 * scale)[0][0])
 
     def applied(self, table: SolverTable) -> SolverTable:
-        """The table whose walk with the exact denoiser of `model` is the given one with this."""
+        """The table that gives with the exact denoiser of `model` the states of `table` with D.
+
+        Args:
+            table: A solver table.
+        """
         keep, weights = np.asarray(table.keep), np.asarray(table.weights)
         wide = max(keep.shape[1], weights.shape[1])
         keep, weights = (np.pad(c, ((0, 0), (0, wide - c.shape[1]))) for c in (keep, weights))

@@ -1,1 +1,1 @@
-"""Exact laws of one-dimensional samplers."""
+"""Exact laws of the final states of one-dimensional samplers."""

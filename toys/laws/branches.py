@@ -1,4 +1,4 @@
-"""Maps of the line cut into branches that can be inverted: turning points, kinks and jumps."""
+"""Maps of the line, cut at turning points, kinks and jumps into invertible branches."""
 
 from itertools import pairwise
 from typing import Protocol
@@ -10,38 +10,38 @@ from theory.checks import Array
 from toys.information.quadrature import Ints
 from toys.kernels import Words
 
-MAX_POINTS = 20_000_000  # states a map may be resolved by
+MAX_POINTS = 20_000_000  # largest number of states that resolve a map
 MAX_PIECES = 1000
-RESOLVED = 0.05  # of the length over which the denoiser's output varies
+RESOLVED = 0.05  # tolerance in units of the length over which the denoiser's output varies
 FAR = 1e-4
-FINEST = 1e-15  # of the interval: how closely kinks and jumps are bracketed
-HOLE = 1e-12  # of an interval: what may lack a preimage by rounding
+FINEST = 1e-15  # width of the brackets of kinks and jumps, relative to the interval
+HOLE = 1e-12  # part of an interval that may lack a preimage because of rounding
 
 
 class Map(Protocol):
-    """A map F of the line that is smooth but where its regime changes."""
+    """Interface of a map F of the line that is smooth except where its regime changes."""
 
     noise: float
 
     @property
     def scales(self) -> Array:
-        """Length over which the next call's output varies, for every state but the last."""
+        """Length over which the output of the next call varies, for every state but the last."""
 
     @property
     def hull(self) -> tuple[float, float]:
-        """Centre and half width of what the data fill."""
+        """Centre and half width of an interval that contains the data."""
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """F(x) and F'(x) for x of any shape."""
+        """F(x) and F'(x), each of the shape of x."""
 
     def trace(self, x: Array) -> tuple[Array, Array, Words]:
-        """All states after starts x (n,), F(x) the last, and their slopes, (R, n); regimes (n,)."""
+        """States after x (n,), the last of them F(x), and slopes, (R, n) each; regimes (n,)."""
 
 
 def _outside_breaks(x: Array, code: Words, close: float) -> NDArray[np.bool_]:
-    """Which points to keep: not those between two changes of regime less than `close` apart.
+    """Mask that drops the points between two changes of regime less than `close` apart.
 
-    Where an output of the denoiser equals another, rounding makes regimes a few floats wide.
+    Where two outputs of the denoiser are equal, rounding makes regimes a few floats wide.
     """
     left = np.flatnonzero(code[:-1] != code[1:])
     keep = np.ones(x.size, dtype=bool)
@@ -52,23 +52,26 @@ def _outside_breaks(x: Array, code: Words, close: float) -> NDArray[np.bool_]:
 
 
 class Branches:
-    """F on an interval, cut into monotone pieces that can be inverted.
+    """A map F on an interval, cut into monotone pieces that can be inverted.
 
-    Cut at turning points, and at kinks and jumps, which lie where the regime changes and are
-    bracketed to FINEST of the interval: nothing is known of F in between but that it is short.
+    The cuts are at turning points, kinks and jumps. Kinks and jumps occur where the regime changes
+    and are bracketed to `FINEST` of the interval; within a bracket F is not resolved.
     """
 
     def __init__(self, flow: Map, start: Array, tol: float):
-        """Resolve the map from the rising points start on.
+        """Resolve the map by bisection from a first grid of points.
 
-        All the states on the way are resolved, each until a cubic through it is good to a small
-        part of what the denoiser can tell apart there: the outputs are monotone in the states, so
-        a step of F between two points shows in one of them.
+        All intermediate states are resolved as well, until a cubic interpolates each of them to a
+        small part of the length over which the denoiser's output varies. Since the outputs are
+        monotone in the states, a step of F between two points appears in one of these states.
 
         Args:
             flow: The map.
-            start: First points, rising; their ends bound the interval.
-            tol: Largest error of the cubic of F at the middle of two points.
+            start: First points, increasing; the first and the last bound the interval.
+            tol: Largest error of the cubic of F at the middle between two points.
+
+        Raises:
+            ValueError: The map needs too many points or has too many branches.
         """
         self.flow = flow
         x = np.asarray(start, dtype=np.float64)
@@ -87,7 +90,7 @@ class Branches:
             outside = np.maximum(np.abs(fm - centre) - reach, 0.0)
             allowed = tols + FAR * outside
             good = np.abs(0.5 * (fa + fb) + width * (da - db) / 8 - fm) <= allowed
-            # A turning point hidden between three points of one sign is seen by the slopes.
+            # The slopes reveal a turning point that three values of one sign hide.
             flat = 1.5 * (fb - fa) / width - 0.25 * (da + db)
             good &= np.abs(flat - dm) * width <= 4 * allowed
             split = ~good.all(axis=0) | (code[at] != cm) | (cm != code[at + 1])
@@ -117,7 +120,7 @@ class Branches:
         self._cut(*(np.searchsorted(self.x, v) for v in (x_turn, left, right)))
 
     def _cut(self, turning: Ints, left: Ints, right: Ints) -> None:
-        """Find the pieces, given the indices of the turning points and of the ends of breaks."""
+        """Set the pieces, given the indices of turning points and of the ends of breaks."""
         rise = np.abs(self.f[right] - self.f[left])
         steep = np.maximum(np.abs(self.df[left]), np.abs(self.df[right]))
         near = 8.0 * steep * (self.x[right] - self.x[left]) + 1e-13 * np.abs(self.f[left])
@@ -125,7 +128,7 @@ class Branches:
         jump = rise > near
         self.jumps = 0.5 * (self.x[left[jump]] + self.x[right[jump]])
         corner = left[~jump & (self.df[left] * self.df[right] < 0)]
-        shared = np.concatenate([turning, corner])  # one piece ends here and the next begins
+        shared = np.concatenate([turning, corner])  # ends of one piece and starts of the next
         starts = np.sort(np.concatenate([[0], shared, right[jump]])).tolist()
         stops = np.sort(np.concatenate([shared, left[jump], [self.x.size - 1]])).tolist()
         self.pieces = [(a, b) for a, b in zip(starts, stops, strict=True) if a < b]
@@ -137,9 +140,9 @@ class Branches:
             )
 
     def _noise(self, at: Ints, side: float) -> Array:
-        """Rounding of F at points (n,): how far it is from the tangents at places beside it.
+        """Rounding error of F at points (n,), from the tangents at neighbouring points.
 
-        Next to a break a quotient of two small differences may carry only half the digits.
+        Next to a break a quotient of two small differences may have only half of the digits.
         """
         if not at.size:
             return np.empty(0)
@@ -149,7 +152,7 @@ class Branches:
         return np.asarray(np.abs(value - slope * steps - self.f[at][:, None]).max(axis=1))
 
     def holes(self, low: float, high: float) -> bool:
-        """Whether a stretch of [low, high] has no preimage at all."""
+        """Whether an interval within [low, high] has no preimage."""
         ends = np.array([[self.f[a], self.f[b]] for a, b in self.pieces])
         least = HOLE * (high - low)
         reached = low
@@ -160,7 +163,7 @@ class Branches:
         return bool(reached < high - least)
 
     def _turning_points(self, x: Array, df: Array, smooth: NDArray[np.bool_]) -> Array:
-        """Roots of F' between neighbours of opposite slope, bisected to rounding."""
+        """Roots of F' between neighbours of opposite slope, by bisection to rounding."""
         change = np.flatnonzero(smooth & (np.sign(df[:-1]) * np.sign(df[1:]) < 0))
         a, b = x[change].copy(), x[change + 1].copy()
         rising = df[change] < 0
@@ -174,7 +177,7 @@ class Branches:
         return np.asarray(0.5 * (a + b))
 
     def preimages(self, y: Array) -> tuple[Ints, Array, Array]:
-        """All solutions of F(x) = y: index into y, x and F'(x), flat arrays of one length."""
+        """All solutions x of F(x) = y: indices into y, x and F'(x), arrays of one length."""
         owners, lows, highs, rise = [], [], [], []
         for a, b in self.pieces:
             f = self.f[a : b + 1]
@@ -206,7 +209,7 @@ class Branches:
                 newton = x[active] - gap / df
             trusted = (newton > low[active]) & (newton < high[active]) & (step % 4 != 3)
             new = np.where(trusted, newton, 0.5 * (low[active] + high[active]))
-            # Done when a step is within rounding of x, or F is within rounding of y.
+            # Converged when the step is below rounding of x, or F agrees with y to rounding.
             close = np.abs(new - x[active]) <= 4e-16 * np.abs(x[active])
             close |= np.abs(gap) <= 2e-16 * np.abs(target[active])
             x[active] = np.where(close, x[active], new)

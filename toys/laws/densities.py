@@ -1,4 +1,4 @@
-"""Densities on the line, in logarithms: a few Gaussians, or very many equal ones."""
+"""Log densities on the line: sums of a few Gaussians, or of very many of equal width."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,37 +16,37 @@ NORMALISE = np.log(np.sqrt(2 * np.pi))
 
 
 class Density(Protocol):
-    """A density on the line."""
+    """Interface of a density on the line."""
 
     def log_density(self, x: Array) -> Array:
-        """Log density at x, of x's shape."""
+        """Log density at x, shape of x."""
 
     def log_mass(self, low: Array, high: Array) -> Array:
-        """Log probability of each interval [low, high]."""
+        """Log probability of each interval [low, high], shape of low."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """A small Gaussian mixture: log weights, means, stds, shape (K,) each."""
+    """A Gaussian mixture of few components: log weights, means and stds, shape (K,) each."""
 
     log_weights: Array
     means: Array
     stds: Array
 
     def log_density(self, x: Array) -> Array:
-        """Log density at x, of x's shape."""
+        """Log density at x, shape of x."""
         terms = self.log_weights - np.log(self.stds) - NORMALISE
         z = (np.asarray(x)[..., None] - self.means) / self.stds
         return np.asarray(logsumexp(terms - 0.5 * z**2, axis=-1))
 
     def log_mass(self, low: Array, high: Array) -> Array:
-        """Log probability of each interval [low, high]."""
+        """Log probability of each interval [low, high], shape of low."""
         return _interval_logs(self.log_weights, self.means, self.stds, low, high)
 
 
 @dataclass(frozen=True)
 class GaussianSums:
-    """Sum of equal Gaussians: panels (P, LANES) of means and log masses, one std."""
+    """A sum of Gaussians of one std: means and log masses in panels, shape (P, LANES) each."""
 
     mean: Array
     mass: Array
@@ -65,7 +65,7 @@ class GaussianSums:
         )
 
     def log_density(self, x: Array) -> Array:
-        """Log density at x, of x's shape."""
+        """Log density at x, shape of x."""
         centre, mean, mass, half_width = self._sorted
         flat = np.ascontiguousarray(x).ravel()
         out = np.empty_like(flat)
@@ -85,7 +85,7 @@ class GaussianSums:
         return out.reshape(np.shape(x))
 
     def log_mass(self, low: Array, high: Array) -> Array:
-        """Log probability of each interval [low, high]."""
+        """Log probability of each interval [low, high], shape of low."""
         return _interval_logs(self.mass.ravel(), self.mean.ravel(), self.std, low, high)
 
 
@@ -96,7 +96,7 @@ def _interval_logs(
     out = np.empty(np.shape(low))
     for i in range(out.size):
         a, b = (low.flat[i] - means) / std, (high.flat[i] - means) / std
-        flip = a > 0  # work in the left tail, where log_ndtr is accurate
+        flip = a > 0  # mirrored to the left tail, where log_ndtr is accurate
         a, b = np.where(flip, -b, a), np.where(flip, -a, b)
         with np.errstate(divide="ignore", invalid="ignore"):
             log_b, log_a = log_ndtr(b), log_ndtr(a)

@@ -1,8 +1,8 @@
-"""Deterministic stretches of a solver table in 1-D: the map, its slope, its branches.
+"""Deterministic stretches of a solver table in one dimension: the map and its slope.
 
-Between two rows that add noise every state is a function F of the state x at the stretch's
-start. Solvers with memory or inner stages fold the line, so F is not monotone in general; the
-state-dependent iterations (toys/reducing.py) also bend and tear it.
+Between two rows that add noise, every state is a function F of the state x at the start of the
+stretch. Solvers with a history or inner stages fold the line, so that F need not be monotone. The
+state-dependent iterations (`toys.reducing`) also have kinks and jumps.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=tuple[Any, ...])  # of arrays
 
 @dataclass(frozen=True)
 class Stretch:
-    """Rows first .. last - 1 of a table, deterministic but for noise added by the last row."""
+    """Rows first .. last - 1 of a table, deterministic except for noise added by the last row."""
 
     first: int
     last: int
@@ -33,11 +33,14 @@ class Stretch:
 
 
 def stretches(table: Table) -> list[Stretch]:
-    """The table cut behind every row that adds noise.
+    """The stretches of a table, which is cut after every row that adds noise.
+
+    Args:
+        table: The solver.
 
     Raises:
-        ValueError: If a row's history reaches back across such a row: the law of the state is
-            then not a function of one variable.
+        ValueError: The history of a row includes rows before an earlier row with noise. The law of
+            the state then depends on more than one variable.
     """
     _, keep, weights, noise = columns(table)
     cuts = [0, *(int(r) + 1 for r in np.flatnonzero(noise))]
@@ -57,7 +60,7 @@ def stretches(table: Table) -> list[Stretch]:
 
 
 def in_threads(walk: Callable[[Array], T], x: Array) -> T:
-    """The function's arrays at x (n,), n in full blocks, the points shared out to threads."""
+    """Arrays of a function at x (n,), with the points distributed over threads in full blocks."""
     threads = available_threads()
     if x.size < 32 * kernels.BLOCK or threads == 1:
         return walk(x)
@@ -69,7 +72,7 @@ def in_threads(walk: Callable[[Array], T], x: Array) -> T:
 
 
 class Flow:
-    """The map F of a stretch, and its slope; `noise` is what its last row adds to F(x)."""
+    """The map F of a stretch and its slope; `noise` is the std that its last row adds to F(x)."""
 
     def __init__(self, toy: Mixture, table: Table, stretch: Stretch) -> None:
         self.toy, self.noise = toy, stretch.noise
@@ -79,21 +82,21 @@ class Flow:
 
     @property
     def scales(self) -> Array:
-        """Length over which the next call's output varies, for every state but the last."""
+        """Length over which the output of the next call varies, for every state but the last."""
         return output_scales(self.toy, self.sigma[1:])
 
     @property
     def hull(self) -> tuple[float, float]:
-        """Centre and half width of what the data fill."""
+        """Centre and half width of an interval that contains the data."""
         return data_hull(self.toy)
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """F(x) and F'(x) for x of any shape."""
+        """F(x) and F'(x), each of the shape of x."""
         states, slopes, _ = self.trace(np.ravel(x))
         return states[-1].reshape(np.shape(x)), slopes[-1].reshape(np.shape(x))
 
     def trace(self, x: Array) -> tuple[Array, Array, Words]:
-        """States x_1, x_2, ... after starts x (n,), their slopes, (rows, n); no regimes, 0."""
+        """States after x (n,) and their slopes, (rows, n) each; regimes (n,), all 0."""
         padded = np.zeros(x.size + -x.size % kernels.BLOCK)
         padded[: x.size] = x
         states, slopes = in_threads(self._walk, padded)
@@ -127,7 +130,7 @@ def _flat(toy: Mixture) -> tuple[Array, Array, Array]:
 
 
 def data_hull(toy: Mixture) -> tuple[float, float]:
-    """Centre and half width of 1-D data, ten deviations of every component."""
+    """Centre and half width of 1-D data, with ten standard deviations of every component."""
     means, stds = toy.means[:, 0], toy.stds[:, 0]
     low, high = float((means - 10.0 * stds).min()), float((means + 10.0 * stds).max())
     return 0.5 * (low + high), 0.5 * (high - low)
@@ -136,8 +139,8 @@ def data_hull(toy: Mixture) -> tuple[float, float]:
 def output_scales(toy: Mixture, sigma: Array) -> Array:
     """Length over which E[x0 | x] at each level (n,) goes from one component to another.
 
-    Its slope is at most the square of half their range over the noisy variance; infinite for a
-    single component, whose output is linear.
+    The slope of E[x0 | x] is at most the squared half range of the data over the noisy variance.
+    The length is infinite for a single component, whose output is linear.
     """
     means, stds = toy.means[:, 0], toy.stds[:, 0]
     spread = float(np.ptp(means) + np.ptp(stds))

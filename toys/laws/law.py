@@ -1,12 +1,12 @@
-"""The exact law of a 1-D sampler: what a solver table does to a mixture's denoiser, as a density.
+"""The exact law of a 1-D sampler: the density of a solver's state under a mixture's denoiser.
 
-A row with noise turns a density q into q'(y) = int q(x) N(y; F(x), noise**2) dx, F the
-deterministic map of the rows since the last noise; a stretch without noise at the end transports
-q along F, branches adding up. Everything is done in log densities, since the data have mass where
-the sampler's density is far below 1e-300. The integral over x uses Gauss panels no wider than a
-few widths of q (the last noise) and of the next kernel (noise / F'), bisected until F is a
-polynomial there. `settle` repeats a computation with finer panels on a wider domain until it
-stands still, and says by how much it moved last.
+A row with noise maps a density q to q'(y) = int q(x) N(y; F(x), noise**2) dx, where F is the
+deterministic map of the rows since the last noise. A final stretch without noise transports q along
+F and sums over its branches. All densities are kept as logarithms, since the data have mass where
+the sampler's density is far below 1e-300. The integral over x uses Gauss panels. They are no wider
+than a few widths of q (the last noise) and of the next kernel (noise / F'), and are bisected until
+F is a polynomial of low degree on each. `settle` repeats a computation with finer panels on a wider
+domain until it converges, and reports the last change.
 """
 
 from collections.abc import Callable
@@ -28,20 +28,23 @@ from toys.progress import progress
 
 FIRST_REACH = 20.0  # deviations of the start, and of every noise, in the first domain
 MAX_PASSES = 8
-PROBED = 512  # points of the first domain at which a map is met first
+PROBED = 512  # points of the first domain at which a map is first evaluated
 ROUNDING = 1e-12
 
 
 class Law:
-    """Law of a table's final state on a 1-D mixture, at one resolution and reach.
+    """Law of a solver's final state on a 1-D mixture, at one resolution and domain.
 
     Args:
-        toy: One-dimensional data, whose denoiser the table calls.
+        toy: One-dimensional data, whose exact denoiser the solver calls.
         table: The solver.
-        start: "noise" for N(0, start_std**2), "data" for the true law at sigma[0], or that law
-            of another mixture: then the denoiser is a wrong one.
-        resolution: Panels get this many times narrower than PANEL_WIDTHS.
-        reach: Deviations of the start and of every noise that the domain covers.
+        start: Initial law: "noise" for N(0, start_std**2), "data" for the true law at sigma[0], or
+            another mixture for its law at sigma[0], for which the denoiser is then wrong.
+        resolution: Factor by which panels are narrower than `PANEL_WIDTHS`.
+        reach: Standard deviations of the initial law and of every noise that the domain covers.
+
+    Raises:
+        ValueError: The solver has no exact law, or needs too many nodes.
     """
 
     def __init__(
@@ -71,10 +74,18 @@ class Law:
         self.density, self._domain = density, domains[len(flows)]
 
     def cover(self, low: float, high: float, tol: float) -> None:
-        """Make log_density and log_bins good on [low, high]; tol is the scale of the data there.
+        """Prepare log_density and log_bins on an interval of final states.
 
-        Only a table that ends without noise needs it: its map is followed outward until it
-        covers the interval, and cut into monotone branches.
+        This matters only for a solver that ends without noise. Its last map is followed outward
+        until its values cover the interval, and is cut into monotone branches.
+
+        Args:
+            low: Left end of the interval, in data units.
+            high: Right end of the interval, in data units.
+            tol: Scale of the data on the interval, in data units.
+
+        Raises:
+            ValueError: The map does not reach the interval or is too steep.
         """
         if self._flow is None:
             return
@@ -100,7 +111,7 @@ class Law:
 
     @property
     def support(self) -> tuple[float, float]:
-        """An interval that holds all of the final mass but what lies beyond the reach."""
+        """An interval that contains the final mass, except for what lies beyond the reach."""
         if self._flow is None:
             return self._domain
         ends = self._flow(np.linspace(*self._domain, panels.PROBES))[0]
@@ -108,15 +119,15 @@ class Law:
 
     @property
     def folds(self) -> Array:
-        """Where the density is singular or tears: images of turning points, kinks and jumps."""
+        """Final states at which the density is singular or jumps: images of turns and breaks."""
         return np.empty(0) if self._flow is None else np.sort(self._branches.edges)
 
     def holes(self, low: float, high: float) -> bool:
-        """Whether the final state misses a stretch of [low, high] altogether."""
+        """Whether the final state cannot reach some interval within [low, high]."""
         return self._flow is not None and self._branches.holes(low, high)
 
     def log_density(self, y: Array) -> Array:
-        """Log density of the final state at y (n,); -inf where it cannot go."""
+        """Log density of the final state at y, shape (n,); -inf where it cannot be."""
         if self._flow is None:
             return self.density.log_density(y)
         owner, x, slope = self._branches.preimages(y)
@@ -127,9 +138,9 @@ class Law:
         return out
 
     def moments(self) -> tuple[float, float]:
-        """Mean and mean square of the final state."""
+        """Mean and mean square of the final state, in data units and their square."""
         if self._flow is None:
-            assert isinstance(self.density, GaussianSums)  # what a row with noise leaves
+            assert isinstance(self.density, GaussianSums)  # the result of a row with noise
             weight, mean = np.exp(self.density.mass), self.density.mean
             square = float(np.sum(weight * (mean**2 + self.density.std**2)))
             return float(np.sum(weight * mean)), square
@@ -143,7 +154,7 @@ class Law:
         return float(found[0]), float(found[1])
 
     def log_cdf(self, y: Array) -> Array:
-        """Log probability that the final state is at most y (n,)."""
+        """Log probability that the final state is at most y, shape (n,)."""
         if self._flow is None:
             return self.density.log_mass(np.full(y.shape, -np.inf), y)
         bottom = np.full(y.shape, min(self._branches.f.min(), float(y.min())) - 1.0)
@@ -172,19 +183,19 @@ class Law:
 
 
 def check_line(toy: Mixture) -> None:
-    """Refuse mixtures of more than one dimension."""
+    """Raise ValueError for mixtures of more than one dimension."""
     if toy.dim != 1:
         raise ValueError(f"toy must have d = 1 for an exact law, got d = {toy.dim}")
 
 
 def first_resolution(rtol: float) -> float:
-    """Resolution of the first pass at a tolerance."""
+    """Resolution of the first pass for a relative tolerance."""
     return float(np.clip(-np.log10(rtol) / 8.0, 0.6, 1.5))
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A number computed from an exact law, and how far the last refinement moved it."""
+    """A number computed from an exact law, with its error estimate."""
 
     value: float
     error: float
@@ -198,14 +209,25 @@ def settle(
     rtol: float = 1e-8,
     atol: float = 2e-12,
 ) -> Settled:
-    """Value of a functional of the law, refined until it moves by less than rtol.
+    """Value of a functional of the law, refined until it converges to the tolerance.
 
-    Each pass narrows the panels by a quarter and doubles the domain. The error is twice the last
-    move, and at least what rounding of the log densities may do: 1e-12 of 1 + |value|.
+    Each pass raises the resolution by a quarter and doubles the domain. The error is twice the last
+    change plus 1e-12 of 1 + |value|, for the rounding of log densities.
+
+    Args:
+        toy: One-dimensional data, whose exact denoiser the solver calls.
+        table: The solver.
+        functional: Maps a law to a number.
+        start: Initial law, as for `Law`.
+        rtol: Relative tolerance of the error.
+        atol: Absolute tolerance of the error.
+
+    Returns:
+        The value and its error estimate.
 
     Raises:
-        ValueError: If the table has no exact law, or the value does not settle: the message
-            gives the readings.
+        ValueError: The solver has no exact law, or the value does not converge. The message lists
+            the values of all passes.
     """
     return settle_all(toy, table, lambda law: (functional(law),), start, rtol, atol)[0]
 
@@ -218,7 +240,22 @@ def settle_all(
     rtol: float = 1e-8,
     atol: float = 2e-12,
 ) -> list[Settled]:
-    """Values of several functionals computed together, each as `settle` does it."""
+    """Values of several functionals of one law, computed together; see `settle`.
+
+    Args:
+        toy: One-dimensional data, whose exact denoiser the solver calls.
+        table: The solver.
+        functionals: Maps a law to several numbers.
+        start: Initial law, as for `Law`.
+        rtol: Relative tolerance of every error.
+        atol: Absolute tolerance of every error.
+
+    Returns:
+        The values and their error estimates.
+
+    Raises:
+        ValueError: The solver has no exact law, or a value does not converge.
+    """
     check_line(toy)
     readings: list[tuple[float, ...]] = []
     resolution = first_resolution(rtol)
@@ -235,7 +272,7 @@ def settle_all(
             moves = max((np.abs(np.diff(c)) for c in columns), key=lambda m: float(m[-1]))
         near = moves[-1] < 0.1 * max(abs(value) for value in readings[-1])
         if moves.size > 3 and moves[-1] > 0.5 * moves[-3] and near:
-            break  # more of the same would not settle it
+            break  # further passes would not converge
     worst = max(columns, key=lambda column: _settled(column).error)
     shown = ", ".join(f"{r:.13g} at reach {FIRST_REACH * 2.0**i:g}" for i, r in enumerate(worst))
     raise ValueError(
@@ -244,7 +281,7 @@ def settle_all(
 
 
 def _settled(readings: tuple[float, ...]) -> Settled:
-    """The last reading and its error; infinite readings must repeat."""
+    """The last value and its error; an infinite value must occur twice in a row."""
     value = readings[-1]
     if np.isinf(value):
         return Settled(value, 0.0) if value == readings[-2] else Settled(0.0, np.inf)
@@ -252,7 +289,7 @@ def _settled(readings: tuple[float, ...]) -> Settled:
 
 
 def _start(toy: Mixture, table: Solver, start: str | Mixture) -> Components:
-    """Start density."""
+    """Density of the initial state."""
     if isinstance(start, Mixture):
         toy, start = start, "data"
     if start == "noise":

@@ -1,4 +1,4 @@
-"""Where the states of a 1-D sampler can matter, and quadrature panels that resolve a row there."""
+"""Domains of the states of a 1-D sampler, and quadrature panels that resolve a row on them."""
 
 import numpy as np
 
@@ -9,21 +9,28 @@ from toys.laws.branches import Map
 from toys.laws.densities import Components
 from toys.mixture import Mixture
 
-PANEL_WIDTHS = 4.0  # widths of q or of the kernel a panel of 16 nodes may span, for rtol 1e-8
+PANEL_WIDTHS = 4.0  # largest width of a panel in widths of q or of the kernel, for rtol 1e-8
 LEGENDRE_TAIL = 1e-3  # largest of the last three Legendre coefficients of F / noise on a panel
-PROBES = 513  # points at which a map is asked how far it reaches
-DATA_REACH = 12.0  # deviations of the data that count as their range
+PROBES = 513  # points at which the range of a map is sampled
+DATA_REACH = 12.0  # standard deviations that define the range of the data
 MAX_NODES = 4_000_000
 
 
 def domains(
     flows: list[Map], start: Components, toy: Mixture, reach: float
 ) -> list[tuple[float, float]]:
-    """Where the states in front of every stretch can be, and behind the last one if it is noisy.
+    """Domains of the states before every stretch, and of the final states if the last has noise.
 
-    A state belongs to the domain when deviations (the root of the sum of their squares) of no
-    more than `reach` lead to it from the start's means, and no more lead from it to the data:
-    far tails that the data never see are left out, however much mass the sampler puts there.
+    A state belongs to its domain if at most `reach` standard deviations (the root of the sum of
+    their squares) lead to it from the means of the initial law, and at most as many lead from it to
+    the data. Far tails that do not lead to the data are left out, whatever mass the sampler has
+    there.
+
+    Args:
+        flows: Maps of the stretches.
+        start: Density of the initial state.
+        toy: One-dimensional data.
+        reach: Largest number of standard deviations.
     """
     core = float(start.means.min()), float(start.means.max())
     low = float((start.means - reach * start.stds).min())
@@ -62,10 +69,10 @@ def domains(
 
 
 def _preimage(grid: Array, value: Array, image: tuple[float, float]) -> tuple[float, float]:
-    """Interval of the grid whose values meet an interval, a point more on each side."""
+    """Interval of the grid whose values meet `image`, extended by one point on each side."""
     lower, upper = np.minimum(value[1:], value[:-1]), np.maximum(value[1:], value[:-1])
     useful = np.flatnonzero((upper >= image[0]) & (lower <= image[1]))
-    if not useful.size:  # out of reach at this many deviations: keep everything
+    if not useful.size:  # beyond the reach: keep the whole grid
         return float(grid[0]), float(grid[-1])
     return float(grid[max(useful[0] - 1, 0)]), float(grid[min(useful[-1] + 2, grid.size - 1)])
 
@@ -73,7 +80,15 @@ def _preimage(grid: Array, value: Array, image: tuple[float, float]) -> tuple[fl
 def panels(
     flow: Map, low: float, high: float, width: float, resolution: float
 ) -> tuple[Array, Array, Array]:
-    """Nodes x (P, LANES), half widths (P,) and F at the nodes, of panels fit for one row."""
+    """Nodes x (P, LANES), half widths (P,) and F at the nodes, for panels that resolve one row.
+
+    Args:
+        flow: Map of the row, with noise.
+        low: Left end of the domain.
+        high: Right end of the domain.
+        width: Width of the density of the states before the row.
+        resolution: Factor by which panels are narrower than `PANEL_WIDTHS`.
+    """
     widths = PANEL_WIDTHS / resolution
     count = int(np.ceil((high - low) / (widths * width)))
     _check_nodes(count)

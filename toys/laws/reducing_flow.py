@@ -1,7 +1,7 @@
-"""The map of the line that a state-dependent iteration of paper C is, with slope and regimes.
+"""State-dependent iterations of paper C as maps of the line, with slope and regimes.
 
-The second of three texts of its formulas: the compiled loop (toys/kernels.py), this one, which
-shares only the constants of a step with it, and the plain loop of the tests, which shares nothing.
+The formulas are implemented three times: in the compiled loop (`toys.kernels`), here, where only
+the constants of a step are shared with that loop, and in the tests, independently of both.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from toys.reducing import constants
 
 @dataclass(frozen=True)
 class Slope:
-    """A value and its derivative, arrays of one shape."""
+    """A value and its derivative, as arrays of one shape, with their arithmetic."""
 
     value: Array
     slope: Array
@@ -47,32 +47,32 @@ class Slope:
         return -self + other
 
     def over(self, other: "Slope") -> "Slope":
-        """Quotient; the denominator must not be 0."""
+        """The quotient self / other; other must not be 0."""
         value = self.value / other.value
         return Slope(value, (self.slope - value * other.slope) / other.value)
 
     def inverse(self) -> "Slope":
-        """1 / self; it must not be 0."""
+        """The inverse 1 / self, which must not be 0."""
         value = 1.0 / self.value
         return Slope(value, -self.slope * value * value)
 
     def sigmoid(self) -> "Slope":
-        """1 / (1 + exp(-self))."""
+        """The sigmoid 1 / (1 + exp(-self))."""
         e = np.exp(-np.abs(self.value))
         value = np.where(self.value >= 0, 1.0, e) / (1.0 + e)
         return Slope(value, self.slope * (e / (1.0 + e) ** 2))
 
 
 class Course:
-    """What a walk meets: the points of its calls, and on which side of every kink they are."""
+    """Record of an evaluation: the points of its calls, and their side of every kink."""
 
     def __init__(self, toy: Mixture, size: int) -> None:
         self._packed = toy.packed
         self.points: list[Slope] = []
-        self.code: Words = np.zeros(size, dtype=np.uint64)  # one number for all the sides
+        self.code: Words = np.zeros(size, dtype=np.uint64)  # a hash of all sides
 
     def denoise(self, x: Slope, sigma: float) -> Slope:
-        """E[x0 | x] at a point, which is noted."""
+        """E[x0 | x] at a point, which is recorded."""
         self.points.append(x)
         out, slope = np.empty_like(x.value), np.empty_like(x.value)
         kernels.denoise_slope(
@@ -87,20 +87,20 @@ class Course:
         return Slope(out, slope * x.slope)
 
     def note(self, side: Array) -> None:
-        """Append a side, -1, 0 or 1, of every point."""
+        """Record the side, -1, 0 or 1, of every point."""
         mix = self.code * np.uint64(0x9E3779B97F4A7C15) + (side + 2.0).astype(np.uint64)
         self.code = mix ^ (mix >> np.uint64(29))
 
     def absolute(self, x: Slope) -> Slope:
-        """|x|."""
+        """The absolute value |x|."""
         side = np.sign(x.value)
         self.note(side)
         return Slope(np.abs(x.value), np.where(side < 0, -1.0, 1.0) * x.slope)
 
     def ratio(self, top: Slope, bottom: Slope) -> Slope:
-        """Quotient; 0 where the denominator squared is below SMALLEST: in 1-D <u, v> / |v|^2."""
+        """The quotient, in 1-D <u, v> / |v|^2; 0 if the squared denominator is below SMALLEST."""
         good = bottom.value * bottom.value >= kernels.SMALLEST
-        # On the two sides of a root of the denominator the quotient has two signs.
+        # The quotient changes its sign at a root of the denominator.
         self.note(np.where(good, np.sign(bottom.value), 0.0))
         found = top.over(Slope(np.where(good, bottom.value, 1.0), bottom.slope))
         return Slope(np.where(good, found.value, 0.0), np.where(good, found.slope, 0.0))
@@ -114,9 +114,9 @@ class Course:
 
 
 class ReducingFlow:
-    """The map F of the line that an iteration is on a 1-D mixture, its slope and its regimes.
+    """An iteration on a 1-D mixture as a map F of the line, with its slope and its regimes.
 
-    F is smooth where `regime` is constant, and may have a kink or a jump where it changes.
+    F is smooth where the regime is constant, and may have a kink or a jump where it changes.
     """
 
     noise = 0.0
@@ -127,21 +127,21 @@ class ReducingFlow:
 
     @property
     def scales(self) -> Array:
-        """Length over which the output of every call but the first varies."""
+        """Length over which the output of each call varies, for all calls but the first."""
         return output_scales(self.toy, self.iteration.sigma[1:])
 
     @property
     def hull(self) -> tuple[float, float]:
-        """Centre and half width of what the data fill."""
+        """Centre and half width of an interval that contains the data."""
         return data_hull(self.toy)
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """F(x) and F'(x) for x of any shape."""
+        """F(x) and F'(x), each of the shape of x."""
         states, slopes, _ = self.trace(np.ravel(x))
         return states[-1].reshape(np.shape(x)), slopes[-1].reshape(np.shape(x))
 
     def trace(self, x: Array) -> tuple[Array, Array, Words]:
-        """Points of the calls after the first, then F(x); their slopes, (nfe, n); regimes (n,)."""
+        """Points of the calls after the first and F(x), and slopes, (nfe, n) each; regimes (n,)."""
         padded = np.zeros(x.size + -x.size % kernels.BLOCK)
         padded[: x.size] = x
         states, slopes, code = in_threads(self._walk, padded)
@@ -176,7 +176,7 @@ class ReducingFlow:
     def _re_multi(
         self, at: Course, ddim: Slope, d0: Slope, d1: Slope, k: int
     ) -> tuple[Slope, Slope]:
-        """The next state and the output at the probe."""
+        """The next state, and the output at the probe."""
         rho, bh, h, on_l, on_s, share, inverse_h1, a = self.constants[k].tolist()
         probe = ddim + 0.5 * bh * h * on_l * (d0 - d1)
         dt = at.denoise(probe, float(self.iteration.levels[k + 1]))
@@ -192,7 +192,7 @@ class ReducingFlow:
     def _evodiff(
         self, at: Course, ddim: Slope, d0: Slope, d1: Slope, k: int
     ) -> tuple[Slope, Slope]:
-        """The next state and the output at the probe."""
+        """The next state, and the output at the probe."""
         rho, bh, h, r, share, beta = (float(c) for c in self.constants[k, :6])
 
         def mixed(new: Slope, old: Slope) -> Slope:
@@ -200,7 +200,7 @@ class ReducingFlow:
 
         beta1 = mixed(d0, d1)
         g1 = d0 - beta1 * d1
-        # sigmoid(|beta1| / 4) lies in [1/2, 1): the clip of r' to [r / 4, 3 r / 2] never acts.
+        # sigmoid(|beta1| / 4) is in [1/2, 1): the clip of r' to [r / 4, 3 r / 2] never acts.
         width = (1.0 / r) * (0.25 * at.absolute(beta1)).sigmoid().inverse()
         probe = ddim + 0.5 * bh * width * g1
         dt = at.denoise(probe, float(self.iteration.levels[k + 1]))

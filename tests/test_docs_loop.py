@@ -1,4 +1,4 @@
-"""README's training loop, run as it stands there: on one process, and with DDP on two."""
+"""The training loop of the documentation, run as printed: on one process, with DDP on two."""
 
 import json
 import re
@@ -17,7 +17,7 @@ import json, sys
 from functools import partial
 import numpy as np
 import torch
-from theory.allocation import InfoNoise, edm_weight
+from theory.infonoise.allocation import InfoNoise, edm_weight
 
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
@@ -58,13 +58,13 @@ if world > 1:
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_the_loop_of_the_readme_runs_as_it_stands(tmp_path: Path, world: int) -> None:
+def test_the_loop_of_the_page_runs_as_it_stands(tmp_path: Path, world: int) -> None:
     """Ranks end with one density; the profile is that of N(0, 1/4) in 12 coordinates.
 
     The denoiser is the exact one, so a bin's mean of 50 losses or more, each of relative spread
     sqrt(2 / 12), is within 6 standard errors, 35 %: one false alarm in some 10^7 bins.
     """
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "howto" / "practitioner.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(noise = InfoNoise.*?)```", text, flags=re.DOTALL)
     assert code is not None
     assert code.group(1).count("\n") == 15

@@ -1,4 +1,4 @@
-"""Acceptance checks of the core: `python -m benchmarks.acceptance.spine [CHECK ...]`.
+"""Acceptance checks of the core: `python -m benchmarks.acceptance.core [CHECK ...]`.
 
 The checks are fresh (a clone with empty caches), tests (oracle, Monte Carlo, bit-for-bit equality,
 Theorem 5.2, bad input), speed, memory, rankings (paper A's ranking of schedules) and help. All run
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from benchmarks.acceptance.report import ROOT, Bar, by_tests, fresh, run
+from benchmarks.acceptance.report import ROOT, Check, by_tests, fresh, run
 from benchmarks.engine.experiments import Divergences
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store, write_csv
@@ -29,7 +29,7 @@ SMOOTHING = (0.0, 0.01)
 STEPS = (4, 16, 64)
 
 
-def tests() -> Iterator[Bar]:
+def tests() -> Iterator[Check]:
     """Checks that are tests of the test suite."""
     groups = {
         "exact law = dense oracle": (
@@ -58,23 +58,23 @@ def tests() -> Iterator[Bar]:
     yield from by_tests(groups)
 
 
-def speed() -> Iterator[Bar]:
+def speed() -> Iterator[Check]:
     """The ratios that `entropic speed` reports."""
     from benchmarks.measure.speed import measure
 
     row = measure()
     ratio, numpys = row["kernel_over_exp"], row["numpy_over_kernel"]
-    yield Bar("kernel over exp", "<= 2", f"{ratio:.2f}", ratio <= 2)
-    yield Bar("NumPy over kernel", ">= 20", f"{numpys:.1f} on {row['threads']} threads, "
+    yield Check("kernel over exp", "<= 2", f"{ratio:.2f}", ratio <= 2)
+    yield Check("NumPy over kernel", ">= 20", f"{numpys:.1f} on {row['threads']} threads, "
               f"{row['numpy_over_kernel_one_thread']:.1f} on one", numpys >= 20)  # fmt: skip
     seconds, other = row["exact_seconds"], row["mc_seconds_1e-2"]
     good = seconds < 0.5 and seconds < other and row["exact_relative_error"] <= 1e-8
-    yield Bar("exact law, 1e-8", "< 0.5 s, sooner than MC to 1 %", f"{seconds:.3f} s (error "
+    yield Check("exact law, 1e-8", "< 0.5 s, sooner than MC to 1 %", f"{seconds:.3f} s (error "
               f"{row['exact_relative_error']:.0e}) against {other:.0f} s; KDE bias "
               f"{row['mc_kde_bias']:.2g} nats", good)  # fmt: skip
 
 
-def memory() -> Iterator[Bar]:
+def memory() -> Iterator[Check]:
     """Peak memory of sampling 10^9 path-steps."""
     code = (
         "import resource, time; from toys import sampling, zoo\n"
@@ -89,7 +89,7 @@ def memory() -> Iterator[Bar]:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     n, mib, seconds = (float(v) for v in done.stdout.split())
-    yield Bar(
+    yield Check(
         "memory, 10^9 path-steps",
         "< 400 MiB",
         f"{mib:.0f} MiB, {seconds:.0f} s",
@@ -97,7 +97,7 @@ def memory() -> Iterator[Bar]:
     )
 
 
-def help_() -> Iterator[Bar]:
+def help_() -> Iterator[Check]:
     """Time that `entropic --help` takes."""
     times = []
     for _ in range(5):
@@ -106,12 +106,12 @@ def help_() -> Iterator[Bar]:
             [sys.executable, "-m", "entropic", "--help"], cwd=ROOT, capture_output=True, check=True
         )
         times.append(time.perf_counter() - begin)
-    yield Bar(
+    yield Check(
         "--help", "< 0.4 s", f"{sorted(times)[2]:.2f} s (median of 5)", sorted(times)[2] < 0.4
     )
 
 
-def rankings() -> Iterator[Bar]:
+def rankings() -> Iterator[Check]:
     """Paper A's ranking of schedules on the toys, by terminal noise, smoothing and process.
 
     The results are findings; the table of all settings is written as a CSV file.
@@ -142,7 +142,7 @@ def rankings() -> Iterator[Bar]:
                     f"{k}:{a}/{b}" for k, (a, b) in zip(share.index, share.to_numpy(), strict=True)
                 )
             )
-        yield Bar(
+        yield Check(
             name,
             "paper A, sec. 6.1",
             f"{int(held.sum())} of {len(held)} settings; " + "; ".join(parts),
@@ -154,7 +154,7 @@ def rankings() -> Iterator[Bar]:
     )
     for setting, ratio in lost:
         spread = f"{ratio.min():.2g} to {ratio.max():.2g} in KL"
-        yield Bar(f"rescaled over log-SNR, {setting}", "a finding", spread, None)
+        yield Check(f"rescaled over log-SNR, {setting}", "a finding", spread, None)
 
 
 def ranking_table(store: Store) -> pd.DataFrame:
@@ -190,7 +190,7 @@ def ranking_table(store: Store) -> pd.DataFrame:
     return table
 
 
-BARS: dict[str, Callable[[], Iterator[Bar]]] = {
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "help": help_,
     "speed": speed,
     "memory": memory,
@@ -201,4 +201,4 @@ BARS: dict[str, Callable[[], Iterator[Bar]]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(run(BARS, sys.argv[1:]))
+    sys.exit(run(CHECKS, sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""The pictures of the documentation are those that the figures' code draws today."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.engine.store import Store
+from benchmarks.studies.registry import TABLES
+from figures import registry
+from figures.parts import gallery
+
+FOLDER = Path(__file__).parents[1] / "docs" / "gallery"
+MADE = json.loads((FOLDER / "made.json").read_text(encoding="utf-8"))
+FROM_ROWS = ("bound_tightness", "claims_ledger", "digits_schedules", "infonoise_emergence")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_picture_is_made_by_todays_code(name: str) -> None:
+    """`make gallery` makes it again."""
+    assert MADE[name] == gallery.fingerprint(name)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_picture_keeps_its_colours_and_fits_a_page(name: str) -> None:
+    with Image.open(FOLDER / f"{name}.png") as picture:
+        assert picture.mode == "RGB"
+        assert picture.width == gallery.WIDTH
+    assert (FOLDER / f"{name}.png").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("name", FROM_ROWS)
+def test_a_picture_shows_the_figure(name: str, tmp_path: Path) -> None:
+    """Drawn again from its committed rows; other fonts or versions may move a few pixels."""
+    table = TABLES[name]("default", Store(tmp_path / "store"), 1)
+    registry.save(registry.draw(name, table), tmp_path, name)
+    assert gallery.write(tmp_path, tmp_path / "gallery") == [name]
+    with (
+        Image.open(FOLDER / f"{name}.png") as kept,
+        Image.open(tmp_path / "gallery" / f"{name}.png") as drawn,
+    ):
+        assert kept.size == drawn.size
+        gap = np.abs(np.asarray(kept, dtype=float) - np.asarray(drawn, dtype=float))
+    assert gap.mean() < 2.0
+
+
+def test_a_change_of_drawing_code_is_noticed_and_a_comment_is_not() -> None:
+    assert gallery._code("x = 1  # one") == gallery._code("x = 1")
+    assert gallery._code('"""A."""\nx = 1') == gallery._code('"""B."""\nx = 1')
+    assert gallery._code("x = 1") != gallery._code("x = 2")
