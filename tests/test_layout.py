@@ -1,10 +1,11 @@
 """The rooms of the suite: who may import whom, and where things stand."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
-from layout_rules import faults, sources
+from layout_rules import ROOMS, faults, sources
 
 ROOT = Path(__file__).parents[1]
 TEXTS = sources(ROOT)
@@ -65,6 +66,35 @@ def test_rooms_import_only_rooms_above_them_and_never_in_circles() -> None:
             "import benchmarks.studies.kl_vs_steps",
             "figures.kl_vs_steps imports benchmarks.studies.kl_vs_steps",
         ),
+        (
+            "theory.bounds",
+            "import importlib\nimportlib.import_module('toys.mixture')",
+            "theory.bounds imports toys.mixture",
+        ),
+        (
+            "theory.bounds",
+            "from importlib import import_module as load\nload('toys.mixture')",
+            "theory.bounds imports toys.mixture",
+        ),
+        (
+            "theory.bounds",
+            "from theory import extras as e\ne.network_part('benchmarks.networks.spec')",
+            "theory.bounds imports benchmarks.networks.spec",
+        ),
+        ("theory.bounds", "__import__('toys.mixture')", "theory.bounds imports toys.mixture"),
+        ("theory.bounds", "__import__('toys')", "theory.bounds imports toys"),
+        (
+            "theory.bounds",
+            "import importlib\nimportlib.import_module('torch')",
+            "theory.bounds imports torch, whose home is",
+        ),
+        (
+            "theory.bounds",
+            "import importlib\nimportlib.import_module('toys.' + 'mixture')",
+            "theory.bounds imports a name made at run time",
+        ),
+        ("theory.bounds", "import tests.strategies", "theory.bounds imports tests.strategies"),
+        ("theory.bounds", "import diffusers", "theory.bounds imports diffusers, whose home is"),
         ("theory.bounds", "import torch", "theory.bounds imports torch, whose home is"),
         ("theory.bounds", "import numba", "theory.bounds imports numba, whose home is"),
         ("toys.zoo", "import matplotlib.pyplot", "toys.zoo imports matplotlib"),
@@ -89,6 +119,27 @@ def test_a_planted_circle_is_found() -> None:
     planted = f"\n\ndef late():\n    from {two} import open_network\n    return open_network\n"
     found = faults({**TEXTS, one: TEXTS[one] + planted})
     assert any(fault.startswith("circle") and one in fault and two in fault for fault in found)
+
+
+def test_a_new_folder_has_to_be_a_room() -> None:
+    for module in ("theory.attic.box", "toys.attic.box"):
+        message = f"{module}: must stand in a room, or be one of the flat modules"
+        assert message in faults({**TEXTS, module: ""})
+
+
+def test_the_rooms_are_those_of_the_page() -> None:
+    """docs/architecture.md lists every room, in the order of the rules."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+/`)? ?\| ([^|]+) \|", page, flags=re.MULTILINE)
+    listed, folder = [], ""
+    for top, names in rows:
+        folder = top.strip("`/") or folder
+        listed += [f"{folder}.{name}" for name in re.findall(r"`(\w+)/`", names)]
+    known = [room for room in ROOMS if "." in room and room != "theory.closed"]
+    planned = {"benchmarks.optimum", "benchmarks.report"}  # rooms of work to come
+    assert set(known) - planned == {
+        room for room in listed if room.split(".")[1] not in ("results", "published", "commands")
+    }
 
 
 def test_no_module_stands_in_benchmarks_itself() -> None:
@@ -122,7 +173,7 @@ def test_every_figure_has_a_study_of_its_name() -> None:
 def test_commands_import_nothing_heavy_at_their_tops() -> None:
     """`--help` answers at once: only click and the standard library before a command runs."""
     light = {"json", "sys", "collections.abc", "pathlib", "typing", "importlib", "click"}
-    light |= {"importlib.metadata", "entropic"}
+    light |= {"importlib.metadata", "entropic", "os", "__future__"}
     for path in (ROOT / "entropic" / "commands").glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = []
