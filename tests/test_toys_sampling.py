@@ -119,11 +119,11 @@ def test_data_starts_have_the_law_at_the_highest_level() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"n": 0}, "paths must be at least 1, got 0"),
-        ({"path": -1}, "path must be at least 0, got -1"),
+        ({"n": 0}, "n must be a whole number at least 1, got 0"),
+        ({"path": -1}, "path must be a whole number at least 0, got -1"),
         ({"seed": 1.5}, "seed must be a whole number in [0, 2**32), got 1.5"),
         ({"start": "nose"}, "start must be 'noise' or 'data', got 'nose'"),
-        ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"batch": 0}, "batch must be a whole number at least 1, got 0"),
     ],
 )
 def test_bad_options_are_named(options: dict, words: str) -> None:

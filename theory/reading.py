@@ -23,6 +23,8 @@ def naming(path: StrPath) -> Iterator[None]:
 
 def read_text(path: StrPath) -> str:
     """The text of a UTF-8 file, without its byte-order mark."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path must be the path of a file, got {path!r:.80}")
     with naming(path):
         try:
             return Path(path).read_text(encoding="utf-8-sig")

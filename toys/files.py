@@ -30,6 +30,8 @@ def toy_spec(toy: str | os.PathLike[str] | Mixture) -> str:
     """
     if isinstance(toy, Mixture):
         return json.dumps(toy.to_dict())
+    if not isinstance(toy, str | os.PathLike):
+        raise ValueError(f"toy must be a Mixture, a name or a file, got {type(toy).__name__}")
     name = os.fspath(toy)
     if name in zoo.ZOO:
         return name
@@ -38,6 +40,15 @@ def toy_spec(toy: str | os.PathLike[str] | Mixture) -> str:
     fields = read_json(name, "mixture", MIXTURE_KEYS)
     with naming(name):
         return json.dumps(_mixture(fields).to_dict())
+
+
+def as_mixture(toy: str | os.PathLike[str] | Mixture) -> Mixture:
+    """A mixture as it is, or that of a name of the zoo or of a mixture file.
+
+    Raises:
+        ValueError: Neither a mixture, nor a name, nor a readable mixture file.
+    """
+    return toy if isinstance(toy, Mixture) else load_toy(toy_spec(toy))
 
 
 def parse_toy(text: str) -> Mixture:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, check_seed, floats, plain, require
+from theory.checks import Array, check_seed, floats, plain, require, whole
 from toys import kernels
 
 SIZE_LIMIT = 1e12  # largest |mean| and std, as for sigma: the range of scales in float64
@@ -274,6 +274,7 @@ class Mixture:
         }
 
     def _draw(self, n: int, sigma: float, seed: int, path: int, step: int) -> Array:
+        whole("n", n, 0)
         k = np.searchsorted(np.cumsum(self.weights), uniforms(n, seed, path, PICK_STEP), "right")
         k = np.minimum(k, self.size - 1)
         return self.means[k] + np.hypot(self.stds[k], sigma) * normals(
@@ -387,7 +388,9 @@ def uniforms(n: int, seed: int, path: int, step: int) -> Array:
 
 def _checked_sigma(sigma: float) -> float:
     low, high = SIGMA_RANGE
-    if not (isinstance(sigma, (int, float, np.number)) and low <= sigma <= high):
+    if not isinstance(sigma, (int, float, np.number)):
+        raise ValueError(f"sigma must be one number, got {sigma!r:.80}")
+    if not low <= sigma <= high:
         raise ValueError(f"sigma must lie in [{low:g}, {high:g}], got {sigma!r}; rescale the data?")
     return float(sigma)
 

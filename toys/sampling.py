@@ -13,10 +13,11 @@ from itertools import islice
 
 import numpy as np
 
-from theory.checks import Array, check_seed
-from theory.solvers.reducing import ReducingIteration, Solver
+from theory.checks import Array, check_seed, whole
+from theory.solvers.reducing import ReducingIteration, Solver, check_solver
 from theory.solvers.table import SolverTable
 from toys import kernels
+from toys.files import as_mixture
 from toys.mixture import SIGMA_RANGE, Mixture, normals
 from toys.reducing import walk
 
@@ -151,17 +152,14 @@ def sample_batches(
     Raises:
         ValueError: An argument is out of its range, or the solver diverges.
     """
-    if n < 1:
-        raise ValueError(f"paths must be at least 1, got {n}")
-    if path < 0:
-        raise ValueError(f"path must be at least 0, got {path}")
-    threads = available_threads() if threads is None else threads
+    whole("n", n, 1)
+    whole("path", path, 0)
+    threads = available_threads() if threads is None else whole("threads", threads, 1)
     if batch is None:
         most = BATCH_NUMBERS // (toy.dim * _history(table))
         share = -(-n // (4 * threads))  # four batches per thread, so that threads finish together
         batch = max(kernels.BLOCK, kernels.BLOCK * (min(most, share) // kernels.BLOCK))
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, got {batch}")
+    whole("batch", batch, 1)
 
     def task(first: int) -> Array:
         m = min(batch, n - first)
@@ -180,7 +178,7 @@ def sample_batches(
 
 
 def sample(
-    toy: Mixture,
+    toy: str | Mixture,
     table: Solver,
     n: int,
     seed: int,
@@ -195,7 +193,8 @@ def sample(
     depends neither on threads nor on batches, and paths may be split over several calls.
 
     Args:
-        toy: The data, whose exact denoiser the sampler calls.
+        toy: The data, whose exact denoiser the sampler calls: a mixture, the name of a toy, or a
+            mixture file.
         table: The solver, from `entropic.solver`.
         n: Number of paths, at least 1.
         seed: Seed, an integer in [0, 2**32).
@@ -210,9 +209,12 @@ def sample(
     Raises:
         ValueError: An argument is out of its range, or the solver diverges.
     """
-    out = np.empty((n, toy.dim))
+    data = as_mixture(toy)
+    check_solver(table)
+    whole("n", n, 1)
+    out = np.empty((n, data.dim))
     at = 0
-    for part in sample_batches(toy, table, n, seed, path, start, threads, batch):
+    for part in sample_batches(data, table, n, seed, path, start, threads, batch):
         out[at : at + len(part)] = part
         at += len(part)
     return out

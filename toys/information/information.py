@@ -77,6 +77,8 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
         ValueError: A level is out of its range, or a quadrature does not converge.
     """
     sigma = np.atleast_1d(np.asarray(sigma, dtype=np.float64))
+    if sigma.size == 0:
+        raise ValueError("sigma must be a list of at least 1, got none")
     low, high = SIGMA_RANGE
     bad = ~((sigma >= low) & (sigma <= high))
     if sigma.ndim != 1 or bad.any():

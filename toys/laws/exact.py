@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from theory.checks import Array, floats, number, scalars
-from theory.solvers.reducing import Solver
-from toys.laws.law import FIRST_REACH, Law, check_line, first_resolution
+from theory.solvers.reducing import Solver, check_solver
+from toys.files import as_mixture
+from toys.laws.law import FIRST_REACH, SATURATED, Law, check_line, first_resolution
 from toys.mixture import Mixture
 
 PASSES = 5  # the last has 2.4 times the resolution of the first and 16 times its reach
@@ -41,6 +43,7 @@ class ExactLaw:
         rtol: float = 1e-8,
         atol: float = 2e-12,
     ) -> None:
+        check_solver(table)
         check_line(mixture)
         self.mixture, self.table, self.start = mixture, table, start
         self.rtol, self.atol = number("rtol", rtol, 1e-13), number("atol", atol, 0.0)
@@ -58,14 +61,11 @@ class ExactLaw:
             y: Final states, in data units.
 
         Raises:
-            ValueError: The values do not converge. This happens next to a fold of the map, and
-                where no initial state within 320 standard deviations leads.
+            ValueError: The values do not converge, as happens next to a fold of the map; or y lies
+                so far out that no initial state within 320 standard deviations leads there.
         """
         at = floats("y", y)
-        flat = at.reshape(-1)
-        return self._settled(lambda law: self._covered(law, flat).log_density(flat), True).reshape(
-            at.shape
-        )
+        return self._answers(at.reshape(-1), self._log_density, logs=True).reshape(at.shape)
 
     @scalars
     def density(self, y: ArrayLike) -> Array:
@@ -75,7 +75,7 @@ class ExactLaw:
             y: Final states, in data units.
 
         Raises:
-            ValueError: The values do not converge, as for `log_density`.
+            ValueError: As for `log_density`.
         """
         return np.asarray(np.exp(self.log_density(y)))
 
@@ -90,23 +90,30 @@ class ExactLaw:
             ValueError: The values do not converge.
         """
         at = floats("y", y)
-        flat = at.reshape(-1)
-        found = self._settled(lambda law: np.exp(self._covered(law, flat).log_cdf(flat)), False)
-        return found.reshape(at.shape)
+        return self._answers(at.reshape(-1), self._cdf, logs=False).reshape(at.shape)
 
     @property
     def mean(self) -> float:
         """Mean of the final state, in data units."""
-        return float(self._moments()[0])
+        return float(self._moments[0])
 
     @property
     def variance(self) -> float:
         """Variance of the final state, in squared data units."""
-        mean, square = self._moments()
-        return float(square - mean**2)
+        return max(float(self._moments[1]), 0.0)
 
+    @cached_property
     def _moments(self) -> Array:
-        return self._settled(lambda law: np.array(law.moments()), False)
+        """Mean and variance, the second about the first: no difference of large numbers."""
+
+        def reading(i: int) -> Array:
+            law = self._law(i)
+            mean = float(self.mixture.mean[0])
+            mean += law.moments(mean)[0]
+            rest, square = law.moments(mean)
+            return np.array([mean, square - rest**2])
+
+        return self._settled(reading, logs=False)
 
     def _law(self, i: int) -> Law:
         """The law at the i-th resolution and domain."""
@@ -118,39 +125,87 @@ class ExactLaw:
             )
         return self._passes[i]
 
-    def _covered(self, law: Law, y: Array) -> Law:
-        """The law, prepared on an interval that contains the points y and the data."""
-        scale = float(self.mixture.noisy_stds(self.table.end).min()) or float(
-            np.sqrt(self.mixture.variance) or 1.0
-        )
-        means = self.mixture.means
+    def _answers(self, y: Array, read: Callable[[int, Array], Array], logs: bool) -> Array:
+        """Values at y, shape (n,), after a check that every one has been within reach."""
+        if y.size == 0:
+            return np.empty(0)
+        return self._settled(lambda i: read(i, y), logs)
+
+    def _log_density(self, i: int, y: Array) -> Array:
+        """Log densities of one pass; NaN where the pass cannot know them."""
+        low, high = self._law(i).support
+        inside = (y >= low) & (y <= high)
+        out = np.full(y.shape, np.nan)
+        out[(y < low) & self._ends(i, 0)] = -np.inf
+        out[(y > high) & self._ends(i, 1)] = -np.inf
+        if inside.any():
+            out[inside] = self._covered(i, y[inside]).log_density(y[inside])
+        return out
+
+    def _cdf(self, i: int, y: Array) -> Array:
+        """Probabilities of one pass; what lies beyond its support has less mass than rounding."""
+        low, high = self._law(i).support
+        inside = (y >= low) & (y <= high)
+        out = (y > high).astype(np.float64)
+        if inside.any():
+            out[inside] = np.exp(self._covered(i, y[inside]).log_cdf(y[inside]))
+        return out
+
+    def _ends(self, i: int, side: int) -> bool:
+        """Whether the final state is bounded on a side: a wider start leads no further."""
+        if i == 0:
+            return False
+        ends, before = self._law(i).support, self._law(i - 1).support
+        return abs(ends[side] - before[side]) <= SATURATED * max(abs(ends[0]), abs(ends[1]))
+
+    def _covered(self, i: int, y: Array) -> Law:
+        """The law of one pass, prepared on an interval that contains the points y and the data."""
+        law, means = self._law(i), self.mixture.means
         law.cover(
-            float(min(y.min(initial=np.inf), means.min())),
-            float(max(y.max(initial=-np.inf), means.max())),
-            scale,
+            min(float(y.min()), float(means.min())),
+            max(float(y.max()), float(means.max())),
+            self._scale,
+            bounded=True,
         )
         return law
 
-    def _settled(self, reading: Callable[[Law], Array], logs: bool) -> Array:
-        """The values of the first pass that agree with those of the previous one."""
-        before = reading(self._law(0))
+    @cached_property
+    def _scale(self) -> float:
+        """The finest scale of the data at the last level: a component's width, or half a gap."""
+        width = float(self.mixture.noisy_stds(self.table.end).min())
+        gaps = np.diff(np.unique(self.mixture.means))
+        return width or 0.5 * float(gaps.min(initial=2.0))
+
+    def _settled(self, reading: Callable[[int], Array], logs: bool) -> Array:
+        """The values of the first pass that agree with those of the previous one.
+
+        An infinite value has to repeat, and NaN, which a pass does not know, agrees with nothing.
+        """
+        before = reading(0)
         for i in range(1, PASSES):
-            now = reading(self._law(i))
+            now = reading(i)
             with np.errstate(invalid="ignore"):
                 moved = np.abs(now - before)
-            allowed = self.rtol * (1.0 + np.abs(now)) if logs else self.rtol * np.abs(now)
-            if not logs:
-                allowed = allowed + self.atol
-            if np.all((now == before) | (2.0 * moved <= allowed)):
+                allowed = self.rtol * (1.0 + np.abs(now))
+                if not logs:
+                    allowed = self.rtol * np.abs(now) + self.atol
+                near = np.isfinite(now) & np.isfinite(before) & (2.0 * moved <= allowed)
+            if np.all(near | (now == before)):
                 return now
             before = now
+        if np.isnan(now).any():
+            low, high = self._law(PASSES - 1).support
+            raise ValueError(
+                f"y must lie in [{low:g}, {high:g}], where the exact law has been computed"
+            )
+        known = moved[np.isfinite(moved)].max(initial=0.0)
         raise ValueError(
-            f"the exact law must settle to {self.rtol:g}, got a move of {np.nanmax(moved):.2g}"
+            f"the exact law must settle to {self.rtol:g}, got values that still move by {known:.2g}"
         )
 
 
 def exact_law(
-    mixture: Mixture, table: Solver, start: str = "noise", rtol: float = 1e-8
+    mixture: str | Mixture, table: Solver, start: str = "noise", rtol: float = 1e-8
 ) -> ExactLaw:
     """The exact law of the final state of a sampler on a one-dimensional mixture.
 
@@ -169,4 +224,4 @@ def exact_law(
     Raises:
         ValueError: The mixture has more than one dimension, or the solver has no exact law.
     """
-    return ExactLaw(mixture, table, start, rtol)
+    return ExactLaw(as_mixture(mixture), table, start, rtol)

@@ -30,6 +30,7 @@ FIRST_REACH = 20.0  # deviations of the start, and of every noise, in the first 
 MAX_PASSES = 8
 PROBED = 512  # points of the first domain at which a map is first evaluated
 ROUNDING = 1e-12
+SATURATED = 1e-12  # relative change at twice the start below which a map has reached its limit
 
 
 class Law:
@@ -73,7 +74,7 @@ class Law:
             density, width = GaussianSums(mapped, mass, flow.noise), flow.noise
         self.density, self._domain = density, domains[len(flows)]
 
-    def cover(self, low: float, high: float, tol: float) -> None:
+    def cover(self, low: float, high: float, tol: float, bounded: bool = False) -> None:
         """Prepare log_density and log_bins on an interval of final states.
 
         This matters only for a solver that ends without noise. Its last map is followed outward
@@ -83,6 +84,8 @@ class Law:
             low: Left end of the interval, in data units.
             high: Right end of the interval, in data units.
             tol: Scale of the data on the interval, in data units.
+            bounded: Whether a map that stays inside the interval however far it starts is accepted;
+                the density beyond its values is 0.
 
         Raises:
             ValueError: The map does not reach the interval or is too steep.
@@ -90,12 +93,14 @@ class Law:
         if self._flow is None:
             return
         a, b = self._domain
-        centre, span = 0.5 * (a + b), 0.5 * (b - a)
+        centre, span, before = 0.5 * (a + b), 0.5 * (b - a), np.full(2, np.nan)
         for _ in range(200):
             values = self._flow(np.array([centre - span, centre + span]))[0]
             if values.min() < low and values.max() > high:
                 break
-            span *= 2.0
+            if bounded and np.allclose(values, before, rtol=SATURATED, atol=0.0):
+                break
+            span, before = 2.0 * span, values
         else:
             raise ValueError(
                 f"table must reach the data's range [{low:g}, {high:g}], got a map that stays in "
@@ -137,17 +142,17 @@ class Law:
         np.logaddexp.at(out, owner, terms)
         return out
 
-    def moments(self) -> tuple[float, float]:
-        """Mean and mean square of the final state, in data units and their square."""
+    def moments(self, centre: float = 0.0) -> tuple[float, float]:
+        """Mean and mean square of the final state less a centre, in data units and their square."""
         if self._flow is None:
             assert isinstance(self.density, GaussianSums)  # the result of a row with noise
-            weight, mean = np.exp(self.density.mass), self.density.mean
+            weight, mean = np.exp(self.density.mass), self.density.mean - centre
             square = float(np.sum(weight * (mean**2 + self.density.std**2)))
             return float(np.sum(weight * mean)), square
         flow = self._flow
 
         def f(x: Array) -> Array:
-            value = flow(x)[0]
+            value = flow(x)[0] - centre
             return np.exp(self.density.log_density(x)) * np.stack([value, value**2])
 
         found = integrals(f, np.linspace(*self._domain, panels.PROBES), 1e-8, 1e-10)[0]
