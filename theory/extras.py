@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+PACKAGES = ("entropic", "toys", "theory", "benchmarks", "figures")
+
 
 def network_part(module: str, extra: str = "networks") -> Any:
     """The module of that name, which needs the libraries of an extra.
@@ -17,7 +19,7 @@ def network_part(module: str, extra: str = "networks") -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.split(".")[0] in ("benchmarks", "theory", "toys"):
+        if error.name is not None and error.name.split(".")[0] in PACKAGES:
             raise
-        rule = f"be installed for this, as `pip install -e '.[{extra}]'` does"
+        rule = f"be installed for this (entropic[{extra}])"
         raise ValueError(f"the extra {extra} must {rule}, got no module {error.name}") from None

@@ -8,6 +8,7 @@ inequality the exact flow has the larger k, so a more accurate step has the larg
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.integrate import quad
@@ -29,7 +30,7 @@ Z_WEIGHTS = np.exp(-0.5 * Z_NODES**2) / np.exp(-0.5 * Z_NODES**2).sum()
 
 def table_of(solver: str, a: float, b: float, form: str | None, stage: str) -> SolverTable:
     """One step of a solver as the engine's table."""
-    options = {} if form is None else {"form": form, "stage": stage}
+    options: dict[str, Any] = {} if form is None else {"form": form, "stage": stage}
     table = make_table(solver, [a, b], **options)
     if not isinstance(table, SolverTable):
         raise ValueError(f"solver must be a table, got {solver}")

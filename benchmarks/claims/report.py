@@ -66,7 +66,8 @@ def text(rows: Sequence[dict[str, Any]]) -> str:
 def counts(rows: Sequence[dict[str, Any]]) -> str:
     """The number of claims with each verdict, in one line."""
     found = [f"{sum(r['verdict'] == v for r in rows)} {v}" for v in VERDICTS]
-    return f"{len(rows)} claims: {', '.join(found)}"
+    noun = "claim" if len(rows) == 1 else "claims"
+    return f"{len(rows)} {noun}: {', '.join(found)}"
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

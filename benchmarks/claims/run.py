@@ -15,7 +15,7 @@ from benchmarks.claims.ledger import Claim, Measure, Reading, verify
 from benchmarks.claims.registry import find
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store
-from theory.checks import check_seed
+from theory.checks import check_seed, whole
 from theory.reading import StrPath
 from theory.versions import versions
 from toys.files import load_toy, toy_spec
@@ -105,11 +105,19 @@ def run_claims(
         jobs: Number of worker processes. Default: all cores.
         check: Whether to repeat the saved counterexamples.
     """
+    whole("cases", cases, 1)
+    if jobs is not None:
+        whole("jobs", jobs, 1)
+    check_seed(seed)
+    check_seed(seed + cases - 1)
     claims, left_out = list(find(ids)), []
     if toy is not None:
         fits = {domain: FITS[domain](load_toy(toy)) for domain in USER_DOMAINS}
         left_out = [c.id for c in claims if not fits.get(c.domain, False)]
         claims = [c for c in claims if c.id not in left_out]
+        if not claims:
+            names = ", ".join(left_out)
+            raise ValueError(f"the mixture must fit one of the claims, got none that fits {names}")
     tasks = [task for claim in claims for task in _tasks(claim, cases, seed, toy)]
     results = run_tasks(tasks, store, jobs, "claims")
     rows = []
@@ -119,8 +127,15 @@ def run_claims(
     return rows, left_out
 
 
+def check_repeated(rows: Sequence[dict[str, Any]]) -> None:
+    """Raise ValueError naming the claims whose saved counterexample came out otherwise."""
+    lost = [row["id"] for row in rows if "NOT repeated" in row["evidence"]]
+    if lost:
+        raise ValueError(f"counterexamples must be repeated, got others for {', '.join(lost)}")
+
+
 def claims(
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     mixture: str | Mixture | None = None,
     cases: int = DEFAULT_CASES,
     seed: int = 0,
@@ -129,6 +144,8 @@ def claims(
     verify: bool = False,
 ) -> pd.DataFrame:
     """Evaluate the papers' statements and return one row per claim, with its verdict.
+
+    Claims about other data than the mixture are left out; `.attrs["left_out"]` lists their ids.
 
     Args:
         only: Ids of claims, such as "A.13"; all claims if empty.
@@ -140,10 +157,13 @@ def claims(
         jobs: Number of worker processes. Default: all cores.
         verify: Whether to repeat the saved counterexamples by two routes.
     """
-    check_seed(seed)
+    ids = [only] if isinstance(only, str) else only
     spec = None if mixture is None else toy_spec(mixture)
-    rows, _ = run_claims(only, Store(Path(store)), cases, seed, spec, jobs, verify)
-    return pd.DataFrame(rows)
+    rows, left_out = run_claims(ids, Store(Path(store)), cases, seed, spec, jobs, verify)
+    check_repeated(rows)
+    out = pd.DataFrame(rows)
+    out.attrs["left_out"] = left_out
+    return out
 
 
 def _tasks(claim: Claim, cases: int, seed: int, toy: str | None) -> list[ClaimTask]:

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.engine.toy_profiles import toy_profile
-from theory.checks import Array, one_of, positive, whole, within
+from benchmarks.engine.toy_profiles import ends, toy_profile
+from theory.checks import Array, one_of, whole
 from theory.levels import MOST_STEPS
-from theory.noise.processes import named_process
 from theory.profiles.files import read_profile, write_schedule
 from theory.profiles.loss_files import loss_log, loss_profile, one_source, refuse_logged
 from theory.profiles.loss_log import LossLog
@@ -30,10 +29,10 @@ from theory.schedules.recommend import (
 )
 from theory.schedules.registry import SCHEDULES, needs_profile, refuse_c, schedule
 from toys.files import toy_spec
-from toys.mixture import SIGMA_RANGE, Mixture
+from toys.mixture import Mixture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recommendation:
     """A schedule with what it rests on.
 
@@ -205,21 +204,13 @@ def recommend(
 
 
 def _named(**given: Any) -> dict[str, Any]:
-    """What the levels come from, as texts; objects have no name."""
+    """What the levels come from: names as texts, a profile by its own source."""
     return {
-        key: str(value) if isinstance(value, str | os.PathLike) else type(value).__name__
+        key: value.source
+        if isinstance(value, Profile)
+        else os.fspath(value)
+        if isinstance(value, str | os.PathLike)
+        else repr(value)
         for key, value in given.items()
         if value is not None
     }
-
-
-def ends(process: str, low: float | None, high: float | None) -> tuple[float, float]:
-    """Ends of a schedule: the process's unless given, and within what a mixture resolves."""
-    default = named_process(process)
-    given = {
-        "sigma_min": default.sigma_min if low is None else low,
-        "sigma_max": default.sigma_max if high is None else high,
-    }
-    for name, value in given.items():
-        within(name, positive(name, value), *SIGMA_RANGE)
-    return given["sigma_min"], given["sigma_max"]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from theory.checks import Array
+from theory.checks import Array, positive, within
 from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
 from toys.files import load_toy, toy_spec
 from toys.information import information
-from toys.mixture import Mixture
+from toys.mixture import SIGMA_RANGE, Mixture
 
 PROFILE_POINTS = 400  # levels of an exact profile
 SHOWN_POINTS = 200  # levels that `entropic profile` prints by default
@@ -113,7 +113,19 @@ def profile(
         sigma_min: Lowest level, in data units. Default: the lowest level of the process.
         sigma_max: Highest level, in data units. Default: the highest level of the process.
     """
-    span = named_process(process)
-    low = span.sigma_min if sigma_min is None else sigma_min
-    high = span.sigma_max if sigma_max is None else sigma_max
+    low, high = ends(process, sigma_min, sigma_max)
+    if not low < high:
+        raise ValueError(f"sigma_min must be below sigma_max {high:g}, got {low:g}")
     return toy_profile(toy_spec(mixture), low, high)
+
+
+def ends(process: str, low: float | None, high: float | None) -> tuple[float, float]:
+    """Ends of a schedule: the process's unless given, and within what a mixture resolves."""
+    default = named_process(process)
+    given = {
+        "sigma_min": default.sigma_min if low is None else low,
+        "sigma_max": default.sigma_max if high is None else high,
+    }
+    for name, value in given.items():
+        within(name, positive(name, value), *SIGMA_RANGE)
+    return given["sigma_min"], given["sigma_max"]

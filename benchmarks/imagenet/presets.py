@@ -1,6 +1,6 @@
 """The papers' image tables as presets, one per printed row and number of calls.
 
-The printed numbers are read from figures/published/*.csv and appear nowhere else. A name such as
+The printed numbers are read from benchmarks/published/*.csv and appear nowhere else. A name such as
 `A-in64-S-ddim-rescaled-32` gives paper, data, network, solver, schedule and calls. Levels fall to
 the process's lowest one and then to 0, in the number of steps that the calls allow (paper A final,
 algorithm 1; paper C's program).
@@ -86,7 +86,7 @@ class Preset:
 
     Args:
         name: Name of the preset, such as A-in64-S-ddim-rescaled-32.
-        paper: Paper and version as in figures/published, such as A-final.
+        paper: Paper and version as in benchmarks/published, such as A-final.
         table: Number of the table in that version.
         dataset: Data set as printed.
         net: Network as printed.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.measure.divergences import exact_kl
-from theory.solvers.reducing import Solver
+from theory.checks import number
+from theory.solvers.reducing import Solver, check_solver
+from toys.files import as_mixture
 from toys.mixture import Mixture
 
 
@@ -31,14 +33,15 @@ class KL:
         return f"KL(value={self.value:.6g}, error={self.error:.0e}{reason})"
 
 
-def kl(mixture: Mixture, table: Solver, start: str = "noise", rtol: float = 1e-8) -> KL:
+def kl(mixture: str | Mixture, table: Solver, start: str = "noise", rtol: float = 1e-8) -> KL:
     """KL(data || sampler) in nats, from the sampler's exact law.
 
     The data are those at the sampler's last level, x0 + table.end eps. Points after a last level
     of 0 are compared by bins around them.
 
     Args:
-        mixture: One-dimensional data, whose exact denoiser the sampler calls.
+        mixture: One-dimensional data, whose exact denoiser the sampler calls; also the name of a
+            toy, or a mixture file.
         table: The solver, from `entropic.solver`.
         start: "noise" for the solver's own initial noise, or "data" for the true law there.
         rtol: Relative tolerance; the law is refined until it is met.
@@ -50,6 +53,7 @@ def kl(mixture: Mixture, table: Solver, start: str = "noise", rtol: float = 1e-8
         ValueError: The mixture has more than one dimension, the solver has no exact law, or the
             value does not settle to the tolerance.
     """
-    found = exact_kl(mixture, table, start, rtol)
+    check_solver(table)
+    found = exact_kl(as_mixture(mixture), table, start, number("rtol", rtol, 1e-13))
     value = float("inf") if found.kl_data_model is None else found.kl_data_model
     return KL(value, found.error, found.reason)

@@ -9,6 +9,7 @@ grids are log-SNR grids with terminal policy "stop".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class OrderFit:
 
 def order(
     solver: str,
-    toy: str | Mixture | None = None,
+    toy: str | os.PathLike[str] | Mixture | None = None,
     sigma_max: float = 80.0,
     sigma_min: float = 0.002,
     options: Mapping[str, Option] | None = None,
@@ -88,20 +89,21 @@ def order(
     Span(FEWEST, sigma_max, sigma_min)
     table = make_table(solver, [sigma_max, sigma_min], **chosen)
     weak = has_noise(solver, chosen)
-    toy = toy_spec(toy) if isinstance(toy, Mixture) else toy
-    toy = toy or OWN_TOY.get(solver, WEAK_TOY if weak else STRONG_TOY)
-    found = fit(error_of(solver, toy, sigma_max, sigma_min, chosen))
+    spec = OWN_TOY.get(solver, WEAK_TOY if weak else STRONG_TOY)
+    if toy is not None:  # the text of a mixture file names a mixture too
+        spec = toy if isinstance(toy, str) and toy.startswith("{") else toy_spec(toy)
+    found = fit(error_of(solver, spec, sigma_max, sigma_min, chosen))
     low: dict[str, Any] | None = None
     if sigma_max > LOW_SIGMA_MAX > sigma_min:
         try:
-            capped = fit(error_of(solver, toy, LOW_SIGMA_MAX, sigma_min, chosen))
+            capped = fit(error_of(solver, spec, LOW_SIGMA_MAX, sigma_min, chosen))
             low = {"order": capped.order, "stderr": capped.stderr}
         except ValueError as error:
             low = {"order": None, "stderr": None, "reason": str(error)}
     return {
         "solver": solver,
         "options": dict(chosen),
-        "toy": toy,
+        "toy": spec,
         "kind": "weak" if weak else "strong",
         "order": found.order,
         "stderr": found.stderr,
@@ -116,7 +118,7 @@ def order(
 
 def has_noise(solver: str, options: Mapping[str, Any]) -> bool:
     """Whether the solver draws noise after its initial state."""
-    table = make_table(solver, log_snr_sigmas(8, 10.0, 0.1), **options)
+    table = make_table(solver, log_snr_sigmas(8, 10.0, 0.1), 10.0, **options)
     return not isinstance(table, ReducingIteration) and bool(table.noise.any())
 
 

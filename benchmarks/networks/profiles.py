@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ from benchmarks.networks.network import Network, check_embeddings
 from benchmarks.networks.spec import open_network
 from benchmarks.networks.spectrum import amplitudes, entries, has_spectrum, multiplicity
 from theory.checks import Array, check_seed, monotone, require, vector
-from theory.profiles.files import read_profile, write_profile
+from theory.profiles.files import write_profile
 from theory.profiles.level_errors import LevelErrors
 from theory.profiles.profile import Profile
 from theory.profiles.spectral import spectral_mmse
-from theory.reading import StrPath, naming
+from theory.reading import naming
 
 MOST_SPLIT = 2**27  # largest size of the split over frequencies: 1 GiB
 
@@ -73,31 +72,6 @@ def profile(
         opened, clean, target, grid, samples, batch, seed, torch.device(device or "cpu"), condition,
         key,
     )  # fmt: skip
-
-
-def profile_of_network(
-    network: str, data: StrPath, out: StrPath, *, sigma: Sequence[float] = (), **options: Any
-) -> Profile:
-    """Measure the profile of a trained network on clean data; an interrupted run is continued.
-
-    Args:
-        network: A run of `entropic train`, a published file of EDM's or EDM2's networks, a folder
-            that a diffusers pipeline was saved to, or "module:function" of your own code.
-        data: Clean samples: an .npy or .npz array, a folder or a .zip of images.
-        out: Profile file to write. The errors of single samples are written beside it, as .npz.
-        sigma: Noise levels, at least 4. Default: EDM's grid over the network's range.
-        **options: `samples` (1024, or all), `levels` (128), `sigma_min`, `sigma_max`, `batch`
-            (64), `seed` (0), `device` ("cpu" or "cuda"), `precision` ("float32", "bfloat16" or
-            "float16"), `time` ("nearest" or "interpolated"), `guidance` and `condition`.
-
-    Returns:
-        The profile, with standard errors over samples.
-
-    Raises:
-        ValueError: One line that names the argument or the file, the rule and the value.
-    """
-    profile(network, os.fspath(data), os.fspath(out), tuple(sigma), **options)
-    return read_profile(out)
 
 
 def measured_profile(

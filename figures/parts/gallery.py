@@ -1,13 +1,15 @@
 """The pictures of the documentation: figures drawn by `make figures`, made smaller.
 
 `python -m figures.parts.gallery out docs/gallery` writes them, and `made.json` beside them, which
-says from which drawing code every picture was made. A test compares that with today's code.
+says from which drawing code and from which table every picture was made. A test compares both.
 """
 
 import ast
 import hashlib
+import io
 import json
 import sys
+import tokenize
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +20,8 @@ FIGURES = Path(__file__).parents[1]
 
 def fingerprint(name: str) -> str:
     """Hash of the code that draws a figure: its module and the parts, without comments and docs."""
-    paths = [FIGURES / f"{name}.py", *sorted((FIGURES / "parts").glob("*.py"))]
+    paths = [FIGURES / f"{name}.py", FIGURES / "registry.py"]
+    paths += sorted((FIGURES / "parts").glob("*.py"))
     digest = hashlib.sha256()
     for path in paths:
         if path != Path(__file__):
@@ -27,15 +30,20 @@ def fingerprint(name: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A source without its comments and docstrings."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
+    """A source without comments, docstrings, blank lines and indentation, on any Python."""
+    lines = text.splitlines()
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    for token in [t for t in tokens if t.type == tokenize.COMMENT]:
+        row, column = token.start
+        lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(text)):
         body = getattr(node, "body", None)
         first = body[0] if isinstance(body, list) and body else None
         value = first.value if isinstance(first, ast.Expr) else None
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            value.value = ""
-    return ast.dump(tree)
+            for row in range(value.lineno - 1, value.end_lineno or value.lineno):
+                lines[row] = ""
+    return "\n".join(line.strip() for line in lines if line.strip())
 
 
 def write(drawn: Path, gallery: Path) -> list[str]:
@@ -52,7 +60,13 @@ def write(drawn: Path, gallery: Path) -> list[str]:
             small.resize((WIDTH, height), Image.Resampling.LANCZOS).save(
                 gallery / f"{name}.png", optimize=True
             )
-    made = {name: fingerprint(name) for name in names}
+    made = {
+        name: {
+            "code": fingerprint(name),
+            "table": hashlib.sha256((drawn / f"{name}.csv").read_bytes()).hexdigest()[:16],
+        }
+        for name in names
+    }
     (gallery / "made.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return names
 

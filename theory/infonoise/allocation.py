@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, above_zero, one_of, positive, require, vector, whole, within
+from theory.checks import (
+    Array,
+    above_zero,
+    one_of,
+    positive,
+    require,
+    scalars,
+    vector,
+    whole,
+    within,
+)
 from theory.infonoise.loss_bins import LossAverages, LossBins, float_array
 from theory.infonoise.warm_up import Prior, WarmUp
 from theory.levels import Span
@@ -139,6 +149,8 @@ class InfoNoise:
             **{"capacity": self._bins.capacity, "ema": float(ema), **cadence, **self._options},
             "prior": self._warm_up.name,
         }
+        if weight is not None and not callable(weight):
+            raise ValueError(f"weight must be a function of sigma, got {weight!r:.80}")
         self._weight = weight
         self._weights = self.weight(self._bins.levels)
         self._found: Allocation | None = None
@@ -209,6 +221,7 @@ class InfoNoise:
         if self._ranks == 1:
             self._refresh_if_due()
 
+    @scalars
     def weight(self, sigma: ArrayLike) -> Array:
         """The loss weight w at noise levels sigma, shape of sigma."""
         levels = above_zero("sigma", sigma)
@@ -219,6 +232,7 @@ class InfoNoise:
             raise ValueError(f"weight must have sigma's shape {levels.shape}, got {found.shape}")
         return found
 
+    @scalars
     def density(self, sigma: ArrayLike) -> Array:
         """Density pi of `sample`, per unit of sigma, shape of sigma; 0 outside the range."""
         levels = above_zero("sigma", sigma)
@@ -333,6 +347,7 @@ class InfoNoise:
         return self._found
 
 
+@scalars
 def edm_weight(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
     """EDM's loss weight (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, shape of sigma.
 

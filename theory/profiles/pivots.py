@@ -9,7 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, above_zero, monotone, one_of, positive, require, vector, whole
+from theory.checks import (
+    Array,
+    above_zero,
+    monotone,
+    one_of,
+    positive,
+    require,
+    scalars,
+    vector,
+    whole,
+)
 
 GATE_POWER = 3.0
 ONSET = 0.002
@@ -42,6 +52,7 @@ class Allocation(NamedTuple):
     mass: Array
 
 
+@scalars
 def gate(sigma: ArrayLike, c: float, power: float = GATE_POWER) -> Array:
     """The gate sigma^n / (sigma^n + c^n) (Raya et al. 2026, eqs. 17 and 50), shape of sigma.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from theory.checks import Array, one_of
 from theory.noise.processes import EDM, VP, named_process
@@ -51,7 +50,8 @@ def schedule(
     sigma_max: float | None = None,
     c: float | None = None,
     objective: Objective | None = None,
-    **more: Any,
+    rule: str = "spline",
+    amplitude: str = "mean",
 ) -> Array:
     """Noise levels of a schedule by its name, shape (n_steps + 1,), strictly decreasing.
 
@@ -67,9 +67,11 @@ def schedule(
         sigma_max: Highest noise level, in data units. Default: that of the range above.
         c: Data scale of arctan or pivot of infogrid, in data units. Default: found from the
             profile.
-        objective: Objective of las; see `theory.schedules.las.Objective`.
-        **more: Options `rule` ("spline", "trapezoid" or "left") of entropic, rescaled, spectral and
-            infogrid, and `amplitude` ("mean" or "rms") of spectral.
+        objective: Objective of las, a `theory.schedules.las.Objective`: the axis on which it sums
+            and the weight of its penalty. Default: that of `theory.schedules.las_levels`.
+        rule: Quadrature rule of entropic, rescaled, spectral and infogrid: "spline", "trapezoid" or
+            "left". `entropic.recommend` takes "trapezoid" for profiles with standard errors.
+        amplitude: Amplitude of spectral, "mean" or "rms".
 
     Returns:
         Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
@@ -78,6 +80,9 @@ def schedule(
         ValueError: The name is unknown, an argument is out of its range, or a profile is missing.
     """
     one_of("schedule", name, SCHEDULES)
+    if profile is not None and not isinstance(profile, Profile):
+        got = type(profile).__name__
+        raise ValueError(f"profile must be a Profile, got {got}; read_profile reads a file")
     if process is None and profile is not None:
         low, high = float(profile.sigma[0]), float(profile.sigma[-1])
     else:
@@ -92,7 +97,8 @@ def schedule(
         profile,
         c,
         objective=objective,
-        **more,
+        rule=rule,
+        amplitude=amplitude,
     )
 
 

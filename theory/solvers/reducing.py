@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, floats, one_of, positive, require, whole
+from theory.checks import Array, floats, monotone, one_of, positive, require, vector, whole
 from theory.solvers.table import SolverTable, steps
 
 RULES = ("re_multi", "re_multi_2025", "evodiff")
@@ -65,8 +65,10 @@ class ReducingIteration:
         if shift.ndim:
             raise ValueError(f"mu must be one number, got shape {shift.shape}")
         object.__setattr__(self, "mu", float(shift))
-        levels = floats("levels", self.levels)
+        object.__setattr__(self, "order", whole("order", self.order, 1))
+        levels = vector("levels", self.levels)
         require(levels > 0, "levels", levels, "be positive")
+        monotone("levels", levels, falling=True)
         levels.flags.writeable = False
         object.__setattr__(self, "levels", levels)
 
@@ -233,3 +235,10 @@ def _iteration(
 
 
 Solver = SolverTable | ReducingIteration
+
+
+def check_solver(table: object) -> None:
+    """Raise ValueError unless the argument is a solver."""
+    if not isinstance(table, SolverTable | ReducingIteration):
+        rule = "be a SolverTable or a ReducingIteration"
+        raise ValueError(f"table must {rule}, got {type(table).__name__}")

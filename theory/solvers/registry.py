@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -58,12 +59,25 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
 }
 
 
+# First lines that stand for several solvers, in the words of each.
+_DESCRIPTIONS = {
+    "euler_ancestral": "Euler's rule with ancestral noise, the same method as stochastic_ddim",
+    "unipc_1": "UniPC-1 (Zhao et al. 2023, algorithms 5 and 6, data prediction; order 2)",
+    "unipc_2": "UniPC-2 (Zhao et al. 2023, algorithms 5 and 6, data prediction; order 3)",
+    "unipc_3": "UniPC-3 (Zhao et al. 2023, algorithms 5 and 6, data prediction; order 4)",
+    "deis_1": "DEIS with one point (Zhang and Chen 2023; order 1), which is DDIM in log sigma",
+    "deis_2": "DEIS with two points (Zhang and Chen 2023; order 2), by default in log sigma",
+    "deis_3": "DEIS with three points (Zhang and Chen 2023; order 3), by default in log sigma",
+    "ab_2": "Adams-Bashforth in sigma, which is DEIS with two points in EDM's time (order 2)",
+}
+
+
 def solvers() -> dict[str, str]:
-    """Name and one-line description of every solver that `make_table` (entropic.solver) knows."""
+    """Name and one-line description of every solver that `entropic.solver` builds."""
     out = {}
-    for name, made in SOLVERS.items():
-        function = made.func if isinstance(made, partial) else made
-        out[name] = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+    for name, function in SOLVERS.items():
+        first = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+        out[name] = _DESCRIPTIONS.get(name, first)
     return out
 
 
@@ -85,7 +99,8 @@ def make_table(
         name: Name of the solver; `solvers()` lists them.
         sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units; only the
             last may be 0.
-        start_std: Standard deviation of the initial noise, in data units. Default: sigmas[0].
+        start_std: Standard deviation of the initial noise, in data units; may be given by name.
+            Default: sigmas[0].
         **options: Options of the solver; `solver_options(name)` lists them with their defaults.
 
     Returns:
@@ -95,13 +110,18 @@ def make_table(
         ValueError: The name or an option is unknown or invalid, or the levels do not decrease.
     """
     known = solver_options(name)
-    given = {key: value for key, value in options.items() if value is not None}
-    for key, value in given.items():
+    if start_std is None:
+        start_std = options.pop("start_std", None)
+    for key, value in options.items():
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no options"
+            close = get_close_matches(key, known, n=1)
+            advice = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"{key} must be left out for solver {name!r}, which {takes}, got {value}"
+                f"{key} must be left out for solver {name!r}, which {takes}, got {value}{advice}"
             )
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in given.items():
         if isinstance(known[key], bool) != isinstance(value, bool):
             rule = "true or false" if isinstance(known[key], bool) else "a number or a word"
             raise ValueError(f"{key} must be {rule}, got {value}")
