@@ -19,7 +19,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from benchmarks.claims.run import claims
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from benchmarks.engine.toy_profiles import profile
     from benchmarks.measure.exact import KL, kl
     from benchmarks.measure.orders import order
-    from benchmarks.networks.profiles import profile_of_network
-    from entropic import testing
+    from entropic import testing as testing
     from entropic.commands.figures import figure
+    from entropic.commands.profile import profile_of_network
     from theory.infonoise.allocation import InfoNoise
     from theory.profiles.files import read_profile
     from theory.profiles.profile import Profile
@@ -63,7 +63,7 @@ _PLACES = {
     "order": ("benchmarks.measure.orders", "order"),
     "profile": ("benchmarks.engine.toy_profiles", "profile"),
     "profile_from_losses": ("theory.profiles.risks", "profile_from_losses"),
-    "profile_of_network": ("benchmarks.networks.profiles", "profile_of_network"),
+    "profile_of_network": ("entropic.commands.profile", "profile_of_network"),
     "read_profile": ("theory.profiles.files", "read_profile"),
     "recommend": ("benchmarks.engine.recommend", "recommend"),
     "sample": ("toys.sampling", "sample"),
@@ -100,7 +100,6 @@ __all__ = [
     "schedules",
     "solver",
     "solvers",
-    "testing",
     "toy",
     "toys",
 ]
@@ -117,42 +116,58 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'entropic' has no attribute {name!r}")
     module, attribute = _PLACES[name]
-    if name == "profile_of_network":
-        from theory.extras import network_part
-
-        found = network_part(module)
-    else:
-        found = import_module(module)
+    found = import_module(module)
     value = getattr(found, attribute) if attribute else found
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    # testing is no part of `import *`, since it needs hypothesis.
+    return [*__all__, *(["testing"] if find_spec("hypothesis") else [])]
 
 
 def _check_rooms() -> None:
-    """Raise ImportError if another module on `sys.path` hides a package of the suite."""
+    """Refuse to work where something else on `sys.path` hides a package of the suite."""
     home = Path(__file__).resolve().parents[1]
     for room in _ROOMS:
         loaded = sys.modules.get(room)
         spec = loaded.__spec__ if loaded is not None else find_spec(room)
-        found = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-        if found == home / room / "__init__.py":
-            continue
-        line = f"{found or 'a folder without __init__.py'} hides the package {room} of entropic"
-        line += "; rename it, or start Python in another folder"
-        if _is_command():
-            print(f"entropic: {line}", file=sys.stderr)
-            raise SystemExit(2)
-        raise ImportError(line)
+        if spec is not None and spec.origin is not None:
+            found = Path(spec.origin).resolve()
+            if found == home / room / "__init__.py":
+                continue
+        elif spec is not None and spec.submodule_search_locations:
+            found = Path(next(iter(spec.submodule_search_locations)))
+        else:
+            _refuse(f"the package {room} of entropic is missing; install entropic again")
+        _refuse(
+            f"{found} hides the package {room} of entropic; rename it, or start in another folder"
+        )
+
+
+def _refuse(line: str) -> NoReturn:
+    """One line: exit code 2 where this process is the command, ImportError in Python."""
+    if _is_command():
+        print(f"entropic: {line}", file=sys.stderr)
+        raise SystemExit(2)
+    raise ImportError(line)
 
 
 def _is_command() -> bool:
-    """Whether this process is the command `entropic` or `python -m entropic`."""
-    named = Path(sys.argv[0]).stem if sys.argv else ""
-    return named == "entropic" or (named == "-m" and "entropic" in sys.orig_argv)
+    """Whether this process is the script `entropic`, or `python -m entropic`."""
+    words = iter(sys.orig_argv[1:])
+    for word in words:
+        if word in ("-X", "-W"):
+            next(words, None)
+        elif word.startswith("-m"):
+            module = word[2:] or next(words, "")
+            return module.split(".")[0] == "entropic"
+        elif word.startswith("-c") or word == "-":
+            return False
+        elif not word.startswith("-"):
+            return Path(word).stem == "entropic"
+    return False
 
 
 _check_rooms()

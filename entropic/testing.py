@@ -25,7 +25,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("entropic.testing needs hypothesis, got no module hypothesis") from error
 
-from theory.checks import one_of, whole
+from theory.checks import one_of, positive, whole
 from theory.solvers.reducing import Solver
 from theory.solvers.registry import SOLVERS, make_table
 from toys.mixture import Mixture
@@ -43,13 +43,13 @@ def mixtures(
     """Strategy for Gaussian mixtures of spread about 1, with round weights, means and stds.
 
     Args:
-        dim: Number of coordinates. Default: 1 to 3.
+        dim: Number of coordinates. Default: 1 to 4.
         kind: "points" (every std 0), "densities" (every std positive) or "any".
         max_components: Largest number of components.
     """
     one_of("kind", kind, KINDS)
     whole("max_components", max_components, 1)
-    dims = st.integers(1, 3) if dim is None else st.just(whole("dim", dim, 1))
+    dims = st.integers(1, 4) if dim is None else st.just(whole("dim", dim, 1))
     sizes = st.integers(1, max_components)
     return st.tuples(sizes, dims).flatmap(lambda shape: _mixtures(*shape, kind))
 
@@ -59,11 +59,10 @@ def _mixtures(size: int, dim: int, kind: str) -> SearchStrategy[Mixture]:
     mean: SearchStrategy[Any] = place
     if dim > 1:
         mean = st.lists(place, min_size=dim, max_size=dim)
-    std = st.sampled_from(STDS)
-    if kind == "points":
-        std = st.just(0.0)
-    elif kind == "any":
-        std = st.sampled_from((*STDS, 0.0))
+    width = st.sampled_from((*STDS, 0.0) if kind == "any" else STDS)
+    std: SearchStrategy[Any] = st.just(0.0) if kind == "points" else width
+    if dim > 1 and kind != "points":  # first one width for all axes, then one for each
+        std = std.map(lambda one: [one] * dim) | st.lists(width, min_size=dim, max_size=dim)
     return st.builds(
         Mixture,
         st.lists(st.integers(*WEIGHTS), min_size=size, max_size=size),
@@ -79,6 +78,8 @@ def levels(low: float = SIGMA_RANGE[0], high: float = SIGMA_RANGE[1]) -> SearchS
         low: Lowest level, positive, in data units.
         high: Highest level, in data units.
     """
+    if not positive("low", low) < positive("high", high):
+        raise ValueError(f"low must be below high {high:g}, got {low:g}")
     bottom, top = float(np.log10(low)), float(np.log10(high))
     return st.floats(bottom, top).map(lambda x: min(max(float(f"{10.0**x:.3g}"), low), high))
 

@@ -2,9 +2,13 @@
 
 import ast
 import importlib
+import inspect
 import pydoc
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,14 @@ import numpy as np
 import pytest
 
 import entropic
-from benchmarks.measure.divergences import Divergence
+from theory.gaussian import table_variances
 from toys import sampling
 from toys.mixture import Mixture
 
 ROOT = Path(__file__).parents[1]
+LEVELS = [2.0, 1.0, 0.5]
+TABLE = entropic.solver("ddim", LEVELS)
+ITERATION = entropic.solver("re_multi", LEVELS)
 HEAVY = ("numba", "scipy", "pandas", "torch", "matplotlib", "numpy")
 
 
@@ -49,11 +56,11 @@ def test_names_for_type_checkers_are_those_loaded() -> None:
     }
     typed["testing"] = ("entropic.testing", "")
     assert typed == entropic._PLACES
-    assert sorted(entropic.__all__) == sorted([*typed, "__version__"])
-    assert dir(entropic) == sorted(entropic.__all__)
+    assert sorted([*entropic.__all__, "testing"]) == sorted([*typed, "__version__"])
+    assert dir(entropic) == sorted([*entropic.__all__, "testing"])
 
 
-NAMES = [name for name in entropic.__all__ if name not in ("__version__", "profile_of_network")]
+NAMES = [name for name in entropic.__all__ if name != "__version__"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,11 +68,10 @@ def test_every_name_loads_and_its_help_is_readable(name: str) -> None:
     found = getattr(entropic, name)
     assert len((found.__doc__ or "").split()) > 8
     said = pydoc.render_doc(found, renderer=pydoc.plaintext)
-    for noise in ("_NestedSequence", "_SupportsArray", "numpy._typing", "numpy.ndarray["):
+    for noise in ("_NestedSequence", "_SupportsArray", "numpy._typing", "numpy.ndarray[", "Union["):
         assert noise not in said
     if callable(found) and not isinstance(found, type):
-        head = said.split("\n\n")[1]
-        assert "Of the" not in head
+        assert "Args:" in said or len(inspect.signature(found).parameters) == 0
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -164,12 +170,53 @@ def test_the_exact_law_refuses_what_it_cannot_answer() -> None:
         entropic.exact_law(entropic.toy("gaussian"), entropic.solver("ddim", [1.0, 0.5]), rtol=0)
 
 
-def test_an_infinite_kl_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = Divergence(None, 0.0, "3 empty bins", 3)
-    monkeypatch.setattr("benchmarks.measure.exact.exact_kl", lambda *_: empty)
-    found = entropic.kl(entropic.toy("points15"), entropic.solver("ddim", [80.0, 0.0]))
+def test_an_infinite_kl_says_why() -> None:
+    """EVODiff tears the line, and leaves a range without mass."""
+    found = entropic.kl(
+        "gaussians15_overlap", entropic.solver("evodiff", entropic.schedule("log_snr", 8))
+    )
     assert float(found) == np.inf
-    assert repr(found) == "KL(value=inf, error=0e+00, reason='3 empty bins')"
+    assert repr(found).startswith("KL(value=inf, error=0e+00, reason='the sampler gives no mass")
+
+
+def test_star_import_and_help_work_without_extras(tmp_path: Path) -> None:
+    code = """\
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+sys.modules["hypothesis"] = None
+import entropic, inspect, pydoc
+from entropic import *
+assert kl is entropic.kl
+assert len(inspect.getmembers(entropic)) > 20
+assert "recommend" in pydoc.render_doc(entropic)
+assert hasattr(entropic, "profile_of_network")
+try:
+    profile_of_network("a:b", "x.npy", "p.json")
+except ValueError as error:
+    print(error)
+"""
+    done = python(tmp_path, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the extra networks must be installed for this (entropic[networ")
+
+
+@pytest.mark.parametrize("args", [[], ["imagenet"]])
+def test_a_group_alone_prints_its_help(args: list[str], tmp_path: Path) -> None:
+    done = python(tmp_path, "-m", "entropic", *args)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert len(lines) > 8
+
+
+def test_options_of_networks_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"option must be one of .* did you mean 'samples'"):
+        entropic.profile_of_network("a:b", "x.npy", "p.json", sample=3)
 
 
 def test_lists_of_names_are_what_the_functions_take() -> None:
@@ -188,6 +235,65 @@ def test_lists_of_names_are_what_the_functions_take() -> None:
             call()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: entropic.kl([1, 2], TABLE), "toy must be a Mixture, a name or a file, got list"),
+        (lambda: entropic.kl("gaussian", [1, 0.5]), "table must be a SolverTable or a Reducing"),
+        (lambda: entropic.kl("gaussian", TABLE, rtol=-1), "rtol must be at least 1e-13, got -1"),
+        (lambda: entropic.kl("gaussian", TABLE, rtol=float("nan")), "rtol must be finite, got nan"),
+        (lambda: entropic.exact_law("gaussian", 3), "table must be a SolverTable or a Reducing"),
+        (lambda: entropic.sample("gaussiann", TABLE, 9, 0), "got 'gaussiann'; did you mean"),
+        (lambda: entropic.sample("gaussian", [1.0], 9, 0), "table must be a SolverTable or a Red"),
+        (lambda: entropic.schedule("edm", 4, profile="p.json"), "profile must be a Profile, got"),
+        (lambda: entropic.profile("gaussian", sigma_min=0), "sigma_min must be positive, got 0"),
+        (
+            lambda: entropic.profile("gaussian", sigma_min=3.0, sigma_max=1.0),
+            "sigma_min must be below sigma_max 1, got 3",
+        ),
+        (lambda: entropic.solver("heun", LEVELS, corect_last=True), "did you mean 'correct_last'"),
+        (lambda: entropic.solver("ddim", LEVELS, bogus=None), "bogus must be left out for solver"),
+        (lambda: entropic.order("ddim", "two_pointss"), "got 'two_pointss'; did you mean"),
+        (lambda: entropic.order("ddim", 3), "toy must be a Mixture, a name or a file, got int"),
+        (lambda: entropic.read_profile(3), "path must be the path of a file, got 3"),
+        (lambda: entropic.sample("gaussian", TABLE, -2, 0), "n must be a whole number at least 1"),
+        (lambda: entropic.sample("gaussian", TABLE, 2.5, 0), "n must be a whole number at least 1"),
+        (
+            lambda: entropic.sample("gaussian", TABLE, 2, 0, threads=0),
+            "threads must be a whole number at least 1, got 0",
+        ),
+        (lambda: entropic.toy("gaussian").sample(-1, 0), "n must be a whole number at least 0"),
+        (
+            lambda: entropic.toy("gaussian").denoise([0.3, 0.4], [0.5, 1.0]),
+            "sigma must be one number, got [0.5, 1.0]",
+        ),
+        (lambda: entropic.InfoNoise(1, weight=3), "weight must be a function of sigma, got 3"),
+        (lambda: entropic.claims("A.2", jobs=0), "jobs must be a whole number at least 1, got 0"),
+        (lambda: entropic.claims("A.99"), "--only must be the id of a claim"),
+        (lambda: entropic.claims("A.2", cases=0), "cases must be a whole number at least 1, got 0"),
+        (lambda: entropic.claims("A.2", seed=2**32 - 1), "seed must be a whole number in"),
+        (lambda: entropic.claims("C.3.11", "circle8"), "the mixture must fit one of the claims"),
+        (lambda: replace(ITERATION, levels=[0.5, 1.0]), "levels must fall strictly, got 1 after"),
+        (lambda: replace(ITERATION, levels=[]), "levels must be a list of at least 1"),
+        (lambda: replace(ITERATION, order=-2), "order must be a whole number at least 1, got -2"),
+    ],
+)
+def test_wrong_arguments_are_named_in_one_line(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_serves_where_a_mixture_does() -> None:
+    named, given = (entropic.kl(x, TABLE) for x in ("gaussian", entropic.toy("gaussian")))
+    assert named == given
+    np.testing.assert_array_equal(
+        entropic.sample("gaussian", TABLE, 5, 1),
+        entropic.sample(entropic.toy("gaussian"), TABLE, 5, 1),
+    )
+    assert entropic.solver("ddim", LEVELS, start_std=3.0).start_std == 3.0
+
+
 def test_a_schedule_takes_the_range_of_its_profile() -> None:
     profile = entropic.profile(entropic.toy("gaussian"), sigma_min=0.1, sigma_max=10.0)
     sigmas = entropic.schedule("rescaled", 4, profile=profile)
@@ -202,7 +308,7 @@ def test_a_recommendation_is_a_schedule_file(tmp_path: Path) -> None:
     profile = entropic.profile(mixture, sigma_min=0.01)
     np.testing.assert_array_equal(found.sigmas, entropic.schedule("rescaled", 4, profile=profile))
     assert found.band is None
-    assert found.source["toy"] == "Mixture"
+    assert found.source["toy"] == repr(mixture)
     found.write(tmp_path / "s.json")
     from theory.profiles.files import read_schedule
 
@@ -229,6 +335,65 @@ def test_the_ledger_and_the_orders_answer_from_python(tmp_path: Path) -> None:
     assert list(table["verdict"]) == ["holds", "holds_as_corrected"]
     row = entropic.order("ddim", entropic.Mixture([1], [0], 1.0))
     assert abs(row["order"] - 1.0) < 0.15
+
+
+def test_the_variance_of_a_shifted_law_keeps_its_digits() -> None:
+    """No difference of large numbers: the spread does not depend on where the data are."""
+    sigmas = entropic.schedule("log_snr", 40)
+    table = entropic.solver("stochastic_ddim", sigmas)
+    for mean, std in ((1e6, 0.01), (1e3, 0.3), (0.0, 1.0)):
+        law = entropic.exact_law(entropic.Mixture([1], [mean], std), table)
+        want = float(table_variances(table, std)[-1])
+        assert law.variance == pytest.approx(want, rel=1e-7), mean
+    point = entropic.exact_law(entropic.Mixture([1], [0.5], 0), entropic.solver("ddim", [9, 1, 0]))
+    assert point.variance == 0.0
+
+
+@pytest.mark.parametrize("solver", ["ddim", "stochastic_ddim", "heun"])
+def test_the_exact_law_of_points(solver: str) -> None:
+    """A last step to 0 returns the denoised value, which lies between the points."""
+    table = entropic.solver(solver, entropic.schedule("log_snr", 6, terminal="zero"))
+    law = entropic.exact_law("two_points", table)
+    np.testing.assert_allclose(law.cdf([-2.0, 0.0, 2.0]), [0.0, 0.5, 1.0], atol=1e-9)
+    assert law.log_density([-2.0, 2.0]).tolist() == [-np.inf, -np.inf]
+    assert law.variance == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_exact_law_of_fifteen_points_is_what_paths_say() -> None:
+    toy = entropic.toy("points15")
+    sigmas = entropic.schedule("entropic", 16, profile=entropic.profile(toy), terminal="zero")
+    table = entropic.solver("stochastic_ddim", sigmas)
+    law = entropic.exact_law(toy, table)
+    x = entropic.sample(toy, table, 100_000, seed=0)[:, 0]
+    for place in (-1.0, 0.0, 0.5):
+        share = float(np.mean(x <= place))
+        assert abs(share - law.cdf(place)) < 4 * (share * (1 - share) / x.size) ** 0.5
+
+
+def test_the_exact_law_refuses_a_tail_that_it_has_not_reached() -> None:
+    mixture = entropic.Mixture([1], [0], 0.5)
+    law = entropic.exact_law(mixture, entropic.solver("stochastic_ddim", LEVELS))
+    with pytest.raises(ValueError, match=r"y must lie in .* where the exact law has been computed"):
+        law.log_density(1e8)
+    # Without noise the start is transported, however far: the density is Gaussian everywhere.
+    table = entropic.solver("ddim", [10.0, 1.0])
+    law = entropic.exact_law(mixture, table)
+    std = float(table_variances(table, 0.5)[-1]) ** 0.5
+    want = -0.5 * (30.0 / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+    assert law.log_density(30.0) == pytest.approx(want, rel=1e-12)
+
+
+def test_readings_agree_only_if_they_are_known_and_near() -> None:
+    law = entropic.exact_law("gaussian", TABLE)
+    for readings, want in (
+        ([-3.0, -np.inf, -np.inf], -np.inf),
+        ([np.nan, -1.0, -1.0], -1.0),
+        ([np.inf, 2.0, 2.0], 2.0),
+    ):
+        values = [np.array([value]) for value in readings]
+        assert law._settled(lambda i, v=values: v[min(i, 2)], logs=True)[0] == want
+    with pytest.raises(ValueError, match="got values that still move by 1"):
+        law._settled(lambda i: np.array([float(i)]), logs=False)
 
 
 # What may stand in the way.
@@ -276,9 +441,37 @@ def test_a_script_named_entropic_ends_with_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_without_init_hides_nothing(tmp_path: Path) -> None:
-    (tmp_path / "theory").mkdir()
+@pytest.mark.parametrize("room", ["theory", "figures"])
+def test_a_folder_without_init_hides_nothing(room: str, tmp_path: Path) -> None:
+    """A folder of one's own results, say; from the path, and from the editable installation."""
+    (tmp_path / room).mkdir()
+    (tmp_path / room / "notes.txt").write_text("")
     assert python(tmp_path, "-c", "import entropic").returncode == 0
+    done = python(tmp_path, "-c", "import entropic", path="")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "entropic", tmp_path / "entropic")
+    code = "import sys; sys.path = [p for p in sys.path if 'packages' not in p]; import entropic"
+    done = python(tmp_path, "-S", "-c", code, path=str(tmp_path))
+    assert "the package toys of entropic is missing; install entropic again" in done.stderr
+
+
+@pytest.mark.parametrize("form", [["-mentropic"], ["-m", "entropic.commands.main"]])
+def test_every_form_of_the_command_ends_with_one_line(form: list[str], tmp_path: Path) -> None:
+    plant(tmp_path, "file")
+    done = python(tmp_path, *form, "toys")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_another_module_with_an_argument_of_that_name_is_no_command(tmp_path: Path) -> None:
+    plant(tmp_path, "file")
+    (tmp_path / "other.py").write_text("import entropic")
+    done = python(tmp_path, "-m", "other", "entropic")
+    assert done.returncode == 1
+    assert "ImportError" in done.stderr
 
 
 def test_a_package_already_loaded_from_elsewhere_is_named(tmp_path: Path) -> None:

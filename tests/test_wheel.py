@@ -71,7 +71,10 @@ def test_every_data_file_and_every_module_is_in_the_wheel(site: Path) -> None:
         (["--version"], "entropic 0.1.0"),
         (["--help"], "Schedules"),
         (["toys"], "gaussians15_overlap"),
-        (["claims", "--only", "A.2", "--cases", "1", "--verify", "--jobs", "1"], "repeated"),
+        (
+            ["claims", "--only", "A.2", "--cases", "1", "--verify", "--jobs", "1"],
+            "counterexample repeated",
+        ),
         (["imagenet", "table", "--list"], "A-in64-S-ddim-rescaled-32"),
         (["figures", "claims_ledger", "bound_tightness", "--quick"], "claims_ledger.pdf"),
         (["figures", "las_mixtures", "--quick", "--jobs", "1"], "las_mixtures.png"),

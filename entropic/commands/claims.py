@@ -51,19 +51,14 @@ def command(
     """Check the papers' statements: whether each holds, and to how many digits."""
     from benchmarks.claims import report, run
     from benchmarks.engine.store import Store, make_folder
-    from theory.checks import check_seed
     from toys.files import toy_spec
 
-    check_seed(seed)
-    check_seed(seed + cases - 1)
     spec = None if toy is None else toy_spec(toy)
     folder = make_folder(Path(out))
     rows, left_out = run.run_claims(only, Store(folder / "store"), cases, seed, spec, jobs, verify)
     said = [*(f"--only {name}" for name in only), f"--cases {cases}", f"--seed {seed}"]
     files = report.write(rows, folder, " ".join(["entropic claims", *said]))
-    lost = [row["id"] for row in rows if "NOT repeated" in row["evidence"]]
-    if lost:
-        raise ValueError(f"counterexamples must be repeated, got others for {', '.join(lost)}")
+    run.check_repeated(rows)
     if json_:
         click.echo(json.dumps(report.to_json(rows), allow_nan=False))
         return

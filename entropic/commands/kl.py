@@ -150,8 +150,7 @@ def _named_levels(
     name: str, spec: str, process: str, o: dict[str, Any]
 ) -> tuple[str, str, int, Levels]:
     """`_levels_of` for the name of a schedule."""
-    from benchmarks.engine.recommend import ends
-    from benchmarks.engine.toy_profiles import toy_profile
+    from benchmarks.engine.toy_profiles import ends, toy_profile
     from theory.checks import one_of, whole
     from theory.levels import MOST_STEPS
     from theory.schedules.recommend import aim
@@ -193,7 +192,7 @@ def _solver_options(solver: str, texts: tuple[str, ...], eta: float | None) -> d
         for key in choices:
             one_of("option", key, sorted(takers))
         for name in SOLVERS:
-            taken = {k: v for k, v in choices.items() if k in solver_options(name)}
+            taken: dict[str, Any] = {k: v for k, v in choices.items() if k in solver_options(name)}
             make_table(name, [2.0, 1.0], **taken)
     return dict(choices)
 

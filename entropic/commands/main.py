@@ -53,16 +53,22 @@ class Commands(click.Group):
         """Run a command, without a traceback for invalid input or an interruption."""
         try:
             code = super().main(args, **{**extra, "standalone_mode": False})
+            sys.stdout.flush()
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(2)
         except click.ClickException as error:
             fail(error.format_message())
         except ValueError as error:
             fail(str(error))
         except (click.Abort, KeyboardInterrupt):
-            click.echo("entropic: interrupted; what has finished is kept", err=True)
+            click.echo("entropic: interrupted; finished tasks are kept in the store", err=True)
             sys.exit(130)
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(1)
+        except OSError as error:  # a full disk
+            fail(f"the output must be writable, got {error.strerror}")
         sys.exit(code if isinstance(code, int) else 0)
 
 

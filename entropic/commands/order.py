@@ -41,7 +41,7 @@ def order_row(
     solver: str, toy: str | None, sigma_max: float, sigma_min: float, option: Sequence[str]
 ) -> dict[str, Any]:
     """The fit for the given options, as plain values."""
-    from benchmarks.engine.recommend import ends
+    from benchmarks.engine.toy_profiles import ends
     from benchmarks.measure.orders import order
     from theory.checks import one_of
     from theory.solvers.options import parse_options

@@ -1,11 +1,18 @@
 """`entropic profile`: the mmse of a mixture, a loss log or a network over noise levels."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from entropic.commands.options import NETWORK_OPTIONS, as_json, losses_options, network_options
+
+if TYPE_CHECKING:
+    from theory.profiles.profile import Profile
 
 
 @click.command("profile")
@@ -61,6 +68,46 @@ def profile_row(
     assert toy is not None  # one_source
     refuse_logged(options)
     return _toy_row(toy, process, sigma, out)
+
+
+def profile_of_network(
+    network: str,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    sigma: Sequence[float] = (),
+    **options: Any,
+) -> Profile:
+    """Measure the profile of a trained network on clean data; an interrupted run is continued.
+
+    It needs the extra `networks`.
+
+    Args:
+        network: A run of `entropic train`, a published file of EDM's or EDM2's networks, a folder
+            that a diffusers pipeline was saved to, or "module:function" of your own code.
+        data: Clean samples: an .npy or .npz array, a folder or a .zip of images.
+        out: Profile file to write. The errors of single samples are written beside it, as .npz.
+        sigma: Noise levels, at least 4. Default: EDM's grid over the network's range.
+        **options: `samples` (1024, or all), `levels` (128), `sigma_min`, `sigma_max`, `batch`
+            (64), `seed` (0), `device` ("cpu" or "cuda"), `precision` ("float32", "bfloat16" or
+            "float16"), `time` ("nearest" or "interpolated"), `guidance` and `condition`.
+
+    Returns:
+        The profile, with standard errors over samples.
+
+    Raises:
+        ValueError: One line that names the argument or the file, the rule and the value.
+    """
+    from theory.checks import one_of
+    from theory.extras import network_part
+    from theory.profiles.files import read_profile
+
+    for name in options:
+        one_of("option", name, NETWORK_OPTIONS[1:])
+    network_part("benchmarks.networks.profiles").profile(
+        network, os.fspath(data), os.fspath(out), tuple(sigma), **options
+    )
+    return read_profile(out)
 
 
 def _toy_row(toy: str, process: str, sigma: tuple[float, ...], out: str | None) -> dict[str, Any]:

@@ -107,14 +107,15 @@ def las_text(fields: dict[str, Any]) -> str:
     lines.append(f"las: {las['axis']} axis, {shown}")
     rests = source.get("rests_on")
     if rests is not None:
-        where = f"{rests['levels']} levels" + (
-            f" in {rests['bins']} bins" if rests["bins"] is not None else ""
-        )
+        binned = rests["bins"] is not None
+        where = f"{rests['levels']} levels" + (f" in {rests['bins']} bins" if binned else "")
         lines.append(
-            f"rests on {where}, {rests['samples']} samples, fewest {rests['fewest_samples']}; "
-            f"the risk falls with sigma at {rests['rising_risks']}"
-            + (" (pooled)" if rests["isotonic"] else " (--isotonic pools them)")
+            f"rests on {rests['samples']} samples at {where}, "
+            f"at least {rests['fewest_samples']} per {'bin' if binned else 'level'}"
         )
+        if rests["rising_risks"]:
+            advice = "pooled" if rests["isotonic"] else "--isotonic pools them"
+            lines.append(f"the risk falls {rests['rising_risks']} times as sigma rises; {advice}")
     if source.get("band") is not None:
         lines.append(band_text(fields))
     return "\n".join(lines)
