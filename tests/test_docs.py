@@ -105,9 +105,12 @@ CONSOLE = [
 
 @pytest.mark.parametrize("path", CONSOLE)
 def test_console_blocks_print_what_they_show(path: Path, tmp_path: Path) -> None:
-    """All blocks of a page run in one folder, in order."""
-    shell = f'entropic() {{ "{sys.executable}" -m entropic "$@"; }}\n'
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    """All blocks of a page run in one folder, in order; $ENTROPIC names another command to run."""
+    installed = os.environ.get("ENTROPIC")
+    said = f'"{installed}"' if installed else f'"{sys.executable}" -m entropic'
+    shell = f'entropic() {{ {said} "$@"; }}\n'
+    path_of = "" if installed else str(ROOT)
+    env = {**os.environ, "PYTHONPATH": path_of, "PATH": "/usr/bin:/bin"}
     for marked, pairs in blocks(path):
         for command, want in [] if marked else pairs:
             done = subprocess.run(

@@ -111,6 +111,7 @@ BAD = [
     ((*KL, "--steps", "2", "--option", "eta=true"), "eta must be a number or a word, got True"),
     ((*KL, "--steps", "2", "--option", "eta=0.5", "--eta", "0.3"), "--eta must not stand with"),
     (("order", "--solver", "heun", "--option", "name=x"), "name must be left out for solver"),
+    (("order", "--solver", "heun", "--option", "start_std=3"), "start_std must be left out for"),
     (("order", "--solver", "ddim", "--sigma-max", "1e300"), "sigma_max must be in [1e-12, 1e+12)"),
     (("order", "--solver", "heunn"), "did you mean 'heun'?"),
     (("order", "--solver", "heun", "--sigma-max", "-1"), "sigma_max must be positive, got -1"),
@@ -490,13 +491,20 @@ def test_las_from_a_real_log_says_what_it_rests_on(tmp_path: Path) -> None:
     assert fields["sigmas"][-1] == pytest.approx(sigma.min(), rel=1e-12)
     result = run(*args, "--isotonic", "--replicates", "40", "--format", "lines")
     assert [float(v) for v in result.stdout.split()] == fields["sigmas"]
-    assert "5000 levels in" in result.stderr
+    assert "rests on 5000 samples at 5000 levels in" in result.stderr
+    assert f"at least {source['rests_on']['fewest_samples']} per bin" in result.stderr
+    assert "steps up in sigma with a falling risk: " in result.stderr
     assert "the middle 90% of 40 bootstrap replicates; widest at sigma" in result.stderr
     assert printed(*args, "--replicates", "0")["source"]["band"] is None
 
 
 def test_las_from_single_rows_has_no_band_and_says_why(files: dict[str, str]) -> None:
     args = ("schedule", "--losses", files["losses"], *EPS, "--method", "las", "--steps", "3")
+    said = run(*args, "--format", "lines").stderr
+    assert "at least 1 per level" in said
+    assert "falling risk: 1; --isotonic pools them" in said
+    said = run(*args, "--isotonic", "--format", "lines").stderr
+    assert "falling risk: 1; pooled" in said
     fields = printed(*args)
     assert fields["source"]["rests_on"]["levels"] == 5
     assert fields["source"]["band"]["low"] is None

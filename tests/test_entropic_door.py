@@ -315,6 +315,13 @@ def test_a_recommendation_is_a_schedule_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_schedule(tmp_path / "s.json").sigmas, found.sigmas)
 
 
+def single_rows(folder: Path) -> Path:
+    """A loss log in which no level stands twice."""
+    path = folder / "single.csv"
+    path.write_text("sigma,loss\n" + "\n".join(f"{s},{s / (1 + s)}" for s in (0.1, 0.5, 1, 3, 9)))
+    return path
+
+
 def test_a_recommendation_from_losses_has_a_band(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     sigma = np.repeat(np.geomspace(0.01, 50.0, 20), 30)
@@ -326,6 +333,9 @@ def test_a_recommendation_from_losses_has_a_band(tmp_path: Path) -> None:
     )
     assert found.band is not None
     low, high = found.band
+    single = entropic.recommend("las", 5, losses=single_rows(tmp_path), parametrisation="x0")
+    assert single.source["band"]["reason"].startswith("losses must repeat some level")
+    assert single.band is None
     assert low.shape == high.shape == found.sigmas.shape
     assert np.all(low <= high)
 
@@ -333,6 +343,10 @@ def test_a_recommendation_from_losses_has_a_band(tmp_path: Path) -> None:
 def test_the_ledger_and_the_orders_answer_from_python(tmp_path: Path) -> None:
     table = entropic.claims(["A.12", "A.2"], cases=1, store=tmp_path / "store", jobs=1)
     assert list(table["verdict"]) == ["holds", "holds_as_corrected"]
+    assert table.attrs["left_out"] == []
+    some = entropic.claims(["A.7", "A.2"], "gaussian", 1, store=tmp_path / "store", jobs=1)
+    assert list(some["id"]) == ["A.2"]
+    assert some.attrs["left_out"] == ["A.7"]
     row = entropic.order("ddim", entropic.Mixture([1], [0], 1.0))
     assert abs(row["order"] - 1.0) < 0.15
 

@@ -4,8 +4,8 @@
 
 * same: every CSV of `make figures`, and every claim, against the commit before the move (BEFORE);
 * rooms, docs: by their tests; the site without warnings;
-* wheel: in a clean environment per Python found, everything that reads a data file, from an
-  empty folder;
+* wheel: in a clean environment per Python found, everything that reads a data file, and every
+  command that README and the documentation print, from an empty folder;
 * door: the five lines, and what `import entropic` loads;
 * fresh: `make figures` and `make test` on a fresh clone.
 """
@@ -143,7 +143,14 @@ def _uses(version: str, place: Path, installed: float) -> Iterator[Check]:
             wrong.append(f"{' '.join(args)}: {done.stderr.strip().splitlines()[-1:]}")
     said = "; ".join(wrong) or f"{len(COMMANDS)} commands in {time.monotonic() - begun:.0f} s"
     yield Check(f"Python {version}, wheel", "every command exits 0", said, not wrong)
-    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/test_docs.py", "-k", "console"],
+        cwd=ROOT, env={**os.environ, "ENTROPIC": str(place / "env" / "bin" / "entropic")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    took = done.stdout.strip().splitlines()[-1]
+    yield Check(f"Python {version}, printed commands", "print what is shown", took,
+                not done.returncode)  # fmt: skip
     done = subprocess.run(
         [str(place / "env" / "bin" / "python"), "-c", LINES],
         cwd=empty, env=env, capture_output=True, text=True, check=False,

@@ -115,7 +115,9 @@ def las_text(fields: dict[str, Any]) -> str:
         )
         if rests["rising_risks"]:
             advice = "pooled" if rests["isotonic"] else "--isotonic pools them"
-            lines.append(f"the risk falls {rests['rising_risks']} times as sigma rises; {advice}")
+            lines.append(
+                f"steps up in sigma with a falling risk: {rests['rising_risks']}; {advice}"
+            )
     if source.get("band") is not None:
         lines.append(band_text(fields))
     return "\n".join(lines)
