@@ -498,6 +498,15 @@ def test_las_from_a_real_log_says_what_it_rests_on(tmp_path: Path) -> None:
     assert printed(*args, "--replicates", "0")["source"]["band"] is None
 
 
+def test_las_is_silent_about_risks_that_never_fall(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("sigma,loss\n" + "\n".join(f"{s},{s / (1 + s)}" for s in (0.1, 0.5, 1, 3, 9)))
+    args = ("schedule", "--losses", str(path), "--parametrisation", "x0", "--method", "las")
+    said = run(*args, "--steps", "3", "--format", "lines").stderr
+    assert "at least 1 per level" in said
+    assert "falling risk" not in said
+
+
 def test_las_from_single_rows_has_no_band_and_says_why(files: dict[str, str]) -> None:
     args = ("schedule", "--losses", files["losses"], *EPS, "--method", "las", "--steps", "3")
     said = run(*args, "--format", "lines").stderr
