@@ -34,7 +34,7 @@ def random_sigmas(seed: int, n_steps: int, *, zero: bool = False) -> np.ndarray:
 
 
 def heun_table(sigmas: np.ndarray) -> SolverTable:
-    """Heun's rule as a table, two rows a step, written out by hand."""
+    """Heun's rule as a table, two rows per step, written out by hand."""
     rows = []
     for a, b in pairwise(sigmas):
         if b == 0:

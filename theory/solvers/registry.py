@@ -101,7 +101,8 @@ def make_table(
             last may be 0.
         start_std: Standard deviation of the initial noise, in data units; may be given by name.
             Default: sigmas[0].
-        **options: Options of the solver; `solver_options(name)` lists them with their defaults.
+        **options: Options of the solver, such as eta of stochastic_ddim;
+            `theory.solvers.registry.solver_options(name)` lists them with their defaults.
 
     Returns:
         A `SolverTable`, or a `ReducingIteration` for re_multi, re_multi_2025 and evodiff.
