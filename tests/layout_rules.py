@@ -79,6 +79,7 @@ BY_NAME = ("import_module", "network_part", "__import__")
 # Modules whose names are made at run time, and why that is no way around the rules.
 MADE_NAMES = {
     "theory.extras": "hands on the name that its caller gives",
+    "theory.names": "the user's own code",
     "entropic": "takes names from its own table of places",
     "entropic.commands.main": "commands beside itself",
     "entropic.commands.figures": "takes names from its own table of studies",
@@ -88,7 +89,7 @@ MADE_NAMES = {
 }
 # Modules that stand in no sub-folder; any other sub-folder has to be a room.
 FLAT_MODULES = {
-    "theory": ("checks", "extras", "levels", "reading", "versions", "bounds", "gaussian"),
+    "theory": ("checks", "extras", "levels", "names", "reading", "versions", "bounds", "gaussian"),
     "toys": ("files", "kernels", "mixture", "progress", "reducing", "reference", "sampling", "zoo"),
 }
 

@@ -19,7 +19,7 @@ from theory.profiles.loss_log import LossLog, bootstrap_band
 from theory.profiles.profile import Profile
 from theory.schedules.las_levels import las_sigmas
 from theory.schedules.standard import edm_sigmas
-from theory.solvers.options import equal_steps
+from theory.solvers.calls import equal_steps
 from theory.solvers.registry import SOLVERS
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from benchmarks.studies import infonoise_transfer as transfer
 from entropic.commands.main import main
 from theory.profiles.pivots import gate
 from theory.profiles.profile import Profile
-from theory.schedules.registry import make_sigmas
+from theory.schedules.registry import schedule as named_schedule
 
 KEX = (1.0, 2.0, 4.0, 8.0, 16.0)
 HIGH, LOW = 10.0, 1.0
@@ -250,7 +250,7 @@ def test_profile_table_compares_with_the_exact_one_or_with_training_data() -> No
     np.testing.assert_allclose(exact["rate"], 1.0 / (1.0 + GRID**2), rtol=1e-14)
     levels = table[(table["kind"] == "level") & (table["of"] == "exact")].sort_values("step")
     profile = Profile(1, GRID, GRID**2 / (1 + GRID**2))
-    want = make_sigmas("rescaled", 16, 80.0, 0.002, "zero", profile, rule="trapezoid")
+    want = named_schedule("rescaled", 16, "edm", profile, "zero", rule="trapezoid")
     np.testing.assert_allclose(levels["sigma"], want, rtol=1e-12)
 
 

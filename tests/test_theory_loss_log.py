@@ -8,7 +8,7 @@ from theory.profiles.loss_log import LossLog, bootstrap_band, scattered
 from theory.profiles.profile import Profile
 from theory.profiles.risks import profile_from_losses
 from theory.schedules.las import Objective, Saturating
-from theory.schedules.las_levels import las_sigmas
+from theory.schedules.las_levels import objective_sigmas
 
 LEVELS = np.geomspace(0.01, 50.0, 20)
 GOAL = Objective(Saturating(0.02))
@@ -120,7 +120,7 @@ def test_band_is_the_middle_share_of_the_replicates() -> None:
     profile = Profile(1, LEVELS, risk, 0.1 * risk)
 
     def make(p: Profile) -> np.ndarray:
-        return las_sigmas(4, 50.0, 0.01, profile=p, objective=GOAL)
+        return objective_sigmas(4, 50.0, 0.01, profile=p, objective=GOAL)
 
     low, high = bootstrap_band(lambda r: scattered(profile, r), make, 40, seed=1, level=0.8)
     rng = np.random.default_rng(1)
@@ -141,7 +141,7 @@ def test_isotonic_risks_are_an_option_and_counted() -> None:
 def test_a_noisy_log_gives_nearly_the_exact_schedule_inside_its_band() -> None:
     rng = np.random.default_rng(3)
     fine = np.geomspace(0.01, 50.0, 400)
-    exact = las_sigmas(
+    exact = objective_sigmas(
         6, 50.0, 0.01, profile=Profile(1, fine, gaussian_mmse(fine, 0.5)), objective=GOAL
     )
     inside = trials = 0
@@ -150,7 +150,7 @@ def test_a_noisy_log_gives_nearly_the_exact_schedule_inside_its_band() -> None:
         log = LossLog(sigma, noisy(rng, sigma))
 
         def make(profile: Profile) -> np.ndarray:
-            return las_sigmas(6, 50.0, 0.01, profile=profile, objective=GOAL)
+            return objective_sigmas(6, 50.0, 0.01, profile=profile, objective=GOAL)
 
         found = make(log.profile(monotone=True))
         true = [GOAL(s**-2.0, gaussian_mmse(s, 0.5)) for s in (found, exact)]
@@ -174,13 +174,13 @@ def test_bands_of_a_profile_with_standard_errors() -> None:
     np.testing.assert_allclose(drawn.std(axis=0), 0.1, rtol=0.1)
     low, high = bootstrap_band(
         lambda r: scattered(profile, r),
-        lambda p: las_sigmas(5, 50.0, 0.01, profile=p, objective=GOAL),
+        lambda p: objective_sigmas(5, 50.0, 0.01, profile=p, objective=GOAL),
         50,
         seed=0,
     )
     again, _ = bootstrap_band(
         lambda r: scattered(profile, r),
-        lambda p: las_sigmas(5, 50.0, 0.01, profile=p, objective=GOAL),
+        lambda p: objective_sigmas(5, 50.0, 0.01, profile=p, objective=GOAL),
         50,
         seed=0,
     )

@@ -1,7 +1,9 @@
 """Schedules: exact ends, strict fall, uniformity in what they claim, Theorem 5.2, words."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -14,7 +16,7 @@ from theory.noise.ddpm import DDPM, Cosine
 from theory.noise.processes import EDM, SNR, VP, Coordinate, Flow, LogSNR
 from theory.profiles.profile import Profile
 from theory.schedules.arctan import arctan_sigmas, fit_arctan_c
-from theory.schedules.registry import SCHEDULES, make_sigmas
+from theory.schedules.registry import REGISTRY, SCHEDULES, draws_on_profile, schedule, schedules
 from theory.schedules.standard import cosine_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
 from theory.schedules.time_change import (
     entropic_sigmas,
@@ -117,6 +119,20 @@ def test_rate_may_be_negative_or_unsigned_where_time_falls() -> None:
             np.testing.assert_allclose(got, sigmas, rtol=1e-10)
 
 
+def made(
+    name: str,
+    n_steps: int,
+    high: float,
+    low: float,
+    terminal: str = "stop",
+    given: Profile | None = None,
+    **options: float,
+) -> Array:
+    """A schedule by name; those that need a data scale have 0.5."""
+    scale = {"c": 0.5} if "scale" in REGISTRY.needs(name) else {}
+    return schedule(name, n_steps, "edm", given, terminal, low, high, **{**scale, **options})
+
+
 @pytest.mark.parametrize("terminal", ["stop", "zero"])
 @pytest.mark.parametrize("name", list(SCHEDULES))
 @given(
@@ -130,7 +146,7 @@ def test_every_schedule_falls_strictly_between_exact_ends(
     low, high = np.exp(log_low), min(np.exp(log_low + log_ratio), 1e8)
     if name == "las":
         high = min(high, 1e10 * low)  # beyond, no regularised axis rises everywhere in float64
-    sigmas = make_sigmas(name, n_steps, high, low, terminal, profile=WIDE, c=0.5)
+    sigmas = made(name, n_steps, high, low, terminal, WIDE)
     assert sigmas.shape == (n_steps + 1,)
     assert sigmas.dtype == np.float64
     assert sigmas[0] == high
@@ -145,10 +161,10 @@ def test_every_schedule_falls_strictly_between_exact_ends(
 @pytest.mark.parametrize("name", list(SCHEDULES))
 def test_zero_puts_a_zero_below_one_step_less(name: str) -> None:
     """EDM's convention: N levels down to sigma_min, then 0; N = 1 is [sigma_max, 0]."""
-    stop = make_sigmas(name, 7, 80.0, 0.02, "stop", profile(), 0.5)
-    zero = make_sigmas(name, 8, 80.0, 0.02, "zero", profile(), 0.5)
+    stop = made(name, 7, 80.0, 0.02, "stop", profile())
+    zero = made(name, 8, 80.0, 0.02, "zero", profile())
     np.testing.assert_array_equal(zero, [*stop, 0.0])
-    one = make_sigmas(name, 1, 80.0, 0.02, "zero", profile(), 0.5)
+    one = made(name, 1, 80.0, 0.02, "zero", profile())
     np.testing.assert_array_equal(one, [80.0, 0.0])
 
 
@@ -170,19 +186,19 @@ def test_time_sigmas_are_uniform_in_their_time(coordinate: Coordinate) -> None:
 
 def test_named_schedules_are_what_their_names_say() -> None:
     def equal(name: str, other: Array) -> None:
-        np.testing.assert_allclose(make_sigmas(name, 12, 80.0, 0.02), other, rtol=1e-13)
+        np.testing.assert_allclose(made(name, 12, 80.0, 0.02), other, rtol=1e-13)
 
     equal("vp_linear", time_sigmas(12, 80.0, 0.02, coordinate=VP()))
     equal("edm_linear", np.linspace(80.0, 0.02, 13))
     equal("edm", edm_sigmas(12, 80.0, 0.02))
     equal("log_snr", np.geomspace(80.0, 0.02, 13))
     equal("cosine", time_sigmas(12, 80.0, 0.02, coordinate=Cosine(0.008)))
-    fast = make_sigmas("vp_linear", 12, 80.0, 0.02, vp=VP(0.5, 9.0))
+    fast = made("vp_linear", 12, 80.0, 0.02, beta_min=0.5, beta_max=9.0)
     np.testing.assert_array_equal(fast, time_sigmas(12, 80.0, 0.02, coordinate=VP(0.5, 9.0)))
-    equal_arctan = make_sigmas("arctan", 12, 80.0, 0.02, c=0.3)
+    equal_arctan = made("arctan", 12, 80.0, 0.02, c=0.3)
     np.testing.assert_array_equal(equal_arctan, arctan_sigmas(12, 80.0, 0.02, c=0.3))
     np.testing.assert_allclose(
-        make_sigmas("rescaled", 12, 80.0, 0.02, profile=profile()),
+        made("rescaled", 12, 80.0, 0.02, given=profile()),
         rescaled_sigmas(12, 80.0, 0.02, profile=profile()),
     )
 
@@ -230,7 +246,7 @@ def test_fit_arctan_c_gives_a_gaussian_its_own_c(c: float, m: int) -> None:
 
 
 def test_arctan_without_c_is_fitted() -> None:
-    fitted = make_sigmas("arctan", 9, 80.0, 0.002, profile=profile())
+    fitted = schedule("arctan", 9, "edm", profile())
     c = fit_arctan_c(profile())
     assert WIDTHS.min() < c < WIDTHS.max()
     np.testing.assert_array_equal(fitted, arctan_sigmas(9, 80.0, 0.002, c=c))
@@ -343,16 +359,16 @@ def test_time_change_of_any_rising_table_falls(seed: int, n_steps: int) -> None:
             "at 1.0000000000000004; take fewer steps or a wider span",
         ),
         (
-            lambda: make_sigmas("entropy", 3, 80, 1),
+            lambda: schedule("entropy", 3),
             "schedule must be one of vp_linear, edm_linear, edm, log_snr, cosine, arctan, "
             "entropic, rescaled, spectral, infogrid, las, got 'entropy'; did you mean 'entropic'?",
         ),
         (
-            lambda: make_sigmas("rescaled", 3, 80, 1),
+            lambda: schedule("rescaled", 3),
             "profile must be given for schedule 'rescaled', got None",
         ),
         (
-            lambda: make_sigmas("arctan", 3, 80, 1),
+            lambda: schedule("arctan", 3),
             "c must be given for schedule 'arctan', or a profile, got None",
         ),
         (
@@ -410,3 +426,96 @@ def test_errors_say_what_to_change(call: Callable[[], object], message: str) -> 
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         call()
     assert str(error.value) == message
+
+
+def test_every_schedule_refuses_an_option_that_it_does_not_have() -> None:
+    for name in SCHEDULES:
+        with pytest.raises(ValueError, match=rf"nonsense must be left out for schedule '{name}'"):
+            schedule(name, 4, "edm", profile(), nonsense=1.0)
+    with pytest.raises(ValueError, match=r"which takes rho, got 3.0$"):
+        schedule("edm", 4, c=3.0)
+    with pytest.raises(ValueError, match=r"which takes rho, got 5; did you mean 'rho'\?"):
+        schedule("edm", 4, roh=5)
+    with pytest.raises(ValueError, match="rule must be left out for schedule 'edm'"):
+        schedule("edm", 4, rule="nonsense")
+
+
+def test_needs_are_declared_by_the_arguments_without_default() -> None:
+    needs = {name: REGISTRY.needs(name) for name in SCHEDULES}
+    profiles = {"entropic", "rescaled", "spectral", "infogrid", "las"}
+    assert {name for name, need in needs.items() if "profile" in need} == profiles
+    assert {name for name, need in needs.items() if "scale" in need} == {"arctan"}
+    for name in SCHEDULES:
+        assert draws_on_profile(name) == bool(needs[name])
+        assert ("needs a" in schedules()[name]) == bool(needs[name])
+    assert not draws_on_profile("arctan", {"c": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("EDM", "edm"),
+        ("Log-SNR", "log_snr"),
+        ("log snr", "log_snr"),
+        ("karras", "edm"),
+        ("Karras", "edm"),
+        ("exponential", "log_snr"),
+        ("InfoGrid", "infogrid"),
+        ("LAS", "las"),
+    ],
+)
+def test_names_in_common_use_are_accepted_where_they_are_exact(written: str, name: str) -> None:
+    assert REGISTRY.name(written) == name
+    np.testing.assert_array_equal(
+        schedule(written, 5, "edm", profile()), schedule(name, 5, "edm", profile())
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "near"), [("ddpm", "vp_linear"), ("Scaled Linear", "vp_linear"), ("ays", "arctan")]
+)
+def test_names_of_something_near_are_suggested(written: str, near: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean '{near}'"):
+        schedule(written, 5)
+
+
+def test_names_with_options_are_parsed() -> None:
+    assert REGISTRY.parse("Karras:rho=5") == ("edm", {"rho": 5})
+    assert REGISTRY.parse("las:lambda=0,mu=0.5") == ("las", {"lambda_": 0, "mu": 0.5})
+    assert REGISTRY.parse("edm") == ("edm", {})
+    with pytest.raises(ValueError, match="rho must be left out for schedule 'log_snr'"):
+        REGISTRY.parse("log_snr:rho=5")
+    with pytest.raises(ValueError, match="option must be NAME=VALUE, got 'mu'"):
+        REGISTRY.parse("las:lambda=0,mu,power=3,x=")
+    with pytest.raises(ValueError, match="option must be given once, got rho twice"):
+        REGISTRY.parse("edm:rho=5,rho=6")
+
+
+def test_a_schedule_of_ones_own_is_called_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grids_of_mine.py").write_text(
+        "import numpy as np\n"
+        "def halving(n_steps, sigma_max, sigma_min, terminal='stop', *, slope: float = 1.0):\n"
+        "    'Levels of mine.'\n"
+        "    u = np.linspace(0.0, 1.0, n_steps + 1) ** slope\n"
+        "    return sigma_max ** (1 - u) * sigma_min ** u\n"
+        "def short(n_steps, sigma_max, sigma_min, terminal='stop'):\n"
+        "    return [sigma_max, sigma_min]\n"
+        "VALUE = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    found = schedule("grids_of_mine:halving", 5)
+    np.testing.assert_allclose(found, np.geomspace(80.0, 0.002, 6), rtol=1e-12)
+    assert schedule("grids_of_mine:halving", 5, slope=2.0)[1] > found[1]
+    for call, message in (
+        (lambda: schedule("grids_of_mine:halving", 5, rho=2), "which takes slope, got 2"),
+        (lambda: schedule("grids_of_mine:short", 5), "must have 6 entries for 5 steps, got 2"),
+        (lambda: schedule("grids_of_mine:halving", 5, terminal="zero"), "must end at 0, got 0.002"),
+        (lambda: schedule("grids_of_mine:none", 5), "schedule must name a function to import"),
+        (lambda: schedule("no_such_module:none", 5), "No module named 'no_such_module'"),
+        (lambda: schedule("grids_of_mine:VALUE", 5), "which is of type int"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

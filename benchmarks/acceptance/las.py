@@ -73,7 +73,7 @@ def gaussian() -> Iterator[Check]:
     """The optimum on Gaussian data in closed form (docs/papers/b.md, Check values)."""
     sigma = np.geomspace(0.05, 80.0, 2000)
     profile = Profile(1, sigma, gaussian_mmse(sigma, 0.7))
-    found = las_sigmas(6, 80.0, 0.05, profile=profile, objective=Objective())
+    found = las_sigmas(6, 80.0, 0.05, profile=profile, lambda_=0.0)
     value = Objective()(found**-2.0, gaussian_mmse(found, 0.7))
     yield Check("J of the Gaussian", "8.472939", f"{value:.9f}", round(value, 6) == 8.472939)
     gaps = np.abs(found - LEVELS).max()
@@ -312,8 +312,7 @@ def rule() -> Iterator[Check]:
 
 
 def _las_kl(toy: Mixture, profile: Profile, n: int, lam: float) -> float:
-    goal = Objective(Saturating(lam))
-    sigmas = las_sigmas(n, 80.0, 0.002, profile=profile, objective=goal)
+    sigmas = las_sigmas(n, 80.0, 0.002, profile=profile, lambda_=lam)
     found = terminal_kl(toy, sigmas, rtol=1e-4).kl_data_model
     assert found is not None
     return found

@@ -16,7 +16,7 @@ from theory.checks import Array
 from theory.profiles.level_errors import LevelErrors
 from theory.profiles.loss_log import bootstrap_band
 from theory.profiles.profile import Profile
-from theory.schedules.registry import make_sigmas
+from theory.schedules.registry import schedule
 from theory.schedules.standard import edm_sigmas
 from toys import zoo
 from toys.information import information
@@ -38,7 +38,7 @@ LIMIT = {"rescaled": 0.08, "entropic": 0.13}
 
 def inner(method: str, profile: Profile, rule: str = "trapezoid") -> Array:
     """Inner levels of the 16-step grid of a profile, shape (15,)."""
-    return make_sigmas(method, STEPS, 80.0, 0.002, profile=profile, rule=rule)[1:-1]
+    return schedule(method, STEPS, "edm", profile, rule=rule)[1:-1]
 
 
 def exact(toy: str, method: str) -> Array:

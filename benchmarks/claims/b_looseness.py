@@ -14,7 +14,6 @@ from benchmarks.measure.pathwise import terminal_kl
 from theory.checks import Array
 from theory.gaussian import gaussian_kl_data_model, gaussian_mmse, table_variances
 from theory.profiles.profile import Profile
-from theory.schedules.las import IDENTITY, Objective
 from theory.schedules.las_levels import las_sigmas, natural_lambda
 from theory.solvers.ddim import stochastic_ddim_table
 
@@ -70,8 +69,8 @@ def bound_is_no_aim(case: Case) -> Reading:
     grid = np.geomspace(low, high, 200)
     profile = Profile(1, grid, gaussian_mmse(grid, c))
     found = []
-    for goal in (None, Objective(IDENTITY)):
-        sigmas = las_sigmas(n, high, low, profile=profile, objective=goal)
+    for lam in (None, 0.0):
+        sigmas = las_sigmas(n, high, low, profile=profile, lambda_=lam)
         table = stochastic_ddim_table(sigmas, float(np.hypot(c, high)))
         end = table_variances(table, c)[-1]
         found.append(float(gaussian_kl_data_model(c**2 + low**2, end)))

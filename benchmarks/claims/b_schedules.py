@@ -194,9 +194,7 @@ def gaussian_levels(case: Case) -> Reading:
     """The suite's schedule (programme and Newton's method) reaches the J of that optimum."""
     c, n, top, low = _gaussian(case)
     grid = np.geomspace(low, top, PLAIN_LEVELS)
-    sigmas = las_sigmas(
-        n, top, low, profile=Profile(1, grid, gaussian_mmse(grid, c)), objective=Objective(IDENTITY)
-    )
+    sigmas = las_sigmas(n, top, low, profile=Profile(1, grid, gaussian_mmse(grid, c)), lambda_=0.0)
     u = sigmas**-2.0 + c**-2
     least = n * np.expm1(np.log(u[-1] / u[0]) / n)
     return relative((np.diff(u) / u[:-1]).sum(), least)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import divergences
+from theory.names import Option
 from theory.noise.processes import named_process
-from theory.solvers.options import Option
 from theory.solvers.reducing import Solver
 from theory.solvers.registry import make_table
 from theory.solvers.table import SolverTable

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from benchmarks.engine.experiments import Divergences
 from benchmarks.measure import divergences
 from theory.noise.processes import named_process
-from theory.solvers.options import equal_steps
+from theory.solvers.calls import equal_steps
 from theory.solvers.registry import SOLVERS, solver_options
 from toys.files import load_toy
 from toys.mixture import Mixture

@@ -1,35 +1,39 @@
-"""From a mixture, a profile or a loss log to levels for a sampler."""
+"""From a mixture, a profile or a loss log to levels for a sampler, with band and warnings."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from benchmarks.engine.toy_profiles import ends, toy_profile
-from theory.checks import Array, one_of, whole
-from theory.levels import MOST_STEPS
+from theory.checks import Array, check_seed, whole
+from theory.levels import Span
 from theory.profiles.files import read_profile, write_schedule
+from theory.profiles.level_errors import LevelErrors
 from theory.profiles.loss_files import loss_log, loss_profile, one_source, refuse_logged
 from theory.profiles.loss_log import LossLog
 from theory.profiles.profile import Profile
 from theory.reading import StrPath
+from theory.schedules.las_levels import las_objective
 from theory.schedules.recommend import (
-    aim,
     band,
-    check_log_options,
+    broken_laws,
     describe,
+    drawing,
     kept_errors,
-    network_band,
-    quadrature,
+    no_band,
+    replicates_of,
     rests_on,
 )
-from theory.schedules.registry import SCHEDULES, needs_profile, refuse_c, schedule
+from theory.schedules.registry import REGISTRY, draws_on_profile, schedule
 from toys.files import toy_spec
 from toys.mixture import Mixture
+from toys.progress import progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +42,23 @@ class Recommendation:
 
     Args:
         method: Name of the schedule.
-        sigmas: Noise levels, shape (n_steps + 1,), falling, in data units.
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
         terminal: "stop" or "zero".
         source: Where it comes from, as plain values; `band` under it holds the bootstrap band.
+        warnings: Reasons to doubt the levels, one sentence each.
     """
 
     method: str
     sigmas: Array
     terminal: str
     source: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        low, high = self.sigmas[-1], self.sigmas[0]
+        more = f", {len(self.warnings)} warnings" if self.warnings else ""
+        steps = f"{self.sigmas.size - 1} steps of {self.method}"
+        return f"<Recommendation of {steps}, sigma {high:g} to {low:g}{more}>"
 
     @property
     def band(self) -> tuple[Array, Array] | None:
@@ -57,13 +69,14 @@ class Recommendation:
         return np.array(found["low"]), np.array(found["high"])
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of a schedule file."""
+        """The fields of a schedule file, and the warnings."""
         return {
             "kind": "schedule",
             "method": self.method,
             "sigmas": self.sigmas.tolist(),
             "terminal": self.terminal,
             "source": self.source,
+            "warnings": list(self.warnings),
         }
 
     def write(self, path: StrPath) -> None:
@@ -71,11 +84,22 @@ class Recommendation:
         write_schedule(path, self.method, self.sigmas, self.terminal, self.source)
 
 
+@dataclass(frozen=True, eq=False)
+class _Risks:
+    """The risks that a schedule draws on, and what they come from."""
+
+    profile: Profile | None = None
+    log: LossLog | None = None
+    errors: LevelErrors | None = None
+    measured: bool = False
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+
 def recommend(
     method: str,
     n_steps: int,
     *,
-    toy: str | Mixture | None = None,
+    toy: str | os.PathLike[str] | Mixture | None = None,
     profile: StrPath | Profile | None = None,
     losses: StrPath | None = None,
     parametrisation: str | None = None,
@@ -86,131 +110,173 @@ def recommend(
     sigma_min: float | None = None,
     sigma_max: float | None = None,
     terminal: str = "stop",
-    c: float | None = None,
-    lambda_: float | None = None,
-    mu: float | None = None,
-    power: float | None = None,
-    axis: str | None = None,
-    rule: str | None = None,
-    amplitude: str | None = None,
     isotonic: bool = False,
     bins: int | None = None,
     replicates: int | None = None,
     seed: int | None = None,
+    **options: Any,
 ) -> Recommendation:
-    """Noise levels for a sampler from a mixture, a profile or a loss log, with their band.
+    """Noise levels for a sampler from a mixture, a profile or a loss log, with band and warnings.
 
-    Exactly one of `toy`, `profile` and `losses` must be given for a schedule that draws on the
-    data. An option that means nothing to the schedule or to the source is refused.
+    A schedule that draws on the data needs exactly one of `toy`, `profile` and `losses`. An option
+    that means nothing to the schedule or to the source is refused.
 
     Args:
-        method: Name of the schedule.
-        n_steps: Number of steps.
+        method: Name of the schedule, or "module:function" of your own.
+        n_steps: Number of steps, 1 to 10^6.
         toy: A mixture, the name of a toy, or a mixture file.
         profile: A profile, or a profile file.
         losses: A CSV file of losses.
-        parametrisation: What the losses are of: "eps", "x0", "v" or "edm".
-        dim: Number of coordinates of x0 (default 1).
-        sigma_data: EDM's sigma_data (default 0.5).
-        reduction: Whether losses are the "sum" (default) or the "mean" over coordinates.
-        process: "edm" or "vp": default levels, and the meaning of a column `t` of losses.
-        sigma_min: Lowest positive level; the process's, or the lowest of the profile or log.
-        sigma_max: Highest level, likewise.
-        terminal: "stop" or "zero".
-        c: Data scale of arctan, or pivot of infogrid.
-        lambda_: LAS: variance that damps high SNR.
-        mu: LAS: penalty on changes of the step size in log-SNR.
-        power: LAS: exponent of that penalty.
-        axis: LAS: "saturating" or "exponential".
-        rule: Quadrature of schedules that integrate a profile: "spline", "trapezoid" or "left".
-        amplitude: Spectral schedule: "mean" or "rms" modulus of a frequency.
-        isotonic: LAS from losses: pool risks that fall with sigma.
-        bins: LAS from losses: number of bins if there are more levels than that.
-        replicates: Number of replicates of the bootstrap band; 0 for no band.
-        seed: Seed of the bootstrap, in [0, 2**32).
+        parametrisation: Target of the losses: "eps", "x0", "v" or "edm".
+        dim: Number of coordinates of x0. Default: 1.
+        sigma_data: EDM's sigma_data, in data units. Default: 0.5.
+        reduction: Whether losses are the "sum" or the "mean" over coordinates. Default: "sum".
+        process: "edm" or "vp", which sets the default levels and the unit of a column `t`.
+        sigma_min: Lowest positive level, in data units. Default: the lowest of a given profile or
+            log, otherwise that of the process.
+        sigma_max: Highest level, in data units. Default: likewise.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        isotonic: Whether risks that fall with sigma are pooled; las from losses only.
+        bins: Number of bins for logs with more levels; las from losses only. Default: 64.
+        replicates: Number of replicates of the bootstrap band, 0 for no band. Default: 200, or 20
+            for las with a penalty.
+        seed: Seed of the bootstrap, an integer in [0, 2**32). Default: 0.
+        **options: Options of the schedule, such as rho of edm. The quadrature rule is by default
+            "trapezoid" for a profile with standard errors, otherwise "spline".
+
+    Returns:
+        The levels, their origin, the band and the warnings.
 
     Raises:
         ValueError: One line that names the argument, the rule and the value.
     """
-    given = {"lambda_": lambda_, "mu": mu, "power": power, "axis": axis}
-    kept = {"isotonic": isotonic, "bins": bins, "replicates": replicates, "seed": seed}
-    logged: dict[str, Any] = {"parametrisation": parametrisation, "dim": dim}
+    name = REGISTRY.name(method)
+    given = REGISTRY.checked(name, options)
+    logged = {"parametrisation": parametrisation, "dim": dim}
     logged |= {"sigma_data": sigma_data, "reduction": reduction}
-    one_of("method", method, SCHEDULES)
-    whole("steps", n_steps, 1, MOST_STEPS)
-    refuse_c(method, c)
-    goal = aim(method, given)
-    check_log_options(method, kept)
-    needs = needs_profile(method, c)
-    if needs or any(s is not None for s in (toy, profile, losses)):
+    drawn = draws_on_profile(name, given)
+    _check(name, isotonic, bins, replicates, seed)
+    if drawn or any(source is not None for source in (toy, profile, losses)):
         one_source(toy=toy, profile=profile, losses=losses)
-    grid: Profile | None = None
-    log: LossLog | None = None
-    if profile is not None:
-        grid = profile if isinstance(profile, Profile) else read_profile(profile)
-    if losses is not None and method == "las":
-        log = loss_log(losses, process, bins, **logged)
-        grid = log.profile(monotone=isotonic)
-    elif losses is not None:
-        grid = loss_profile(losses, process, **logged)
-    else:
-        refuse_logged(logged | {"bins": bins, "isotonic": isotonic or None})
-    if grid is not None:  # a measured profile says itself how far it reaches
-        sigma_min = float(grid.sigma[0]) if sigma_min is None else sigma_min
-        sigma_max = float(grid.sigma[-1]) if sigma_max is None else sigma_max
+    risks = _risks(name, profile, losses, process, logged, isotonic, bins)
+    if risks.profile is not None:  # a measured profile states how far it reaches
+        reach = risks.profile.sigma[[0, -1]].tolist()
+        sigma_min = reach[0] if sigma_min is None else sigma_min
+        sigma_max = reach[1] if sigma_max is None else sigma_max
     low, high = ends(process, sigma_min, sigma_max)
-    schedule("log_snr", n_steps, process, None, terminal, low, high)  # checks before work
+    Span(n_steps, high, low, terminal)  # checks before work
     if toy is not None:
         spec = toy_spec(toy)
-        grid = toy_profile(spec, low, high) if needs else None
-    moved = max(n_steps - (terminal == "zero"), 1)
-    options = quadrature(method, profile is not None, grid, rule, amplitude)
+        grid = toy_profile(spec, low, high) if drawn else None
+        risks = _Risks(grid, named={"toy": os.fspath(toy) if not _is_mixture(toy) else repr(toy)})
+    given |= _quadrature(name, risks, given)
 
     def make(data: Profile | None, **other: Any) -> Array:
-        objective = goal(data, moved) if method == "las" and data is not None else None
-        return schedule(
-            method,
-            n_steps,
-            process,
-            data,
-            terminal,
-            low,
-            high,
-            c,
-            objective,
-            **{**options, **other},
-        )
+        return schedule(name, n_steps, process, data, terminal, low, high, **{**given, **other})
 
-    sigmas = make(grid)
-    source = _named(toy=toy, profile=profile, losses=losses)
-    source |= {"process": process, "n_steps": n_steps, "version": version("entropic")} | options
-    if options.get("rule") == "left":
-        better = make(grid, rule="trapezoid")
+    sigmas = make(risks.profile)
+    source: dict[str, Any] = {**risks.named, "process": process, "n_steps": n_steps}
+    source |= {"version": version("entropic")} | {k.rstrip("_"): v for k, v in given.items()}
+    warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
+    if given.get("rule") == "left":
+        moved = max(n_steps - (terminal == "zero"), 1)
+        better = make(risks.profile, rule="trapezoid")
         source["left_bias"] = float(np.abs(sigmas[:moved] / better[:moved] - 1.0).max())
-    errors = None
-    if grid is not None and profile is not None and not isinstance(profile, Profile):
-        errors = kept_errors(profile, grid)
-    if method == "las" and grid is not None:
-        aimed = goal(grid, moved)
-        source["las"] = describe(aimed)
-        if log is not None:
-            source["rests_on"] = rests_on(log, isotonic)
-        source["band"] = band(grid, log, errors, make, aimed, n_steps, replicates, seed, isotonic)
-    elif needs:
-        source["band"] = network_band(errors, make, method, replicates, seed)
+        warnings.append(
+            f"the left sum moves levels by up to {100.0 * source['left_bias']:.2g} % from those of "
+            "the trapezoid rule"
+        )
+    goal = None
+    if name == "las" and risks.profile is not None:
+        kept = {key: given.get(key) for key in ("lambda_", "power")}
+        goal = las_objective(risks.profile, n_steps, terminal, mu=given.get("mu", 0.0), **kept)
+        source["las"] = describe(goal)
+        if risks.log is not None:
+            source["rests_on"] = rests_on(risks.log, isotonic)
+    if drawn:
+        wanted = replicates_of(goal, n_steps) if replicates is None else replicates
+        source["band"] = _band(name, risks, make, wanted, replicates, seed, isotonic)
     elif replicates or seed:
-        raise ValueError(f"--replicates and --seed must come with noise, got {method!r}")
-    return Recommendation(method, sigmas, terminal, source)
+        raise ValueError(f"replicates and seed must come with noisy risks, got schedule {name!r}")
+    return Recommendation(name, sigmas, terminal, source, tuple(warnings))
 
 
-def _named(**given: Any) -> dict[str, Any]:
-    """What the levels come from: names as texts, a profile by its own source."""
-    return {
-        key: value.source
-        if isinstance(value, Profile)
-        else os.fspath(value)
-        if isinstance(value, str | os.PathLike)
-        else repr(value)
-        for key, value in given.items()
-        if value is not None
-    }
+def _is_mixture(toy: object) -> bool:
+    return isinstance(toy, Mixture)
+
+
+def _check(
+    name: str, isotonic: bool, bins: int | None, replicates: int | None, seed: int | None
+) -> None:
+    """Check the options of a loss log and of the band before any work."""
+    for option, value in (("isotonic", isotonic or None), ("bins", bins)):
+        if value is not None and name != "las":
+            raise ValueError(f"{option} must come with the las schedule, got it with {name!r}")
+    if replicates:
+        whole("replicates", replicates, 10)
+    check_seed(seed or 0)
+
+
+def _risks(
+    name: str,
+    profile: StrPath | Profile | None,
+    losses: StrPath | None,
+    process: str,
+    logged: dict[str, Any],
+    isotonic: bool,
+    bins: int | None,
+) -> _Risks:
+    """The risks of a profile or of a loss log; none for a mixture, whose range is not yet known."""
+    if losses is None:
+        refuse_logged(logged | {"bins": bins, "isotonic": isotonic or None})
+    if isinstance(profile, Profile):
+        return _Risks(profile, measured=True, named={"profile": dict(profile.source)})
+    if profile is not None:
+        grid = read_profile(profile)
+        named = {"profile": os.fspath(profile)}
+        return _Risks(grid, None, kept_errors(profile, grid), True, named)
+    if losses is None:
+        return _Risks()
+    named = {"losses": os.fspath(losses)}
+    if name != "las":
+        return _Risks(loss_profile(losses, process, **logged), measured=True, named=named)
+    log = loss_log(losses, process, bins, **logged)
+    return _Risks(log.profile(monotone=isotonic), log, None, True, named)
+
+
+def _quadrature(name: str, risks: _Risks, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule of a schedule that integrates a profile: a spline needs smooth risks."""
+    found = {k: v for k, v in REGISTRY.options(name).items() if k in ("rule", "amplitude")}
+    if "rule" not in found:
+        return {}
+    data = risks.profile
+    noisy = risks.measured and data is not None and data.stderr is not None
+    found["rule"] = "trapezoid" if noisy else "spline"
+    return found | {key: given[key] for key in found if key in given}
+
+
+def _band(
+    name: str,
+    risks: _Risks,
+    make: Callable[[Profile], Array],
+    wanted: int | None,
+    replicates: int | None,
+    seed: int | None,
+    isotonic: bool,
+) -> dict[str, Any] | None:
+    """The bootstrap band of a schedule, or None for exact risks or 0 replicates."""
+    assert risks.profile is not None  # the schedule draws on it
+    draw = drawing(risks.profile, risks.log, risks.errors, isotonic)
+    if draw is None:
+        if replicates or seed:
+            raise ValueError("replicates and seed must come with noisy risks, got none")
+        return None
+    if replicates == 0:
+        return None
+    if wanted is None:
+        reason = "a replicate takes long with this penalty: give the number of replicates"
+        return no_band(reason, 0, seed or 0)
+    if name == "spectral":
+        reason = "the split over frequencies is kept as means, not by sample"
+        return no_band(reason, 0, seed or 0)
+    return band(draw, make, wanted, seed or 0, lambda loop: progress(loop, "bootstrap"))

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.engine.results import printed_file
 from theory.schedules.standard import edm_sigmas
-from theory.solvers.options import equal_steps
+from theory.solvers.calls import equal_steps
 from theory.solvers.registry import make_table
 
 IMAGE_METRICS = {"FID": "fid", "FD-DINOv2": "fd_dinov2", "sFID": "sfid", "IS": "is"}

@@ -6,13 +6,13 @@ from typing import Any
 from benchmarks.imagenet.generate import Recipe
 from benchmarks.imagenet.presets import Preset
 from benchmarks.networks.network import Network, folder_hash, weights_hash
-from theory.checks import Array, one_of, whole
+from theory.checks import Array, whole
+from theory.names import parse_options
 from theory.profiles.files import read_profile, read_schedule
 from theory.profiles.profile import Profile
 from theory.reading import looks_like_path
-from theory.schedules.registry import SCHEDULES, needs_profile
+from theory.schedules.registry import REGISTRY, draws_on_profile
 from theory.schedules.registry import schedule as named_schedule
-from theory.solvers.options import parse_options
 
 PROFILE = "profile.json"
 BATCH = 64
@@ -58,7 +58,7 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
                 raise ValueError(f"--{said} must not stand with a schedule file, got {o[option]}")
         found = read_schedule(name)
         return found.sigmas, {"schedule": name, "method": found.method}
-    one_of("schedule", name, SCHEDULES)
+    name = REGISTRY.name(name)
     if name == "las":
         raise ValueError(
             "--schedule must be a file for las, which `entropic schedule --profile "
@@ -66,7 +66,7 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
         )
     grid: Profile | None = None
     source: dict[str, Any] = {"schedule": name}
-    if needs_profile(name):
+    if draws_on_profile(name):
         path = Path(o.get("profile") or folder / PROFILE)
         if not path.exists():
             raise ValueError(
@@ -81,7 +81,7 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
             )
         source |= {"profile": path.name, "measured": dict(grid.source)}
     quadrature: dict[str, Any] = {}
-    if name in ("entropic", "rescaled", "spectral", "infogrid"):
+    if "rule" in REGISTRY.options(name):
         quadrature = {"rule": o.get("rule") or "trapezoid"}
     ends = (opened.sigma_min, opened.sigma_max) if grid is None else grid.sigma[[0, -1]].tolist()
     asked = o.get("sigma_min"), o.get("sigma_max")

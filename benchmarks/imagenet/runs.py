@@ -22,7 +22,7 @@ from benchmarks.networks.profiles import given_condition, measured_profile, read
 from benchmarks.networks.spec import open_network, weights_of
 from theory.checks import check_seed
 from theory.reading import write_json
-from theory.schedules.registry import needs_profile
+from theory.schedules.registry import draws_on_profile
 
 MOST_IMAGES = 10_000  # that a profile reads, for samples and amplitudes
 
@@ -109,7 +109,7 @@ def table(net: str, out: str, ref: str, seeds: tuple[str, ...], **o: Any) -> dic
     _check_metrics(chosen, reference, extractors)
     opened = _opened(net, ranks, o)
     folder = make_folder(Path(out))
-    if needs_profile(chosen.schedule) and o["profile"] is None:
+    if draws_on_profile(chosen.schedule) and o["profile"] is None:
         if ranks.first and not (folder / PROFILE).exists():
             if o["data"] is None:
                 raise ValueError("--data or --profile must be given for this row, got neither")

@@ -19,8 +19,8 @@ import numpy as np
 from theory.checks import Array
 from theory.gaussian import table_variances
 from theory.levels import Span
+from theory.names import Option
 from theory.schedules.standard import log_snr_sigmas
-from theory.solvers.options import Option
 from theory.solvers.reducing import ReducingIteration, Solver
 from theory.solvers.registry import make_table
 from toys import reference, sampling

@@ -7,7 +7,7 @@ from benchmarks.engine.results import results_file
 from benchmarks.engine.store import Store
 from benchmarks.studies.infonoise_transfer import versions_of
 from theory.profiles.profile import Profile
-from theory.schedules.registry import make_sigmas
+from theory.schedules.registry import schedule
 
 PROFILE_ROWS = results_file("learned_profile")
 STEPS = 16  # steps of the rescaled schedules
@@ -44,8 +44,7 @@ def profile_table(rows: pd.DataFrame) -> pd.DataFrame:
             )
             dim = int(part["dim"].iloc[0])
             profile = Profile(dim, sigma, mmse)
-            ends = float(sigma[-1]), float(sigma[0])
-            sigmas = make_sigmas("rescaled", STEPS, *ends, "zero", profile, rule="trapezoid")
+            sigmas = schedule("rescaled", STEPS, None, profile, "zero", rule="trapezoid")
             shared = {"target": target, "of": name, "base": base, "dim": dim}
             shared |= {"samples": part["samples"].iloc[0], **versions_of(part)}
             values = {"sigma": sigma, "mmse": mmse, "stderr": part["stderr"].to_numpy()}

@@ -9,7 +9,6 @@ from benchmarks.engine.toy_profiles import PROFILE_POINTS, ToyProfile, to_profil
 from benchmarks.measure.pathwise import Pathwise
 from benchmarks.studies.las_mixtures import QUICK_POINTS
 from theory.noise.processes import PROCESSES
-from theory.schedules.las import Objective, Saturating
 from theory.schedules.las_levels import natural_lambda
 from theory.schedules.registry import schedule
 
@@ -40,8 +39,8 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
     def add(kind: str, name: str, n: int, levels: int | None = None, at: float = np.nan) -> None:
         natural = natural_lambda(profile, n)
         lam = {"las": natural, "las_0": 0.0}.get(name, np.nan) if np.isnan(at) else at
-        goal = Objective(Saturating(0.0 if np.isnan(lam) else lam))
-        sigmas = schedule(name.removesuffix("_0"), n, "edm", profile, objective=goal)
+        options = {} if np.isnan(lam) else {"lambda_": lam}
+        sigmas = schedule(name.removesuffix("_0"), n, "edm", profile, **options)
         tasks.append(Pathwise(LINE_TOY, name, tuple(sigmas[:levels].tolist())))
         labels.append({"kind": kind, "of_steps": n, "lambda": lam, "natural_lambda": natural})
 

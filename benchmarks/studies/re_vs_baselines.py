@@ -19,7 +19,7 @@ from benchmarks.engine.toy_profiles import SAMPLED_POINTS, ToyProfile, to_profil
 from benchmarks.measure.solver_errors import ExactKL, PathErrors, Wasserstein
 from benchmarks.studies.solver_convergence import EDM, calls_of, levels_of
 from theory.profiles.profile import Profile
-from theory.solvers.options import equal_steps
+from theory.solvers.calls import equal_steps
 
 BASELINES = ("ddim", "dpmpp_2m", "unipc_2", "unipc_3", "heun", "deis_2", "deis_3")
 REDUCING = ("re_single", "re_multi", "re_multi_2025", "evodiff")

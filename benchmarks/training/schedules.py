@@ -45,10 +45,10 @@ from theory.checks import Array
 from theory.profiles.files import read_profile
 from theory.profiles.profile import Profile
 from theory.reading import write_json
-from theory.schedules.recommend import aim
-from theory.schedules.registry import make_sigmas
+from theory.schedules.registry import REGISTRY
+from theory.schedules.registry import schedule as named_schedule
 from theory.schedules.standard import edm_sigmas, log_snr_sigmas
-from theory.solvers.options import equal_steps
+from theory.solvers.calls import equal_steps
 from theory.solvers.reducing import Solver
 from theory.solvers.registry import make_table
 from theory.versions import versions
@@ -100,19 +100,8 @@ def trained(name: str, folder: Path, device: str) -> tuple[Path, Profile, Profil
 
 def levels(schedule: str, steps: int, measured: Profile) -> Array:
     """Levels of a schedule by name with terminal "zero", as for any measured profile."""
-    objective = None
-    if schedule == "las":
-        objective = aim("las", {})(measured, max(steps - 1, 1))
-    return make_sigmas(
-        schedule,
-        steps,
-        SIGMA_MAX,
-        SIGMA_MIN,
-        "zero",
-        measured,
-        objective=objective,
-        rule="trapezoid",
-    )
+    rule = {"rule": "trapezoid"} if "rule" in REGISTRY.options(schedule) else {}
+    return named_schedule(schedule, steps, "edm", measured, "zero", SIGMA_MIN, SIGMA_MAX, **rule)
 
 
 def solver_at(solver: str, sigmas: Array, target: Target) -> Solver:

@@ -179,7 +179,7 @@ def _named_levels(
 def _solver_options(solver: str, texts: tuple[str, ...], eta: float | None) -> dict[str, Any]:
     """Checked options of the solver, or with "all" of any solver."""
     from theory.checks import one_of
-    from theory.solvers.options import parse_options
+    from theory.names import parse_options
     from theory.solvers.registry import SOLVERS, make_table, solver_options
 
     choices = parse_options(texts)

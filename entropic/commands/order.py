@@ -44,7 +44,7 @@ def order_row(
     from benchmarks.engine.toy_profiles import ends
     from benchmarks.measure.orders import order
     from theory.checks import one_of
-    from theory.solvers.options import parse_options
+    from theory.names import parse_options
     from theory.solvers.registry import SOLVERS
     from toys.files import toy_spec
 

@@ -56,10 +56,8 @@ def _logged(path: StrPath, process: str, **logged: Any) -> tuple[LossRows, dict[
     """Rows of a CSV file of losses, and the options of `x0_risks` for them."""
     parametrisation = logged["parametrisation"]
     if parametrisation is None:
-        raise ValueError(
-            f"--parametrisation must come with --losses, got none; give one of "
-            f"{', '.join(PARAMETRISATIONS)}"
-        )
+        known = ", ".join(PARAMETRISATIONS)
+        raise ValueError(f"parametrisation must be given with losses, got none; one of {known}")
     one_of("parametrisation", parametrisation, PARAMETRISATIONS)
     return read_losses_csv(path, VP() if process == "vp" else None), {
         "parametrisation": parametrisation,
@@ -74,17 +72,15 @@ def _source(path: StrPath, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_source(**given: object) -> None:
-    """Raise ValueError unless exactly one of the options is given."""
-    named = [f"--{name}" for name, value in given.items() if value is not None]
+    """Raise ValueError unless exactly one of the arguments is given."""
+    named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
-        options = ", ".join(f"--{name}" for name in given)
         got = " and ".join(named) or "none"
-        raise ValueError(f"exactly one of {options} must be given, got {got}")
+        raise ValueError(f"exactly one of {', '.join(given)} must be given, got {got}")
 
 
 def refuse_logged(logged: dict[str, Any]) -> None:
     """Raise ValueError if an option of a loss log is given without one."""
     for name, value in logged.items():
         if value is not None:
-            option = "--" + name.replace("_", "-")
-            raise ValueError(f"{option} must come with --losses, got {value} alone")
+            raise ValueError(f"{name} must come with losses, got {value} without")

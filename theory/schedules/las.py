@@ -67,32 +67,6 @@ class Saturating:
 
 
 @dataclass(frozen=True)
-class Exponential:
-    """The axis phi = 1 - exp(-snr / c), which is constant in float64 above snr = 700 c.
-
-    Args:
-        c: SNR at which the axis saturates, positive.
-    """
-
-    c: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "c", positive("c", self.c))
-
-    def phi(self, snr: Array) -> Array:
-        """The axis, less 1 if float64 resolves high SNRs better that way; shape of snr."""
-        if float(snr.min()) > 1e-8 * self.c:
-            return np.asarray(-np.exp(-snr / self.c))
-        return np.asarray(-np.expm1(-snr / self.c))
-
-    def derivatives(self, snr: Array) -> tuple[Array, Array]:
-        """First and second derivative of phi in log snr, each of the shape of snr."""
-        share = snr / self.c
-        first = share * np.exp(-share)
-        return first, first * (1.0 - share)
-
-
-@dataclass(frozen=True)
 class UserAxis:
     """An axis given as a function; its derivatives are finite differences of fourth order.
 
@@ -119,10 +93,6 @@ class UserAxis:
 
 
 IDENTITY = Saturating(0.0)
-AXES: dict[str, Callable[[float], Axis]] = {
-    "saturating": Saturating,
-    "exponential": lambda lam: Exponential(1.0 / positive("lambda", lam)),
-}
 
 
 @dataclass(frozen=True)

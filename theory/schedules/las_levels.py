@@ -64,18 +64,14 @@ def las_sigmas(
     terminal: str = "stop",
     *,
     profile: Profile,
-    objective: Objective | None = None,
+    lambda_: float | None = None,
+    mu: float = 0.0,
+    power: float | None = None,
 ) -> Array:
-    """The loss-adaptive schedule of Aghapour, Bayraktar and Zhang (section 5, appendix F).
+    """Levels of least pathwise KL, damped at high SNR: the loss-adaptive schedule (paper B).
 
-    The levels minimise the objective J of `theory.schedules.las.Objective`. The search starts from
-    the best of at least 1000 log-spaced candidates and continues with Newton's method on the levels
-    themselves. The result is a minimum of J to rounding, except that levels which J would let
-    coincide stay a thousandth of the candidates' spacing apart. With more than 1000 steps, Newton's
-    method starts from the limit of many steps, levels uniform in the integral of
-    sqrt(-dl/dphi) dphi, where l is the risk. Penalties with a power below 2 have no second
-    derivative at 0, so that the levels stay on the candidates and there are at most 1000 steps. The
-    last step to 0 costs the same wherever the other levels are.
+    It is that of Aghapour, Bayraktar and Zhang, section 5 and appendix F, on the axis
+    snr / (1 + lambda snr). `objective_sigmas` finds the levels.
 
     Args:
         n_steps: Number of steps, 1 to 10^6.
@@ -84,8 +80,67 @@ def las_sigmas(
         terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
         profile: The x0-prediction risks, which must cover sigma_min..sigma_max: the exact mmse, or
             a network's losses (`theory.profiles.risks.profile_from_losses`).
-        objective: Axis and penalty. Default: no penalty and the axis
-            `Saturating(natural_lambda(profile, n))`, where n is the number of steps to sigma_min.
+        lambda_: Variance that damps high SNR, at least 0, in squared data units. Default: that of
+            `natural_lambda` for the number of steps between positive levels.
+        mu: Weight of the penalty on changes of the step size in log SNR, at least 0.
+        power: Exponent of that penalty, positive. Default: 2.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, the profile does not cover the levels, or two
+            levels coincide in float64.
+    """
+    goal = las_objective(profile, n_steps, terminal, lambda_, mu, power)
+    return objective_sigmas(
+        n_steps, sigma_max, sigma_min, terminal, profile=profile, objective=goal
+    )
+
+
+def las_objective(
+    profile: Profile,
+    n_steps: int,
+    terminal: str = "stop",
+    lambda_: float | None = None,
+    mu: float = 0.0,
+    power: float | None = None,
+) -> Objective:
+    """The objective of `las_sigmas` with these options."""
+    if power is not None and not mu:
+        raise ValueError(f"power must come with a positive mu, got {power:g} and mu {mu:g}")
+    moved = max(whole("n_steps", n_steps, 1) - (terminal == "zero"), 1)
+    lam = natural_lambda(profile, moved) if lambda_ is None else lambda_
+    return Objective(Saturating(lam), mu, 2.0 if power is None else power)
+
+
+def objective_sigmas(
+    n_steps: int,
+    sigma_max: float,
+    sigma_min: float,
+    terminal: str = "stop",
+    *,
+    profile: Profile,
+    objective: Objective,
+) -> Array:
+    """Levels that minimise an objective J of loss-adaptive schedules, shape (n_steps + 1,).
+
+    The search starts from the best of at least 1000 log-spaced candidates and continues with
+    Newton's method on the levels themselves. The result is a minimum of J to rounding, except that
+    levels which J would let coincide stay a thousandth of the candidates' spacing apart. With more
+    than 1000 steps, Newton's method starts from the limit of many steps, levels uniform in the
+    integral of sqrt(-dl/dphi) dphi, where l is the risk. Penalties with a power below 2 have no
+    second derivative at 0, so that the levels stay on the candidates and there are at most 1000
+    steps. The last step to 0 costs the same wherever the other levels are.
+
+    Args:
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        profile: The x0-prediction risks, which must cover sigma_min..sigma_max: the exact mmse, or
+            a network's losses (`theory.profiles.risks.profile_from_losses`).
+        objective: The objective J: its axis and its penalty.
 
     Returns:
         Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
@@ -99,15 +154,14 @@ def las_sigmas(
     moved = span.n_steps - (terminal == "zero")  # steps between sigma_max and sigma_min
     if moved < 2:
         return span.finish(np.empty(0))
-    goal = objective or Objective(Saturating(natural_lambda(profile, moved)))
     curve = RiskCurve(profile)
     ends = -2.0 * np.log(np.clip([span.sigma_max, span.sigma_min], *profile.sigma[[0, -1]]))
     if curve.at(ends[:1])[0][0] == 0:
         where = f"sigma {span.sigma_max:g}"
         raise ValueError(f"profile must have positive risk at {where}, got 0; lower sigma_max")
-    x = _start(ends, moved, curve, goal)
-    if goal.mu == 0 or goal.power >= 2.0:
-        x = polish(x, curve, goal)
+    x = _start(ends, moved, curve, objective)
+    if objective.mu == 0 or objective.power >= 2.0:
+        x = polish(x, curve, objective)
     return span.finish(np.exp(-0.5 * x[1:-1]))
 
 

@@ -1,43 +1,95 @@
 """Schedules by name: strictly decreasing noise levels, shape (n_steps + 1,), with exact ends.
 
 Every schedule function begins with the arguments of `theory.levels.Span`: n_steps, sigma_max,
-sigma_min and terminal. sigmas[0] is sigma_max for either terminal. A new schedule needs one
-function and one line in `SCHEDULES`.
+sigma_min and terminal. Its keyword arguments are its options (`theory.names`): `profile` without a
+default declares that it needs a profile, and `c` without a default that it needs a data scale.
+sigmas[0] is sigma_max for either terminal. A new schedule is one function and one line in
+`SCHEDULES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from theory.checks import Array, one_of
-from theory.noise.processes import EDM, VP, named_process
+import numpy as np
+
+from theory.checks import Array, monotone, vector
+from theory.levels import Span
+from theory.names import Registry
+from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
 from theory.schedules.arctan import arctan_sigmas, fit_arctan_c
-from theory.schedules.las import Objective
 from theory.schedules.las_levels import las_sigmas
 from theory.schedules.reweighted import infogrid_sigmas, spectral_sigmas
-from theory.schedules.standard import cosine_sigmas, edm_sigmas, log_snr_sigmas, time_sigmas
+from theory.schedules.standard import (
+    cosine_sigmas,
+    edm_linear_sigmas,
+    edm_sigmas,
+    log_snr_sigmas,
+    vp_linear_sigmas,
+)
 from theory.schedules.time_change import entropic_sigmas, rescaled_sigmas
 
-DESCRIPTIONS = {
-    "vp_linear": "uniform in the time of the VP process",
-    "edm_linear": "uniform in sigma, the time of the EDM process",
-    "edm": "uniform in sigma^(1/7) (Karras et al. 2022)",
-    "log_snr": "uniform in log SNR",
-    "cosine": "uniform in the time of iDDPM's cosine schedule",
-    "arctan": "uniform in arctan(sigma / c), best for DDIM on N(0, c^2); needs c or a profile",
-    "entropic": "equal shares of the conditional entropy (paper A); needs a profile",
-    "rescaled": "equal shares of the rescaled entropy (paper A); needs a profile",
-    "spectral": "equal shares of the spectral rescaled entropy (paper A); needs a measured profile",
-    "infogrid": "equal shares of the gated rescaled entropy (paper D); needs a profile",
-    "las": "least pathwise KL, damped at high SNR (paper B); needs a profile",
+SCHEDULES: dict[str, Callable[..., Array]] = {
+    "vp_linear": vp_linear_sigmas,
+    "edm_linear": edm_linear_sigmas,
+    "edm": edm_sigmas,
+    "log_snr": log_snr_sigmas,
+    "cosine": cosine_sigmas,
+    "arctan": arctan_sigmas,
+    "entropic": entropic_sigmas,
+    "rescaled": rescaled_sigmas,
+    "spectral": spectral_sigmas,
+    "infogrid": infogrid_sigmas,
+    "las": las_sigmas,
 }
+REGISTRY = Registry(
+    kind="schedule",
+    functions=SCHEDULES,
+    same={
+        "karras": "edm",  # their rho = 7 is the default
+        "exponential": "log_snr",  # k-diffusion's name for levels uniform in log sigma
+        "log_linear": "log_snr",
+        "logsnr": "log_snr",
+        "entropic_time": "entropic",
+        "rescaled_entropic": "rescaled",
+        "rescaled_entropy": "rescaled",
+        "spectral_entropic": "spectral",
+        "info_grid": "infogrid",
+        "loss_adaptive": "las",
+    },
+    near={
+        "linear": "vp_linear",
+        "scaled_linear": "vp_linear",
+        "ddpm": "vp_linear",
+        "uniform": "log_snr",
+        "polyexponential": "log_snr",
+        "iddpm": "cosine",
+        "squaredcos_cap_v2": "cosine",
+        "ays": "arctan",
+        "align_your_steps": "arctan",
+        "entropy": "entropic",
+    },
+    shared=("n_steps", "sigma_max", "sigma_min", "terminal"),
+)
 
 
 def schedules() -> dict[str, str]:
     """Name and one-line description of every schedule that `schedule` knows."""
-    return dict(DESCRIPTIONS)
+    return REGISTRY.describe()
+
+
+def draws_on_profile(name: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether a schedule with these options draws on a profile of the data.
+
+    Args:
+        name: Name of the schedule.
+        options: Its options; a schedule that needs a data scale finds it from a profile unless
+            `c` is among them.
+    """
+    needs, given = REGISTRY.needs(name), options or {}
+    return "profile" in needs or ("scale" in needs and given.get("c") is None)
 
 
 def schedule(
@@ -48,15 +100,12 @@ def schedule(
     terminal: str = "stop",
     sigma_min: float | None = None,
     sigma_max: float | None = None,
-    c: float | None = None,
-    objective: Objective | None = None,
-    rule: str = "spline",
-    amplitude: str = "mean",
+    **options: Any,
 ) -> Array:
     """Noise levels of a schedule by its name, shape (n_steps + 1,), strictly decreasing.
 
     Args:
-        name: Name of the schedule; `schedules()` lists them.
+        name: Name of the schedule, which `schedules()` lists, or "module:function" of your own.
         n_steps: Number of steps, 1 to 10^6.
         process: "edm" or "vp", whose range of levels is used. Default: the range of the profile,
             or that of "edm" if there is no profile.
@@ -65,21 +114,19 @@ def schedule(
             from sigma_max to sigma_min, and then 0.
         sigma_min: Lowest positive noise level, in data units. Default: that of the range above.
         sigma_max: Highest noise level, in data units. Default: that of the range above.
-        c: Data scale of arctan or pivot of infogrid, in data units. Default: found from the
-            profile.
-        objective: Objective of las, a `theory.schedules.las.Objective`: the axis on which it sums
-            and the weight of its penalty. Default: that of `theory.schedules.las_levels`.
-        rule: Quadrature rule of entropic, rescaled, spectral and infogrid: "spline", "trapezoid" or
-            "left". `entropic.recommend` takes "trapezoid" for profiles with standard errors.
-        amplitude: Amplitude of spectral, "mean" or "rms".
+        **options: Options of the schedule, such as rho of edm or c of arctan;
+            `theory.schedules.registry.REGISTRY.options(name)` lists them with their defaults. The
+            data scale c of arctan is found from the profile by default.
 
     Returns:
         Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
 
     Raises:
-        ValueError: The name is unknown, an argument is out of its range, or a profile is missing.
+        ValueError: The name or an option is unknown, an argument is out of its range, or a profile
+            is missing.
     """
-    one_of("schedule", name, SCHEDULES)
+    known = REGISTRY.name(name)
+    given = REGISTRY.checked(known, options)
     if profile is not None and not isinstance(profile, Profile):
         got = type(profile).__name__
         raise ValueError(f"profile must be a Profile, got {got}; read_profile reads a file")
@@ -88,125 +135,44 @@ def schedule(
     else:
         ends = named_process(process or "edm")
         low, high = ends.sigma_min, ends.sigma_max
-    return make_sigmas(
-        name,
+    span = Span(
         n_steps,
         high if sigma_max is None else sigma_max,
         low if sigma_min is None else sigma_min,
         terminal,
-        profile,
-        c,
-        objective=objective,
-        rule=rule,
-        amplitude=amplitude,
     )
+    given |= _needed(known, profile, given)
+    sigmas = REGISTRY.function(known)(
+        span.n_steps, span.sigma_max, span.sigma_min, span.terminal, **given
+    )
+    return sigmas if known in SCHEDULES else _checked(known, sigmas, span)
 
 
-def needs_profile(name: str, c: float | None = None) -> bool:
-    """Whether the schedule of that name needs a profile; arctan does without c only."""
-    drawing = ("entropic", "rescaled", "spectral", "infogrid", "las")
-    return name in drawing or (name == "arctan" and c is None)
+def _needed(name: str, profile: Profile | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a schedule needs beside its options: the profile, and the data scale."""
+    found: dict[str, Any] = {}
+    for need in REGISTRY.needs(name):
+        if need == "profile":
+            if profile is None:
+                raise ValueError(f"profile must be given for schedule {name!r}, got None")
+            found["profile"] = profile
+        elif given.get("c") is None:
+            if profile is None:
+                raise ValueError(f"c must be given for schedule {name!r}, or a profile, got None")
+            found["c"] = fit_arctan_c(profile)
+    return found
 
 
-def refuse_c(method: str, c: float | None) -> None:
-    """Refuse c for schedules that have neither a data scale nor a pivot."""
-    if c is not None and method not in ("arctan", "infogrid"):
-        raise ValueError(f"--c must come with arctan or infogrid, got {c} with {method!r}")
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of the schedules by name; each uses those it needs and ignores the rest.
-
-    Args:
-        profile: Profile of the data, or None.
-        c: Data scale of arctan or pivot of infogrid, in data units, or None.
-        vp: Process of vp_linear.
-        objective: Objective of las; None for its default.
-        rule: Quadrature rule of entropic, rescaled, spectral and infogrid.
-        amplitude: Amplitude of spectral, "mean" or "rms".
-    """
-
-    profile: Profile | None
-    c: float | None
-    vp: VP
-    objective: Objective | None = None
-    rule: str = "spline"
-    amplitude: str = "mean"
-
-    def need_profile(self, name: str) -> Profile:
-        """The profile; ValueError with the schedule's name if there is none."""
-        if self.profile is None:
-            raise ValueError(f"profile must be given for schedule {name!r}, got None")
-        return self.profile
-
-    def arctan_c(self) -> float:
-        """The data scale c as given, or fitted to the profile."""
-        if self.c is None and self.profile is None:
-            raise ValueError("c must be given for schedule 'arctan', or a profile, got None")
-        return fit_arctan_c(self.need_profile("arctan")) if self.c is None else self.c
-
-
-SCHEDULES: dict[str, Callable[[tuple[int, float, float, str], Options], Array]] = {
-    "vp_linear": lambda span, o: time_sigmas(*span, coordinate=o.vp),
-    "edm_linear": lambda span, o: time_sigmas(*span, coordinate=EDM()),
-    "edm": lambda span, o: edm_sigmas(*span),
-    "log_snr": lambda span, o: log_snr_sigmas(*span),
-    "cosine": lambda span, o: cosine_sigmas(*span),
-    "arctan": lambda span, o: arctan_sigmas(*span, c=o.arctan_c()),
-    "entropic": lambda span, o: entropic_sigmas(
-        *span, profile=o.need_profile("entropic"), rule=o.rule
-    ),
-    "rescaled": lambda span, o: rescaled_sigmas(
-        *span, profile=o.need_profile("rescaled"), rule=o.rule
-    ),
-    "spectral": lambda span, o: spectral_sigmas(
-        *span, profile=o.need_profile("spectral"), amplitude=o.amplitude, rule=o.rule
-    ),
-    "infogrid": lambda span, o: infogrid_sigmas(
-        *span, profile=o.need_profile("infogrid"), c=o.c, rule=o.rule
-    ),
-    "las": lambda span, o: las_sigmas(*span, profile=o.need_profile("las"), objective=o.objective),
-}
-
-
-def make_sigmas(
-    name: str,
-    n_steps: int,
-    sigma_max: float,
-    sigma_min: float,
-    terminal: str = "stop",
-    profile: Profile | None = None,
-    c: float | None = None,
-    vp: VP = VP(),  # noqa: B008
-    objective: Objective | None = None,
-    rule: str = "spline",
-    amplitude: str = "mean",
-) -> Array:
-    """Levels of the schedule of that name in `SCHEDULES`, which ignores options it does not use.
-
-    Args:
-        name: Name of the schedule.
-        n_steps: Number of steps, 1 to 10^6.
-        sigma_max: Highest noise level, in data units.
-        sigma_min: Lowest positive noise level, in data units.
-        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
-        profile: Profile of the data, for entropic, rescaled, spectral, infogrid and las, and for
-            arctan without c.
-        c: Data scale of arctan or pivot of infogrid, in data units. Default: found from the
-            profile.
-        vp: Process of vp_linear.
-        objective: Objective of las; see `theory.schedules.las_levels.las_sigmas` for the default.
-        rule: Quadrature rule of entropic, rescaled, spectral and infogrid: "spline", "trapezoid" or
-            "left".
-        amplitude: Amplitude of spectral, "mean" or "rms".
-
-    Returns:
-        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
-
-    Raises:
-        ValueError: The name is unknown, an argument is out of its range, or a profile is missing.
-    """
-    one_of("schedule", name, SCHEDULES)
-    span = n_steps, sigma_max, sigma_min, terminal
-    return SCHEDULES[name](span, Options(profile, c, vp, objective, rule, amplitude))
+def _checked(name: str, sigmas: object, span: Span) -> Array:
+    """The levels of a user's own schedule, after a check that they are what was asked for."""
+    levels = vector(f"levels of {name}", sigmas, 2)  # type: ignore[arg-type]
+    if levels.size != span.n_steps + 1:
+        rule = f"have {span.n_steps + 1} entries for {span.n_steps} steps"
+        raise ValueError(f"levels of {name} must {rule}, got {levels.size}")
+    monotone(f"levels of {name}", levels, falling=True)
+    last = 0.0 if span.terminal == "zero" else span.sigma_min
+    for place, want in ((0, span.sigma_max), (-1, last)):
+        if not np.isclose(levels[place], want, rtol=1e-9, atol=0.0):
+            end = "begin" if place == 0 else "end"
+            raise ValueError(f"levels of {name} must {end} at {want:g}, got {levels[place]:g}")
+    return levels

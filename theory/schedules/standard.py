@@ -9,7 +9,7 @@ import numpy as np
 from theory.checks import Array, positive
 from theory.levels import Span
 from theory.noise.ddpm import Cosine
-from theory.noise.processes import Coordinate
+from theory.noise.processes import EDM, VP, Coordinate
 
 
 def time_sigmas(
@@ -27,8 +27,7 @@ def time_sigmas(
         sigma_max: Highest noise level, in data units.
         sigma_min: Lowest positive noise level, in data units.
         terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
-        coordinate: A coordinate of `theory.noise.processes`. VP() gives the schedule vp_linear,
-            EDM() the schedule edm_linear.
+        coordinate: A coordinate of `theory.noise.processes`.
 
     Returns:
         Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
@@ -39,6 +38,55 @@ def time_sigmas(
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     start, end = float(coordinate.time(span.sigma_max)), float(coordinate.time(span.sigma_min))
     return span.finish(coordinate.sigma(start + span.fractions * (end - start)))
+
+
+def vp_linear_sigmas(
+    n_steps: int,
+    sigma_max: float,
+    sigma_min: float,
+    terminal: str = "stop",
+    *,
+    beta_min: float = 0.1,
+    beta_max: float = 20.0,
+) -> Array:
+    """Levels uniform in the time of the VP process (Song et al. 2021, eq. 32).
+
+    Args:
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        beta_min: Rate beta of the process at t = 0, positive.
+        beta_max: Rate beta of the process at t = 1, at least beta_min.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
+    """
+    coordinate = VP(beta_min, beta_max)
+    return time_sigmas(n_steps, sigma_max, sigma_min, terminal, coordinate=coordinate)
+
+
+def edm_linear_sigmas(
+    n_steps: int, sigma_max: float, sigma_min: float, terminal: str = "stop"
+) -> Array:
+    """Levels uniform in sigma, the time of the EDM process.
+
+    Args:
+        n_steps: Number of steps, 1 to 10^6.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or two levels coincide in float64.
+    """
+    return time_sigmas(n_steps, sigma_max, sigma_min, terminal, coordinate=EDM())
 
 
 def edm_sigmas(

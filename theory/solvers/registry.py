@@ -8,15 +8,13 @@ depend on the state; each of them is a `ReducingIteration` (`theory.solvers.redu
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
-from functools import partial
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from theory.checks import one_of
+from theory.checks import vector
+from theory.names import Registry, is_user_function, named
 from theory.solvers.ddim import ddim_table, stochastic_ddim_table
 from theory.solvers.differences import fd_2_table, re_single_table
 from theory.solvers.multistep import (
@@ -28,29 +26,40 @@ from theory.solvers.multistep import (
 )
 from theory.solvers.reducing import (
     Solver,
+    check_solver,
     evodiff_iteration,
     re_multi_2025_iteration,
     re_multi_iteration,
 )
 from theory.solvers.two_calls import dpm_solver_2_table, edm_stochastic_table, heun_table
 
+_UNIPC = "(Zhao et al. 2023, algorithms 5 and 6, data prediction;"
+_DEIS = "Zhang and Chen 2023; order"
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "ddim": ddim_table,
     "stochastic_ddim": stochastic_ddim_table,
-    "euler_ancestral": stochastic_ddim_table,
+    "euler_ancestral": named(
+        stochastic_ddim_table,
+        "Euler's rule with ancestral noise, the same method as stochastic_ddim",
+    ),
     "heun": heun_table,
     "edm_stochastic": edm_stochastic_table,
     "dpm_solver_2": dpm_solver_2_table,
     "dpmpp_2m": dpmpp_2m_table,
     "sde_dpmpp_2m": sde_dpmpp_2m_table,
     "dpmpp_3m": dpmpp_3m_table,
-    "unipc_1": partial(unipc_table, 1),
-    "unipc_2": partial(unipc_table, 2),
-    "unipc_3": partial(unipc_table, 3),
-    "deis_1": partial(deis_table, 1),
-    "deis_2": partial(deis_table, 2),
-    "deis_3": partial(deis_table, 3),
-    "ab_2": partial(deis_table, 2, time="edm"),
+    "unipc_1": named(unipc_table, f"UniPC-1 {_UNIPC} order 2)", 1),
+    "unipc_2": named(unipc_table, f"UniPC-2 {_UNIPC} order 3)", 2),
+    "unipc_3": named(unipc_table, f"UniPC-3 {_UNIPC} order 4)", 3),
+    "deis_1": named(deis_table, f"DEIS with one point ({_DEIS} 1), which is DDIM in log sigma", 1),
+    "deis_2": named(deis_table, f"DEIS with two points ({_DEIS} 2), by default in log sigma", 2),
+    "deis_3": named(deis_table, f"DEIS with three points ({_DEIS} 3), by default in log sigma", 3),
+    "ab_2": named(
+        deis_table,
+        "Adams-Bashforth in sigma, which is DEIS with two points in EDM's time (order 2)",
+        2,
+        time="edm",
+    ),
     "fd_2": fd_2_table,
     "re_single": re_single_table,
     "re_multi": re_multi_iteration,
@@ -58,36 +67,50 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
     "evodiff": evodiff_iteration,
 }
 
-
-# First lines that stand for several solvers, in the words of each.
-_DESCRIPTIONS = {
-    "euler_ancestral": "Euler's rule with ancestral noise, the same method as stochastic_ddim",
-    "unipc_1": "UniPC-1 (Zhao et al. 2023, algorithms 5 and 6, data prediction; order 2)",
-    "unipc_2": "UniPC-2 (Zhao et al. 2023, algorithms 5 and 6, data prediction; order 3)",
-    "unipc_3": "UniPC-3 (Zhao et al. 2023, algorithms 5 and 6, data prediction; order 4)",
-    "deis_1": "DEIS with one point (Zhang and Chen 2023; order 1), which is DDIM in log sigma",
-    "deis_2": "DEIS with two points (Zhang and Chen 2023; order 2), by default in log sigma",
-    "deis_3": "DEIS with three points (Zhang and Chen 2023; order 3), by default in log sigma",
-    "ab_2": "Adams-Bashforth in sigma, which is DEIS with two points in EDM's time (order 2)",
-}
+REGISTRY = Registry(
+    kind="solver",
+    functions=SOLVERS,
+    same={
+        "euler": "ddim",  # Euler's rule in sigma is DDIM
+        "euler_a": "euler_ancestral",
+        "ancestral": "stochastic_ddim",
+        "ddpm": "stochastic_ddim",  # with the posterior's variance, which is eta = 1
+        "dpm_2": "dpm_solver_2",
+        "dpm2": "dpm_solver_2",
+        "dpmpp2m": "dpmpp_2m",
+        "dpm_solverpp_2m": "dpmpp_2m",
+        "dpmpp_2m_sde": "sde_dpmpp_2m",
+        "dpmpp_sde_2m": "sde_dpmpp_2m",
+        "sde_dpm_solverpp_2m": "sde_dpmpp_2m",
+        "adams_bashforth_2": "ab_2",
+    },
+    near={
+        "edm": "heun",
+        "dpm_solver": "dpm_solver_2",
+        "dpm_solverpp": "dpmpp_2m",
+        "dpmsolverpp": "dpmpp_2m",
+        "dpmpp_2s_a": "dpm_solver_2",
+        "dpmpp_sde": "sde_dpmpp_2m",
+        "dpmpp_3m_sde": "dpmpp_3m",
+        "unipc": "unipc_2",
+        "uni_pc": "unipc_2",
+        "deis": "deis_3",
+        "lms": "ab_2",
+        "plms": "ab_2",
+        "re": "re_multi",
+    },
+    shared=("sigmas", "start_std"),
+)
 
 
 def solvers() -> dict[str, str]:
     """Name and one-line description of every solver that `entropic.solver` builds."""
-    out = {}
-    for name, function in SOLVERS.items():
-        first = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
-        out[name] = _DESCRIPTIONS.get(name, first)
-    return out
+    return REGISTRY.describe()
 
 
 def solver_options(name: str) -> dict[str, Any]:
     """Options of the solver of that name, with their defaults; ValueError if there is none."""
-    solver = SOLVERS[one_of("solver", name, SOLVERS)]
-    bound = solver.keywords if isinstance(solver, partial) else {}
-    skipped = {"sigmas", "start_std", *bound}
-    parameters = inspect.signature(solver).parameters
-    return {key: p.default for key, p in parameters.items() if key not in skipped}
+    return REGISTRY.options(name)
 
 
 def make_table(
@@ -96,7 +119,7 @@ def make_table(
     """The solver of that name at these noise levels, as a table of one row per denoiser call.
 
     Args:
-        name: Name of the solver; `solvers()` lists them.
+        name: Name of the solver, which `solvers()` lists, or "module:function" of your own.
         sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units; only the
             last may be 0.
         start_std: Standard deviation of the initial noise, in data units; may be given by name.
@@ -110,20 +133,13 @@ def make_table(
     Raises:
         ValueError: The name or an option is unknown or invalid, or the levels do not decrease.
     """
-    known = solver_options(name)
+    known = REGISTRY.name(name)
     if start_std is None:
         start_std = options.pop("start_std", None)
-    for key, value in options.items():
-        if key not in known:
-            takes = f"takes {', '.join(known)}" if known else "takes no options"
-            close = get_close_matches(key, known, n=1)
-            advice = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"{key} must be left out for solver {name!r}, which {takes}, got {value}{advice}"
-            )
-    given = {key: value for key, value in options.items() if value is not None}
-    for key, value in given.items():
-        if isinstance(known[key], bool) != isinstance(value, bool):
-            rule = "true or false" if isinstance(known[key], bool) else "a number or a word"
-            raise ValueError(f"{key} must be {rule}, got {value}")
-    return SOLVERS[name](sigmas, start_std, **given)
+    table = REGISTRY.function(known)(sigmas, start_std, **REGISTRY.checked(known, options))
+    if is_user_function(known):
+        check_solver(table)
+        end = vector("sigmas", sigmas, 2)[-1]
+        if table.end != end:
+            raise ValueError(f"{known} must end at the last level {end:g}, got {table.end:g}")
+    return table  # type: ignore[no-any-return]
