@@ -7,7 +7,7 @@ from benchmarks.measure import orders
 from theory.gaussian import table_variances
 from theory.solvers.registry import SOLVERS, make_table
 from toys import zoo
-from toys.laws.law import Law
+from toys.laws.build import law_of
 
 VARIANTS = [(name, {}) for name in SOLVERS] + [
     ("dpmpp_3m", {"corrected": True}),
@@ -89,5 +89,5 @@ def test_weak_orders_by_the_law_are_those_by_the_recursion(monkeypatch: pytest.M
     for n in (16, 64):
         assert by_law(n) == pytest.approx(error(n), rel=1e-5)
     table = make_table("stochastic_ddim", np.geomspace(20.0, 0.1, 17), float(np.hypot(1, 20)))
-    law = Law(zoo.toy("gaussian"), table, "noise", 1.5, 20.0)
+    law = law_of(zoo.toy("gaussian"), table, "noise", 1.5, 20.0)
     assert law.moments()[1] == pytest.approx(float(table_variances(table, 1.0)[-1]), rel=1e-7)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from strategies import churned_table, heun_table, random_mixture, random_sigmas
 
-from benchmarks.measure import divergences
+from benchmarks.measure import bins, divergences
 from theory.gaussian import arctan_ddim_kl_data_model, gaussian_kl_data_model, table_variances
 from theory.noise.processes import EDM
 from theory.schedules.arctan import arctan_sigmas
@@ -18,7 +18,9 @@ from theory.solvers.table import SolverTable
 from toys import sampling, zoo
 from toys.information.quadrature import integrals
 from toys.laws import panels
-from toys.laws.law import FIRST_REACH, Law
+from toys.laws.build import law_of
+from toys.laws.law import Law
+from toys.laws.transported import FIRST_REACH
 from toys.mixture import Mixture
 
 
@@ -29,8 +31,8 @@ def test_kl_agrees_with_the_dense_oracle(case: oracles.LawCase) -> None:
     table = stochastic_ddim_table(case.sigmas, case.start_std, case.eta)
     found = divergences.exact_kl(toy, table, case.start)
     want = oracles.LAW_KL[case.name]
-    assert found.kl_data_model == pytest.approx(want, rel=1e-7, abs=1e-12)
-    assert abs(found.kl_data_model - want) <= found.error + 1e-10 * want
+    assert found.value == pytest.approx(want, rel=1e-7, abs=1e-12)
+    assert abs(found.value - want) <= found.error + 1e-10 * want
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 3, 5, 10, 20, 64])
@@ -40,7 +42,7 @@ def test_ddim_on_the_arctan_grid_has_the_closed_form(n_steps: int, c: float) -> 
     sigmas = arctan_sigmas(n_steps, 80.0, 0.002, c=c)
     found = divergences.exact_kl(Mixture([1], [0], c), ddim_table(sigmas), "data", 1e-11)
     want = arctan_ddim_kl_data_model(n_steps, 80.0, 0.002, c)
-    assert found.kl_data_model == pytest.approx(want, rel=1e-10)
+    assert found.value == pytest.approx(want, rel=1e-10)
 
 
 @pytest.mark.parametrize("make", [stochastic_ddim_table, ddim_table, churned_table, heun_table])
@@ -55,7 +57,7 @@ def test_gaussian_data_give_the_gaussian_recursion(make: object, start: str) -> 
         other = table
     want = gaussian_kl_data_model(0.8**2 + 0.01**2, float(table_variances(other, 0.8)[-1]))
     found = divergences.exact_kl(Mixture([1], [0], 0.8), table, start)
-    assert found.kl_data_model == pytest.approx(float(want), rel=1e-10, abs=1e-13)
+    assert found.value == pytest.approx(float(want), rel=1e-10, abs=1e-13)
 
 
 REFINED = [
@@ -75,9 +77,10 @@ def test_doubling_resolution_and_domain_stays_within_the_error(
     toy = zoo.toy(name)
     found = divergences.exact_kl(toy, table)
     monkeypatch.setattr(panels, "PANEL_WIDTHS", panels.PANEL_WIDTHS / 2)
-    monkeypatch.setattr("toys.laws.law.FIRST_REACH", FIRST_REACH * 2)
+    monkeypatch.setattr("toys.laws.passes.FIRST_REACH", FIRST_REACH * 2)
+    monkeypatch.setattr("toys.laws.transported.FIRST_REACH", FIRST_REACH * 2)
     again = divergences.exact_kl(toy, table)
-    assert abs(again.kl_data_model - found.kl_data_model) <= found.error
+    assert abs(again.value - found.value) <= found.error
 
 
 def test_components_of_unlike_width_are_resolved() -> None:
@@ -87,7 +90,7 @@ def test_components_of_unlike_width_are_resolved() -> None:
     )
     mixed = Mixture([1, 1e-9], [0, 0.3], [1, 0.005])
     found = divergences.exact_kl(mixed, stochastic_ddim_table(edm_sigmas(8, 80.0, 0.002)))
-    assert found.kl_data_model == pytest.approx(broad.kl_data_model, abs=1e-7)
+    assert found.value == pytest.approx(broad.value, abs=1e-7)
 
 
 @pytest.mark.parametrize("n_steps", [4, 8])
@@ -96,21 +99,19 @@ def test_folded_maps_agree_with_a_histogram(n_steps: int) -> None:
     base = zoo.toy("points15").means[:, 0]
     toy = Mixture(np.ones(15), base * np.sqrt(1 - 0.05**2), 0.05)
     table = heun_table(log_snr_sigmas(n_steps, 80.0, 0.002))
-    law = Law(toy, table, "noise", 1.0, 20.0)
-    law.cover(-3.0, 3.0, 0.05)
-    assert law.folds.size >= 4
+    law = law_of(toy, table, "noise", 1.0, 20.0)
+    assert law.folds(-3.0, 3.0).size >= 4
     edges = np.linspace(-2.5, 2.5, 101)
-    p = np.exp(law.log_bins(edges[:-1], edges[1:]))
+    p = np.exp(law.log_mass(edges[:-1], edges[1:]))
     n = 1_000_000
     counts = np.histogram(sampling.sample(toy, table, n, seed=1)[:, 0], edges)[0]
     busy = n * p >= 25
     z = (counts - n * p)[busy] / np.sqrt(n * (p * (1 - p))[busy])
     assert np.abs(z).max() < 4.5
     # The density, singular at the folds, integrates to the same bins.
-    cuts = np.unique(np.concatenate([np.linspace(0.4, 0.6, 20), law.folds]))
-    cuts = cuts[(cuts >= 0.4) & (cuts <= 0.6)]
+    cuts = np.unique(np.concatenate([np.linspace(0.4, 0.6, 20), law.folds(0.4, 0.6)]))
     mass = integrals(lambda y: np.exp(law.log_density(y))[None], cuts, 1e-5, 1e-7)[0][0]
-    want = float(np.exp(law.log_bins(cuts[:1], cuts[-1:]))[0])
+    want = float(np.exp(law.log_mass(cuts[:1], cuts[-1:]))[0])
     assert mass == pytest.approx(want, rel=1e-4)
 
 
@@ -131,10 +132,9 @@ def chi_squared(toy: Mixture, law: Law, x: np.ndarray, sigma_end: float) -> floa
     edges = np.unique(edges + 1e-9 * np.arange(edges.size))
     if toy.is_points and sigma_end == 0:
         found = np.unique(toy.means[:, 0])
-        half = divergences.bin_half_width(found[:, None])
+        half = bins.bin_half_width(found[:, None])
         edges = np.unique(np.concatenate([found - half, found + half]))[1:-1]
-    law.cover(float(edges[0]), float(edges[-1]), 0.02 * float(np.ptp(edges)) + 1e-11)
-    cdf = np.exp(law.log_cdf(edges))
+    cdf = law.cdf(edges)
     expected = x.size * np.diff(np.concatenate([[0.0], cdf, [1.0]]))
     counts = np.diff(np.concatenate([[0], np.searchsorted(np.sort(x), edges), [x.size]]))
     rare = expected < 25
@@ -158,7 +158,7 @@ def test_monte_carlo_agrees_with_the_law_over_200_random_cases() -> None:
     for i in range(200):
         toy, table, sigma_end = random_case(i)
         x = sampling.sample(toy, table, n, seed=i, threads=1)[:, 0]
-        law = Law(toy, table, "noise", 1.0, 20.0)
+        law = law_of(toy, table, "noise", 1.0, 20.0)
         if toy.is_points and sigma_end == 0 and np.unique(toy.means).size == 1:
             assert np.all(np.abs(x - toy.means[0, 0]) < 1e-12)
             continue
@@ -181,11 +181,11 @@ def test_points_with_terminal_zero_are_compared_by_bins() -> None:
     table = stochastic_ddim_table(sigmas)
     found = divergences.exact_kl(toy, table)
     n = 400_000
-    weights, counts = divergences.bin_counts(toy, sampling.sample(toy, table, n, seed=0))
+    weights, counts = bins.bin_counts(toy, sampling.sample(toy, table, n, seed=0))
     mc = float(weights @ (np.log(weights) - np.log(counts / n)))
     slope = weights**2 / (counts / n)  # delta method
     error = np.sqrt((slope.sum() - 1.0) / n)
-    assert abs(mc - found.kl_data_model) < 4 * error
+    assert abs(mc - found.value) < 4 * error
     assert found.empty_bins == 0
 
 
@@ -195,7 +195,7 @@ def test_one_step_to_zero_leaves_an_astronomic_but_finite_kl() -> None:
     # Each bin's edge 1 - 0.98 is reached at x = -80^2 artanh(0.02): symmetric, so both are equal.
     edge = 80.0**2 * np.arctanh(1 - 2 * 0.49)
     q = stats.norm.sf(edge / 80.0)
-    assert found.kl_data_model == pytest.approx(-np.log(2 * q), rel=1e-9)
+    assert found.value == pytest.approx(-np.log(2 * q), rel=1e-9)
 
 
 def test_history_across_noise_is_refused_with_the_reason() -> None:
@@ -214,8 +214,8 @@ def test_history_across_noise_is_refused_with_the_reason() -> None:
 
 
 def test_what_does_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toys.laws.law.MAX_PASSES", 2)
-    monkeypatch.setattr("toys.laws.law.FIRST_REACH", 3.0)
+    monkeypatch.setattr("toys.laws.passes.MAX_PASSES", 2)
+    monkeypatch.setattr("toys.laws.passes.FIRST_REACH", 3.0)
     table = stochastic_ddim_table(time_sigmas(1, 80.0, 0.002, coordinate=EDM()))
     with pytest.raises(
         ValueError,

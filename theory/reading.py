@@ -45,7 +45,11 @@ def read_json(path: StrPath, kind: str, keys: tuple[str, ...]) -> dict[str, Any]
     Raises:
         ValueError: The file cannot be read, is not valid JSON, or is of another kind.
     """
-    text = read_text(path)
+    return parse_json(path, read_text(path), kind, keys)
+
+
+def parse_json(path: StrPath, text: str, kind: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON object in the text of a file; the arguments are those of `read_json`."""
     with naming(path):
         try:
             fields = json.loads(text, parse_constant=_refuse)

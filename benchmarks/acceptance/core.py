@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from benchmarks.acceptance.report import ROOT, Check, by_tests, fresh, run
-from benchmarks.engine.experiments import Divergences
 from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.engine.toy_profiles import ToyProfile, to_profile
 from benchmarks.studies.kl_vs_steps import KL_SCHEDULES, STANDARD
@@ -159,7 +159,7 @@ def rankings() -> Iterator[Check]:
 
 def ranking_table(store: Store) -> pd.DataFrame:
     """Exact KL of every schedule in every setting."""
-    tasks, labels = [], []
+    settings, labels = [], []
     grids = {
         (toy, process, low): ToyProfile(toy, low, PROCESSES[process].sigma_max)
         for toy in FIFTEEN
@@ -177,14 +177,16 @@ def ranking_table(store: Store) -> pd.DataFrame:
                 for n in STEPS:
                     sigmas = schedule(method, n, process, to_profile(row, {}), terminal, low)
                     for smoothing in (0.0,) if points and terminal == "zero" else SMOOTHING:
-                        tasks.append(
-                            Divergences(
-                                toy, process, method, tuple(sigmas.tolist()), terminal=terminal,
-                                rtol=1e-5, smoothing=smoothing,
+                        settings.append(
+                            Setting(
+                                toy, method, n, process=process, terminal=terminal,
+                                sigmas=tuple(sigmas.tolist()),
+                                metrics=(("kl_data_model", 1e-5),), smoothing=smoothing,
                             )
                         )  # fmt: skip
                         labels.append((label, low))
-    table = pd.DataFrame(run_tasks(tasks, store, title="rankings"))
+    table = pd.DataFrame([part[0] for part in run_tasks(settings, store, title="rankings")])
+    table = table.rename(columns={"value": "kl_data_model"})
     table["label"] = [label for label, _ in labels]
     table["sigma_min"] = [low for _, low in labels]
     return table

@@ -197,13 +197,13 @@ def _margins(seed: int) -> tuple[float, float, float]:
     """Bound minus exact KL, over the bound: exact denoiser, wrong one, wrong one from noise."""
     truth, wrong, sigmas = random_case(seed)
     disc, approx = (float(part.sum()) for part in split(truth, sigmas, wrong))
-    start = start_kl(truth, float(sigmas[0]), float(sigmas[0]))
+    start = start_kl(truth, float(sigmas[0]), float(sigmas[0]))[0]
     kinds = ((None, "data", disc), (wrong, "data", disc + approx))
     out = []
     for used, begin, bound in (*kinds, (wrong, "noise", disc + approx + start)):
         found = terminal_kl(truth, sigmas, used, begin, 1e-6)
-        assert found.kl_data_model is not None
-        out.append((bound - found.kl_data_model) / bound)
+        assert found.value is not None
+        out.append((bound - found.value) / bound)
     return out[0], out[1], out[2]
 
 
@@ -313,7 +313,7 @@ def rule() -> Iterator[Check]:
 
 def _las_kl(toy: Mixture, profile: Profile, n: int, lam: float) -> float:
     sigmas = las_sigmas(n, 80.0, 0.002, profile=profile, lambda_=lam)
-    found = terminal_kl(toy, sigmas, rtol=1e-4).kl_data_model
+    found = terminal_kl(toy, sigmas, rtol=1e-4).value
     assert found is not None
     return found
 

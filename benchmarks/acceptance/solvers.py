@@ -22,7 +22,7 @@ from theory.schedules.standard import log_snr_sigmas
 from theory.solvers.reducing import Solver
 from theory.solvers.registry import SOLVERS, make_table
 from toys import sampling, zoo
-from toys.laws.law import Law
+from toys.laws.build import law_of
 from toys.mixture import Mixture
 
 STATE_DEPENDENT = ("re_multi", "re_multi_2025", "evodiff")
@@ -112,9 +112,9 @@ def folds() -> Iterator[Check]:
     for name in ("heun", "evodiff"):
         for n_steps in (4, 8):
             table = make_table(name, log_snr_sigmas(n_steps, 80.0, 0.002))
-            law = Law(toy, table, "noise", 1.5, 40.0)
-            law.cover(-3.0, 3.0, 0.05)
-            p = np.exp(law.log_bins(EDGES[:-1], EDGES[1:]))
+            law = law_of(toy, table, "noise", 1.5, 40.0)
+            turns = law.folds(-3.0, 3.0).size
+            p = np.exp(law.log_mass(EDGES[:-1], EDGES[1:]))
             counts = _histogram(toy, table)
             busy = HISTOGRAM_PATHS * p >= 25
             z = (counts - HISTOGRAM_PATHS * p)[busy] / np.sqrt(
@@ -123,7 +123,7 @@ def folds() -> Iterator[Check]:
             # 500 bins: the largest of 500 normal scores exceeds 4.4 once in two hundred times.
             good = bool(np.abs(z).max() < 4.4) and bool(np.all(counts[~busy] < 100))
             yield Check(
-                f"{name}, N = {n_steps}, {HISTOGRAM_PATHS:.0e} paths, {law.folds.size} folds",
+                f"{name}, N = {n_steps}, {HISTOGRAM_PATHS:.0e} paths, {turns} folds",
                 "500 bins within their error (largest z < 4.4)",
                 f"largest z {np.abs(z).max():.2f}, mean square {np.mean(z**2):.2f}",
                 good,

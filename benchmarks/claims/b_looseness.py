@@ -30,8 +30,7 @@ def geometric(case: Case) -> Array:
 def kls(case: Case, sigmas: Array) -> tuple[Array, Array]:
     """Pathwise KL up to each level but the first, and KL of the laws there; exact denoiser."""
     ends = [
-        terminal_kl(case.toy, sigmas[: n + 1], rtol=LAW_RTOL).kl_data_model
-        for n in range(1, sigmas.size)
+        terminal_kl(case.toy, sigmas[: n + 1], rtol=LAW_RTOL).value for n in range(1, sigmas.size)
     ]
     infinite = [np.inf if kl is None else kl for kl in ends]
     return np.cumsum(disc(case.toy, sigmas)), np.array(infinite)

@@ -268,5 +268,5 @@ def terminal(case: Case) -> Reading:
     exact = terminal_kl(case.toy, case.sigmas, rtol=LAW_RTOL)
     mistaken = terminal_kl(case.toy, case.sigmas, case.wrong, rtol=LAW_RTOL)
     paths = [float(disc(case.toy, case.sigmas).sum()), total(case)]
-    found = [np.inf if d.kl_data_model is None else d.kl_data_model for d in (exact, mistaken)]
+    found = [np.inf if d.value is None else d.value for d in (exact, mistaken)]
     return at_most(found, paths, error=max(exact.error, mistaken.error))

@@ -22,7 +22,7 @@ from theory.solvers.multistep import sde_dpmpp_2m_table
 from theory.solvers.registry import make_table
 from theory.solvers.table import SolverTable
 from toys import sampling, zoo
-from toys.laws.law import Law
+from toys.laws.build import law_of
 from toys.mixture import Mixture
 
 PRINTED = printed_file("B")
@@ -158,7 +158,7 @@ def variance_route(case: Case) -> float:
 def law_route(case: Case) -> float:
     """NLL of the data minus that of the sampler, from the sampler's exact density by quadrature."""
     table, std, low = _table(case)
-    law = Law(case.toy, table, "data", 2.0, 30.0)
+    law = law_of(case.toy, table, "data", 2.0, 30.0)
     nodes, weights = np.polynomial.legendre.leggauss(200)
     x, half = 10.0 * std * nodes, 10.0 * std
     nll = -case.toy.log_density(x, low)

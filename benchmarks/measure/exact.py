@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.measure.divergences import exact_kl
-from theory.checks import number
-from theory.solvers.reducing import Solver, check_solver
-from toys.files import as_mixture
+from theory.solvers.reducing import Solver
 from toys.mixture import Mixture
 
 
@@ -53,7 +51,6 @@ def kl(mixture: str | Mixture, table: Solver, start: str = "noise", rtol: float 
         ValueError: The mixture has more than one dimension, the solver has no exact law, or the
             value does not settle to the tolerance.
     """
-    check_solver(table)
-    found = exact_kl(as_mixture(mixture), table, start, number("rtol", rtol, 1e-13))
-    value = float("inf") if found.kl_data_model is None else found.kl_data_model
+    found = exact_kl(mixture, table, start, rtol)
+    value = float("inf") if found.value is None else found.value
     return KL(value, found.error, found.reason)

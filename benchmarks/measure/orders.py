@@ -25,7 +25,8 @@ from theory.solvers.reducing import ReducingIteration, Solver
 from theory.solvers.registry import make_table
 from toys import reference, sampling
 from toys.files import load_toy, toy_spec
-from toys.laws.law import FIRST_REACH, Law
+from toys.laws.build import law_of
+from toys.laws.transported import FIRST_REACH
 from toys.mixture import Mixture, normals
 
 STRONG_TOY, WEAK_TOY = "gaussians5", "gaussian"
@@ -132,7 +133,7 @@ def error_of(
         return make_table(solver, log_snr_sigmas(n, sigma_max, sigma_min), start_std, **options)
 
     if has_noise(solver, options):
-        return lambda n: _moment_error(data, table_of, n, sigma_max, sigma_min)
+        return lambda n: _moment_error(data, table_of, n)
     starts = sigma_max * normals(STARTS, data.dim, 0, 0, 0)
     ends = reference.flow(data, starts, np.array([sigma_max, sigma_min]))[-1]
     return lambda n: path_error(sampling.walk_states(data, table_of(n), starts, 0), ends)
@@ -143,20 +144,19 @@ def path_error(states: Array, ends: Array) -> float:
     return float(np.sqrt(np.mean(np.sum((states - ends) ** 2, axis=1))))
 
 
-def _moment_error(
-    toy: Mixture, table_of: Callable[..., Solver], n: int, sigma_max: float, sigma_min: float
-) -> float:
-    """Relative error of the second moment, started from the true law at sigma_max."""
+def _moment_error(toy: Mixture, table_of: Callable[..., Solver], n: int) -> float:
+    """Relative error of the second moment, started from the true law at the first level."""
+    table = table_of(n)
     if toy.size == 1 and not toy.means.any():
         c = float(toy.stds[0, 0])
-        table = table_of(n, float(np.hypot(c, sigma_max)))
+        table = table_of(n, float(np.hypot(c, table.sigma[0])))
         assert not isinstance(table, ReducingIteration)  # those have no noise
-        true = c**2 + sigma_min**2
+        true = c**2 + table.end**2
         return abs(float(table_variances(table, c)[-1]) / true - 1.0)
     if toy.dim > 1:
         raise ValueError(f"toy must have d = 1 for a solver with noise, got d = {toy.dim}")
-    law = Law(toy, table_of(n), "data", 1.5, FIRST_REACH)
-    true = toy.variance + float(toy.mean[0]) ** 2 + sigma_min**2
+    law = law_of(toy, table, "data", 1.5, FIRST_REACH)
+    true = toy.variance + float(toy.mean[0]) ** 2 + table.end**2
     return abs(law.moments()[1] / true - 1.0)
 
 

@@ -1,15 +1,14 @@
 """KL against steps, exact and by paper A's Monte Carlo protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from benchmarks.engine.experiments import Divergences
+from benchmarks.engine.rows import figure_row
 from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store
-from benchmarks.engine.toy_profiles import ToyProfile, to_profile
-from theory.noise.processes import PROCESSES
-from theory.schedules.registry import schedule
 
 
 @dataclass(frozen=True)
@@ -40,51 +39,51 @@ KL_BUDGETS = {
 }
 KL_TOYS = {"points15": "zero", "gaussians15_narrow": "stop", "gaussians15_overlap": "stop"}
 STANDARD = {"vp": "vp_linear", "edm": "edm_linear"}
+SAMPLED = (("kl_data_model", 1e-8), ("w1", 1e-5), ("ks", 1e-5))
 KL_SCHEDULES = ("standard", "edm", "log_snr", "entropic", "rescaled")
 
 
 def kl_vs_steps(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper A v1 Figs. 2 and 4: KL(data || sampler) against steps, exact and by Monte Carlo."""
     size = KL_BUDGETS[budget]
-    pairs = [(name, process) for name in KL_TOYS for process in STANDARD]
-    grids = [
-        ToyProfile(name, PROCESSES[process].sigma_min, PROCESSES[process].sigma_max)
-        for name, process in pairs
-    ]
-    profiles = [
-        to_profile(row, {"toy": grid.toy})
-        for grid, row in zip(grids, run_tasks(grids, store, jobs, "profiles"), strict=True)
-    ]
-    tasks, labels = [], []
-    for (name, process), profile in zip(pairs, profiles, strict=True):
-        for label in KL_SCHEDULES:
-            method = STANDARD[process] if label == "standard" else label
-            for n in size.steps:
-                sigmas = schedule(method, n, process, profile, KL_TOYS[name])
-                task = Divergences(
-                    name,
-                    process,
-                    method,
-                    tuple(sigmas.tolist()),
-                    terminal=KL_TOYS[name],
-                    rtol=size.rtol,
-                )
-                tasks.append(task)
-                labels.append(label)
-                if n in size.marked:
-                    tasks.append(
-                        Divergences(
-                            name,
-                            process,
-                            method,
-                            task.sigmas,
-                            terminal=task.terminal,
-                            paths=size.paths,
-                            repeats=size.repeats,
-                        )
+    settings, labels = [], []
+    for name in KL_TOYS:
+        for process in STANDARD:
+            for label in KL_SCHEDULES:
+                for n in size.steps:
+                    exact = setting_of(name, process, label, n, size.rtol)
+                    sampled = replace(
+                        exact, metrics=SAMPLED, paths=size.paths, repeats=size.repeats
                     )
-                    labels.append(label)
-    rows = run_tasks(tasks, store, jobs, "KL against steps")
-    table = pd.DataFrame(rows)
+                    found = [exact, sampled] if n in size.marked else [exact]
+                    settings += found
+                    labels += [label] * len(found)
+    parts = run_tasks(settings, store, jobs, "KL against steps")
+    table = pd.DataFrame([_row(part) for part in parts])
     table.insert(3, "label", labels)
     return table
+
+
+def setting_of(toy: str, process: str, label: str, n: int, rtol: float) -> Setting:
+    """The exact KL of a schedule of the figure."""
+    method = STANDARD[process] if label == "standard" else label
+    metrics = (("kl_data_model", rtol),)
+    return Setting(toy, method, n, process=process, terminal=KL_TOYS[toy], metrics=metrics)
+
+
+def _row(part: list[dict[str, Any]]) -> dict[str, Any]:
+    """The metrics of one setting as a row of the figure's table."""
+    kl = part[0]
+    row = figure_row(kl)
+    old = {key: row[key] for key in ("toy", "process", "schedule", "solver", "n_steps", "nfe")}
+    old |= {key: row[key] for key in ("terminal", "start", "options", "sigma_max", "sigma_min")}
+    old |= {"smoothing": kl["smoothing"], "paths": kl["paths"], "repeats": kl["repeats"]}
+    old |= {"seed": kl["seed"], "kl_data_model": kl["value"]}
+    old |= {key: row[key] for key in ("error", "reason")} | {"empty_bins": kl["empty_bins"]}
+    several = kl["sd"] is not None and kl["value"] is not None
+    old |= {"sd": kl["sd"], "stderr": row["stderr"] if several or not kl["paths"] else None}
+    old |= {key: row[key] for key in ("numpy", "scipy", "numba")}
+    if kl["paths"]:
+        old |= {"infinite_repeats": kl["infinite_repeats"], "kl_finite_mean": kl["finite_mean"]}
+        old |= {other["metric"]: other["value"] for other in part[1:]}
+    return old

@@ -1,19 +1,23 @@
 """Paper B's pathwise KL against the exact KL of the terminal laws."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store
 from benchmarks.engine.toy_profiles import PROFILE_POINTS, ToyProfile, to_profile
-from benchmarks.measure.pathwise import Pathwise
 from benchmarks.studies.las_mixtures import QUICK_POINTS
 from theory.noise.processes import PROCESSES
 from theory.schedules.las_levels import natural_lambda
 from theory.schedules.registry import schedule
+from theory.versions import versions
 
 EDM = PROCESSES["edm"]
 LINE_TOY = "gaussians15_overlap"
+METRICS = (("kl_data_model", 1e-5), ("pathwise_kl", 1e-12))
 LINE_STEPS = (2, 4, 8, 16, 32, 64)
 FOLLOWED = 10  # steps of the schedules that are followed level by level
 LAMBDA_STEPS = (5, 10, 20)
@@ -33,7 +37,7 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
     points = 3 * QUICK_POINTS if quick else PROFILE_POINTS
     grid = ToyProfile(LINE_TOY, EDM.sigma_min, EDM.sigma_max, points)
     profile = to_profile(run_tasks([grid], store, jobs, "profile")[0], {"toy": LINE_TOY})
-    tasks: list[Pathwise] = []
+    settings: list[Setting] = []
     labels: list[dict[str, float | str]] = []
 
     def add(kind: str, name: str, n: int, levels: int | None = None, at: float = np.nan) -> None:
@@ -41,7 +45,10 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
         lam = {"las": natural, "las_0": 0.0}.get(name, np.nan) if np.isnan(at) else at
         options = {} if np.isnan(lam) else {"lambda_": lam}
         sigmas = schedule(name.removesuffix("_0"), n, "edm", profile, **options)
-        tasks.append(Pathwise(LINE_TOY, name, tuple(sigmas[:levels].tolist())))
+        kept = tuple(sigmas[:levels].tolist())
+        settings.append(
+            Setting(LINE_TOY, name, len(kept) - 1, start="data", sigmas=kept, metrics=METRICS)
+        )
         labels.append({"kind": kind, "of_steps": n, "lambda": lam, "natural_lambda": natural})
 
     for name in LINE_SCHEDULES:
@@ -52,5 +59,14 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
     for n in LAMBDA_STEPS:
         for lam in LAMBDAS[::8] if quick else LAMBDAS:
             add("lambda", "las", n, at=float(lam))
-    table = pd.DataFrame(run_tasks(tasks, store, jobs, "pathwise KL"))
+    parts = run_tasks(settings, store, jobs, "pathwise KL")
+    table = pd.DataFrame([_row(*part) for part in parts])
     return pd.concat([pd.DataFrame(labels), table], axis=1)
+
+
+def _row(kl: dict[str, Any], pathwise: dict[str, Any]) -> dict[str, Any]:
+    """The two metrics of a setting as a row of the figure's table."""
+    kept = ("toy", "process", "schedule", "solver", "n_steps", "nfe", "terminal", "start")
+    row = {name: kl[name] for name in (*kept, "sigma_max", "sigma_min")}
+    row |= {"kl_data_model": kl["value"], "error": kl["error"], "stderr": 0.0}
+    return row | {"pathwise_kl": pathwise["value"], "seed": None} | versions()

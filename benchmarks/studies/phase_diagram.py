@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.engine.experiments import Divergences
 from benchmarks.engine.results import results_file
 from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.engine.toy_profiles import PROFILE_POINTS, ToyProfile, to_profile
 from theory.noise.processes import PROCESSES
@@ -66,15 +66,15 @@ QUICK = PhaseBudget((0.2, 0.5), (4,), points=40)
 
 
 @dataclass(frozen=True)
-class PhaseKL:
-    """Exact KL of one schedule in one setting.
+class PhaseCell:
+    """One schedule in one cell of the diagram.
 
     Args:
         std: Std of the 15 components.
         process: "edm" or "vp".
         terminal: "stop" or "zero".
         sigma_min: Lowest noise above 0.
-        smoothing: Std of the Gaussian added to the sampler's output.
+        smoothing: Std of the Gaussian with which the sampler's law is blurred.
         label: One of LABELS.
         sigmas: The levels, falling.
     """
@@ -87,30 +87,35 @@ class PhaseKL:
     label: str
     sigmas: tuple[float, ...]
 
-    def run(self) -> dict[str, Any]:
-        """One tidy row."""
-        task = Divergences(
+    @property
+    def setting(self) -> Setting | None:
+        """The setting that is run; None for one that is left out."""
+        if self.std == 0 and self.terminal == "zero" and self.smoothing > 0:
+            return None
+        return Setting(
             target(self.std),
-            self.process,
             method(self.label, self.process),
-            self.sigmas,
+            len(self.sigmas) - 1,
+            process=self.process,
             terminal=self.terminal,
-            rtol=RTOL,
+            sigmas=self.sigmas,
+            metrics=(("kl_data_model", RTOL),),
             smoothing=self.smoothing,
         )
+
+    def row(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        """The row of the figure's table, from the row of the setting or none."""
         row: dict[str, Any] = {"std": self.std, "std_over_gap": std_over_gap(self.std)}
-        kept = ("process", "terminal", "sigma_max", "smoothing", "n_steps", "nfe", "schedule")
-        labels = task.labels()
-        row |= {name: labels[name] for name in (*kept, "solver", "seed")}
-        row |= {"sigma_min": self.sigma_min, "label": self.label, "stderr": 0.0}
-        unknown = {"kl_data_model": None, "error": None}
-        if self.std == 0 and self.terminal == "zero" and self.smoothing > 0:
-            return row | unknown | {"reason": LEFT_OUT} | versions() | {"command": COMMAND}
-        try:
-            found = task.run()
-        except ValueError as error:  # the law does not settle
-            found = unknown | {"reason": str(error)}
-        row |= {name: found[name] for name in ("kl_data_model", "error", "reason")}
+        row |= {"process": self.process, "terminal": self.terminal, "sigma_max": self.sigmas[0]}
+        n = len(self.sigmas) - 1
+        row |= {"smoothing": self.smoothing, "n_steps": n, "nfe": n}
+        row |= {"schedule": method(self.label, self.process), "solver": "stochastic_ddim"}
+        row |= {"seed": None, "sigma_min": self.sigma_min, "label": self.label, "stderr": 0.0}
+        if found is None:
+            row |= {"kl_data_model": None, "error": None, "reason": LEFT_OUT}
+        else:
+            row |= {"kl_data_model": found["value"], "error": found["error"]}
+            row |= {"reason": found["reason"]}
         return row | versions() | {"command": COMMAND}
 
 
@@ -147,8 +152,8 @@ def phase_rows(size: PhaseBudget, store: Store, jobs: int | None) -> pd.DataFram
     }
     found = run_tasks(list(grids.values()), store, jobs, "profiles")
     profiles = {key: to_profile(row, {}) for key, row in zip(grids, found, strict=True)}
-    tasks = [
-        PhaseKL(std, process, terminal, low, smoothing, label, sigmas)
+    cells = [
+        PhaseCell(std, process, terminal, low, smoothing, label, sigmas)
         for (std, process), profile in profiles.items()
         for terminal, low in ENDS
         for n in size.steps
@@ -156,7 +161,10 @@ def phase_rows(size: PhaseBudget, store: Store, jobs: int | None) -> pd.DataFram
         for sigmas in [_levels(label, n, process, profile, terminal, low)]
         for smoothing in (0.0, SMOOTHING)
     ]
-    return pd.DataFrame(run_tasks(tasks, store, jobs, "phase diagram"))
+    settings = {i: s for i, s in enumerate(c.setting for c in cells) if s is not None}
+    parts = run_tasks(list(settings.values()), store, jobs, "phase diagram")
+    of = {i: part[0] for i, part in zip(settings, parts, strict=True)}
+    return pd.DataFrame([cell.row(of.get(i)) for i, cell in enumerate(cells)])
 
 
 def _levels(

@@ -6,18 +6,19 @@ The figure reads them, except with the budget "paper".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks.engine.results import results_file
-from benchmarks.engine.run import Task, run_tasks
+from benchmarks.engine.rows import figure_row
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.engine.toy_profiles import SAMPLED_POINTS, ToyProfile, to_profile
-from benchmarks.measure.solver_errors import ExactKL, PathErrors, Wasserstein
-from benchmarks.studies.solver_convergence import EDM, calls_of, levels_of
+from benchmarks.studies.solver_convergence import EDM, PATHS, calls_of, error_row, levels_of
 from theory.profiles.profile import Profile
 from theory.solvers.calls import equal_steps
 
@@ -27,6 +28,7 @@ LINE_TOYS = ("gaussians15_overlap", "gaussians15_narrow")
 PLANE_TOY = "circle8"
 PAPER_CALLS = (5, 6, 8, 10, 12, 15, 20)
 GRIDS = ("log_snr", "edm", "rescaled")
+KL_RTOL = 1e-5
 KL_ROWS = results_file("re_vs_baselines_kl")
 GROUP = ["toy", "schedule", "metric", "calls"]
 NUMBERS: dict[str, Any] = {"value": float, "error": float, "stderr": float, "seed": "Int64"}
@@ -68,13 +70,14 @@ def re_vs_baselines(budget: str, store: Store, jobs: int | None) -> pd.DataFrame
     size = BASELINES_BUDGETS[budget]
     profiles = _profiles(store, jobs, size.grids)
     cases = _cases(size.calls, size.grids, profiles)
-    tasks: list[Task] = []
-    for toy, grid, _, sigmas, solver in cases:
-        if toy == PLANE_TOY:
-            tasks.append(PathErrors(toy, grid, sigmas, solver, paths=size.paths))
-        else:
-            tasks.append(Wasserstein(toy, grid, sigmas, solver, points=size.points))
-    table = _with_calls(run_tasks(tasks, store, jobs, "solvers"), cases)
+    settings = [
+        replace(_setting(case), metrics=PATHS, paths=size.paths)
+        if case[0] == PLANE_TOY
+        else replace(_setting(case), metrics=(("w1", 0.0),), quantiles=size.points)
+        for case in cases
+    ]
+    rows = [_row(part) for part in run_tasks(settings, store, jobs, "solvers")]
+    table = _with_calls(rows, cases)
     if size.exact_kl:
         kl = kl_rows(size.calls, size.grids, profiles, store, jobs)
     else:
@@ -99,6 +102,17 @@ def _cases(calls: Sequence[int], grids: Sequence[str], profiles: dict[str, Profi
     ]
 
 
+def _setting(case: Case) -> Setting:
+    toy, grid, _, sigmas, solver = case
+    return Setting(toy, grid, len(sigmas) - 1, solver, sigmas=sigmas)
+
+
+def _row(part: list[dict[str, Any]]) -> dict[str, Any]:
+    """The metrics of one setting as a row of the figure's table."""
+    row = error_row(part) if part[0]["metric"] == "path_rms" else figure_row(part[0])
+    return row if row["paths"] else row | {"seed": None}
+
+
 def _with_calls(rows: list[dict[str, Any]], cases: Sequence[Case]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table.insert(0, "calls", [case[2] for case in cases])
@@ -114,8 +128,9 @@ def kl_rows(
 ) -> pd.DataFrame:
     """The rows of metric "kl_data_model"."""
     cases = [case for case in _cases(calls, grids, profiles) if case[0] != PLANE_TOY]
-    tasks = [ExactKL(toy, grid, sigmas, solver) for toy, grid, _, sigmas, solver in cases]
-    return _with_calls(run_tasks(tasks, store, jobs, "exact laws"), cases)
+    settings = [replace(_setting(case), metrics=(("kl_data_model", KL_RTOL),)) for case in cases]
+    rows = [_row(part) for part in run_tasks(settings, store, jobs, "exact laws")]
+    return _with_calls(rows, cases)
 
 
 def read_kl_rows(path: Path) -> pd.DataFrame:

@@ -1,23 +1,28 @@
 """Error against denoiser calls of every solver on the log-SNR grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import pandas as pd
 
-from benchmarks.engine.run import Task, run_tasks
+from benchmarks.engine.rows import figure_row
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store
-from benchmarks.measure.solver_errors import MomentErrors, PathErrors
+from theory.names import Option
 from theory.noise.processes import PROCESSES
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
 from theory.solvers.registry import SOLVERS, make_table
 from toys import zoo
 
-Options = tuple[tuple[str, float | bool], ...]
+Options = tuple[tuple[str, Option], ...]
 EDM = PROCESSES["edm"]
 CONVERGENCE_TOYS = ("gaussian", "two_points", "gaussians15_overlap", "circle8")
 FEWEST, MOST = 4, 520  # calls
+PATHS = (("path_rms", 0.0), ("path_median", 0.0))
+MOMENT = (("moment", 1e-8),)
 STOCHASTIC: tuple[tuple[str, Options], ...] = (
     ("stochastic_ddim", ()),
     ("sde_dpmpp_2m", ()),
@@ -67,24 +72,38 @@ def solver_convergence(budget: str, store: Store, jobs: int | None) -> pd.DataFr
     the exact law (paths 0) and by Monte Carlo.
     """
     size = CONVERGENCE_BUDGETS[budget]
-    tasks: list[Task] = []
+    settings: list[Setting] = []
     for toy in CONVERGENCE_TOYS:
         for solver, options in (*DETERMINISTIC, *STOCHASTIC):
             for n in size.steps:
                 calls = calls_of(solver, options, n)
                 if not FEWEST <= calls <= MOST:
                     continue
-                shared = toy, "log_snr", levels_of("log_snr", n, None), solver, options
+                shared = Setting(toy, "log_snr", n, solver, solver_options=options)
                 if (solver, options) in DETERMINISTIC:
-                    tasks.append(PathErrors(*shared, paths=size.starts))
+                    settings.append(replace(shared, metrics=PATHS, paths=size.starts))
                     continue
+                shared = replace(shared, start="data", metrics=MOMENT)
                 gaussian = zoo.toy(toy).size == 1
                 lawful = zoo.toy(toy).dim == 1 and solver not in ACROSS_NOISE
                 if gaussian or (lawful and calls <= size.most_exact):
-                    tasks.append(MomentErrors(*shared))
+                    settings.append(shared)
                 if not gaussian:
-                    tasks.append(MomentErrors(*shared, paths=size.paths))
-    return pd.DataFrame(run_tasks(tasks, store, jobs, "convergence"))
+                    settings.append(replace(shared, paths=size.paths))
+    parts = run_tasks(settings, store, jobs, "convergence")
+    return pd.DataFrame([error_row(part) for part in parts])
+
+
+def error_row(part: list[dict[str, Any]]) -> dict[str, Any]:
+    """The metrics of one setting as a row of the figure's table.
+
+    A moment has its absolute error as value and the signed one as excess; paths have a median.
+    """
+    row = figure_row(part[0])
+    if row["metric"] == "path_rms":
+        return row | {"median": part[1]["value"], "error": None}
+    value = row["value"]
+    return row | {"value": None if value is None else abs(value), "excess": value}
 
 
 def levels_of(grid: str, steps: int, profile: Profile | None) -> tuple[float, ...]:

@@ -22,8 +22,9 @@ import torch
 
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store, write_csv
-from benchmarks.measure.divergences import bin_counts, sample_distances
+from benchmarks.measure.bins import bin_counts
 from benchmarks.measure.frechet import Moments, frechet, moments
+from benchmarks.measure.samples import sample_distances
 from benchmarks.networks.protocol import Denoiser
 from benchmarks.networks.sampling import sample
 from benchmarks.studies.infonoise_emergence import EMERGENCE_ROWS
@@ -158,7 +159,7 @@ def sample_score(samples: Floats, target: Target) -> dict[str, float | None]:
     """The score of samples (n, *shape); see `score`."""
     if target.law is not None:
         wide = samples.astype(np.float64)
-        row: dict[str, float | None] = {"score": sample_distances(target.law, wide, 0.0)["w1"]}
+        row: dict[str, float | None] = {"score": sample_distances(target.law, wide, 0.0)[0]}
         if target.law.is_points:
             weights, counts = bin_counts(target.law, wide)
             share = counts / len(samples)

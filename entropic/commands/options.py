@@ -1,22 +1,134 @@
-"""Options that several commands share."""
+"""Options that several commands share; names and help of schedules and solvers are the registry's.
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+Names are checked and completed by `Name`. The registries are loaded only when a name is checked,
+completed or explained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from theory.names import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PROCESSES, TERMINALS, STARTS = ("edm", "vp"), ("stop", "zero"), ("noise", "data")
+RULES, AMPLITUDES = ("spline", "trapezoid", "left"), ("mean", "rms")
+PARAMETRISATIONS, REDUCTIONS = ("eps", "x0", "v", "edm"), ("sum", "mean")
+
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
-solver_option = click.option(
-    "--option",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Option of the solver. Repeat for several.",
-)
 
 
-def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+def schedule_registry() -> Registry:
+    """The registry of schedules."""
+    from theory.schedules.registry import REGISTRY
+
+    return REGISTRY
+
+
+def solver_registry() -> Registry:
+    """The registry of solvers."""
+    from theory.solvers.registry import REGISTRY
+
+    return REGISTRY
+
+
+def toy_names() -> list[str]:
+    """Names of the toys."""
+    from toys.zoo import ZOO
+
+    return list(ZOO)
+
+
+class Name(click.ParamType):
+    """A name of a registry, with options if the command takes them, or a file.
+
+    Args:
+        kind: "schedule" or "solver".
+        extra: Further words that are accepted, such as "all".
+        files: Whether a file is accepted too.
+    """
+
+    def __init__(self, kind: str, extra: tuple[str, ...] = (), files: bool = False) -> None:
+        self.name, self.extra, self.files = kind, extra, files
+
+    @property
+    def registry(self) -> Registry:
+        """The registry of this kind."""
+        return schedule_registry() if self.name == "schedule" else solver_registry()
+
+    def convert(self, value: str, param: Any, ctx: Any) -> str:
+        """The text as it is, after a check of the name and its options."""
+        if value in self.extra:
+            return value
+        if self.files:
+            from benchmarks.engine.compare import is_file
+
+            if is_file(value):
+                return value
+        self.registry.parse(value)
+        return value
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        """Names that begin like the incomplete word; then files, where they are accepted."""
+        names = [*self.registry.functions, *self.extra]
+        items = [CompletionItem(n) for n in names if n.startswith(incomplete)]
+        return [*items, CompletionItem(incomplete, type="file")] if self.files else items
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        """What stands for the value in the help."""
+        return "NAME|FILE" if self.files else "NAME"
+
+
+class Toy(click.ParamType):
+    """The name of a toy, or a mixture file."""
+
+    name = "toy"
+
+    def convert(self, value: str, param: Any, ctx: Any) -> str:
+        """The text as it is; the file is read by the command."""
+        return value
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        """Names that begin like the incomplete word, and files."""
+        names = [CompletionItem(n) for n in toy_names() if n.startswith(incomplete)]
+        return [*names, CompletionItem(incomplete, type="file")]
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        """What stands for the value in the help."""
+        return "NAME|FILE"
+
+
+class Counts(click.ParamType):
+    """Whole numbers separated by commas, such as 4,8,16."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """The numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(word) for word in str(value).split(","))
+        except ValueError:
+            self.fail(f"must be whole numbers separated by commas, got {value!r}", param, ctx)
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        """What stands for the value in the help."""
+        return "N,N,..."
+
+
+def choice(*flags: str, of: Iterable[str], help: str, **extra: Any) -> Callable[[F], F]:
+    """An option whose value is one of a few words."""
+    return click.option(*flags, type=click.Choice(list(of)), help=help, **extra)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator for several options, which the help lists in this order."""
 
     def decorated(command: F) -> F:
@@ -27,12 +139,63 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorated
 
 
-ends = _together(
-    click.option(
+class Explained(click.Command):
+    """A command whose help ends with the names it takes, their options, and an example.
+
+    Args:
+        example: The example, one command per line.
+        schedules: Whether the help lists the schedules with their options.
+        solvers: Whether the help lists the solvers with their options.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        example: str = "",
+        schedules: bool = False,
+        solvers: bool = False,
+        **extra: Any,
+    ) -> None:
+        super().__init__(*args, **extra)
+        self.example, self.schedules, self.solvers = example, schedules, solvers
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names with their options, and the example."""
+        if self.schedules:
+            _write_names(formatter, "Schedules", schedule_registry())
+        if self.solvers:
+            _write_names(formatter, "Solvers", solver_registry())
+        if self.example:
+            with formatter.section("Example"):
+                for line in self.example.splitlines():
+                    formatter.write_text(line)
+
+
+def _write_names(formatter: click.HelpFormatter, title: str, registry: Registry) -> None:
+    """Write the functions of a registry, each with its options and their defaults."""
+    rows = []
+    for name, text in registry.describe().items():
+        options = registry.options(name)
+        shown = [f"{k.rstrip('_')}" + ("" if v is None else f"={v}") for k, v in options.items()]
+        rows.append((name, text + (f" [{', '.join(shown)}]" if shown else "")))
+    with formatter.section(f"{title} (with their options and defaults)"):
+        formatter.write_dl(rows, col_max=18)
+
+
+toy_option = click.option("--toy", type=Toy(), help="Name of a toy (`entropic toys`), or file.")
+solver_option = click.option(
+    "--option",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the solver. Repeat for several. SOLVER:NAME=VALUE does the same.",
+)
+ends = together(
+    choice(
         "--process",
+        of=PROCESSES,
         default="edm",
         show_default=True,
-        help="Noise process, edm or vp. It sets the default noise levels and the initial law.",
+        help="Noise process. It sets the default noise levels and the initial law.",
     ),
     click.option(
         "--sigma-min",
@@ -47,44 +210,86 @@ ends = _together(
         "Default: that of a given profile or loss log, otherwise of the process.",
     ),
 )
-
-las_options = _together(
-    click.option(
-        "--lambda",
-        "lambda_",
-        type=float,
-        help="las: variance that damps high SNR, in squared data units; 0 for no damping. "
-        "Default: 2 s^2 / steps, where s is the finest scale of the data.",
-    ),
-    click.option(
-        "--mu",
-        type=float,
-        help="las: weight of the penalty on changes of the step size in log SNR. Default: 0.",
-    ),
-    click.option("--power", type=float, help="las: exponent of that penalty. Default: 2."),
-    click.option(
-        "--axis",
-        help="las: form of the damping, saturating, or exponential with c = 1 / lambda. "
-        "Default: saturating.",
-    ),
+terminal_option = choice(
+    "--terminal",
+    of=TERMINALS,
+    help="stop to end at sigma-min, zero to make the last step to 0. Default: stop.",
+)
+start_option = choice(
+    "--start",
+    of=STARTS,
+    default="noise",
+    show_default=True,
+    help="Initial law: noise for that of the process, data for the true law at sigma-max.",
 )
 
-losses_options = _together(
+# Options of schedules as options of a command: flag, name in the registry, type.
+SCHEDULE_OPTIONS: tuple[tuple[str, str, Any], ...] = (
+    ("--c", "c", float),
+    ("--rho", "rho", float),
+    ("--offset", "offset", float),
+    ("--beta-min", "beta_min", float),
+    ("--beta-max", "beta_max", float),
+    ("--rule", "rule", click.Choice(RULES)),
+    ("--amplitude", "amplitude", click.Choice(AMPLITUDES)),
+    ("--lambda", "lambda_", float),
+    ("--mu", "mu", float),
+    ("--power", "power", float),
+)
+
+
+def option_help(key: str) -> str:
+    """What an option of the schedules is, per schedule, from the registry."""
+    registry, texts = schedule_registry(), dict[str, list[str]]()
+    for name in registry.functions:
+        options = registry.options(name)
+        if key in options:
+            text = registry.option_texts(name)[key].rstrip(".")
+            default = options[key]
+            if default is not None and "efault" not in text:
+                text += f" (default {default:g})" if isinstance(default, float) else ""
+            texts.setdefault(text, []).append(name)
+    return " ".join(f"{', '.join(names)}: {text}." for text, names in texts.items())
+
+
+class _Lazy(click.Option):
+    """An option of schedules, whose help is made from the registry when it is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The flag and the help."""
+        self.help = option_help(str(self.name))
+        return super().get_help_record(ctx)
+
+
+schedule_options = together(
+    *(click.option(flag, key, type=of, cls=_Lazy) for flag, key, of in SCHEDULE_OPTIONS)
+)
+
+
+def given_options(values: dict[str, Any]) -> dict[str, Any]:
+    """The options of schedules that were given, taken out of the values of a command."""
+    found = {key: values.pop(key) for _, key, _ in SCHEDULE_OPTIONS if key in values}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+losses_options = together(
     click.option(
         "--losses",
         help="Loss log, a CSV file with the columns sigma (or snr, or t with --process vp), loss, "
         "and optionally samples.",
     ),
-    click.option(
-        "--parametrisation", help="losses: parametrisation of the loss, eps, x0, v or edm."
-    ),
+    choice("--parametrisation", of=PARAMETRISATIONS, help="losses: parametrisation of the loss."),
     click.option("--dim", type=int, help="losses: number of coordinates of x0. Default: 1."),
     click.option(
         "--sigma-data",
         type=float,
         help="losses: EDM's sigma_data, in data units. Default: 0.5.",
     ),
-    click.option("--reduction", help="losses: sum or mean over coordinates. Default: sum."),
+    choice(
+        "--reduction",
+        of=REDUCTIONS,
+        help="losses: sum or mean over coordinates. Default: sum.",
+    ),
 )
 
 # Options that need --network.
@@ -102,7 +307,7 @@ NETWORK_OPTIONS = (
     "guidance",
     "condition",
 )
-network_options = _together(
+network_options = together(
     click.option(
         "--network",
         help="Trained network: checkpoint, published file, diffusers folder, or module:function of "
@@ -132,11 +337,15 @@ network_options = _together(
         "--seed", type=int, help="network: seed of samples and noise, in [0, 2^32). Default: 0."
     ),
     click.option("--device", help="network: cpu or cuda. Default: cpu."),
-    click.option("--precision", help="network: float32, bfloat16 or float16. Default: float32."),
-    click.option(
+    choice(
+        "--precision",
+        of=("float32", "bfloat16", "float16"),
+        help="network: precision inside the network. Default: float32.",
+    ),
+    choice(
         "--time",
-        help="network: times of networks with integer times, nearest or interpolated. "
-        "Default: nearest.",
+        of=("nearest", "interpolated"),
+        help="network: times of networks with integer times. Default: nearest.",
     ),
     click.option(
         "--guidance",

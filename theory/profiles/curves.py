@@ -6,7 +6,6 @@ Profiles, entropies and time changes all use this quadrature.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from theory.checks import Array
 
@@ -58,6 +57,8 @@ class LogCurve:
     def __init__(
         self, x: Array, log_y: Array, low: float | None = None, high: float | None = None
     ) -> None:
+        from scipy.interpolate import CubicSpline, PchipInterpolator
+
         spline = CubicSpline(x, log_y)
         inner = x[:-1] + np.multiply.outer([0.25, 0.5, 0.75], np.diff(x))
         ceiling, floor = np.maximum(log_y[1:], log_y[:-1]), np.minimum(log_y[1:], log_y[:-1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from theory.checks import Array, monotone, one_of, require, vector
 from theory.levels import MOST_STEPS, TERMINALS
 from theory.noise.processes import SNR, Coordinate
 from theory.profiles.profile import Profile
-from theory.reading import StrPath, naming, numbers, read_json, read_text, write_json
+from theory.reading import StrPath, naming, numbers, parse_json, read_json, read_text, write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +112,11 @@ def write_profile(path: StrPath, profile: Profile) -> None:
 
 
 def read_schedule(path: StrPath) -> Schedule:
-    """The schedule in a JSON file `{"kind": "schedule", "method", "sigmas", "terminal", "source"}`.
+    """The levels in a schedule file, or in a plain list of numbers.
 
-    The fields are those of `Schedule`. "source" may be missing.
+    A schedule file is JSON `{"kind": "schedule", "method", "sigmas", "terminal", "source"}` with the
+    fields of `Schedule`; "source" may be missing. A plain list is a JSON list, or text with one
+    level per line. Its method is "list", and its terminal is "zero" if the last level is 0.
 
     Args:
         path: The file.
@@ -122,10 +125,38 @@ def read_schedule(path: StrPath) -> Schedule:
         ValueError: The file is missing or invalid; the message is one line and starts with the
             path.
     """
-    fields = read_json(path, "schedule", ("method", "sigmas", "terminal"))
+    text = read_text(path).strip()
+    if text.startswith("{"):
+        fields = parse_json(path, text, "schedule", ("method", "sigmas", "terminal"))
+        with naming(path):
+            sigmas = numbers(fields, "sigmas")
+            return Schedule(fields["method"], sigmas, fields["terminal"], fields["source"])
     with naming(path):
-        sigmas = numbers(fields, "sigmas")
-        return Schedule(fields["method"], sigmas, fields["terminal"], fields["source"])
+        levels = numbers({"sigmas": _list_of(text)}, "sigmas")
+        last_is_zero = levels.size > 0 and levels[-1] == 0
+        return Schedule("list", levels, "zero" if last_is_zero else "stop")
+
+
+def _list_of(text: str) -> list[Any]:
+    """The numbers of a JSON list, or of text with one number per line."""
+    if text.startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"the file must be a valid JSON list, got {error}") from None
+        assert isinstance(found, list)  # it begins with a bracket
+        return found
+    out = []
+    for i, line in enumerate(text.splitlines(), start=1):
+        word = line.strip().rstrip(",")
+        if not word or word.startswith("#"):
+            continue
+        try:
+            out.append(float(word))
+        except ValueError:
+            rule = "the file must hold one level per line, a JSON list or a schedule"
+            raise ValueError(f"{rule}, got {word[:40]!r} on line {i}") from None
+    return out
 
 
 def write_schedule(

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 
 from theory.checks import Array, vector
 
@@ -16,6 +15,8 @@ def isotonic(risk: ArrayLike, weight: ArrayLike | None = None) -> Array:
         risk: Risks in the order of increasing SNR, shape (n,).
         weight: Positive weights such as 1 / stderr^2, shape (n,). Default: equal weights.
     """
+    from scipy.optimize import isotonic_regression
+
     risks = vector("risk", risk)
     weights = None if weight is None else vector("weight", weight)
     return np.asarray(isotonic_regression(risks, weights=weights, increasing=False).x)

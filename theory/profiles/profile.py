@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import cumulative_trapezoid
 
 from theory.checks import Array, floats, monotone, one_of, require, scalars, vector, whole
 from theory.profiles.curves import LogCurve
@@ -277,7 +276,8 @@ def _cumulative(sigma: Array, mmse: Array, power: int, rule: str) -> Array:
         steps = rate[:-1] * (np.diff(sigma) / sigma[:-1])
         return np.concatenate([[0.0], np.cumsum(steps)])
     if rule == "trapezoid":
-        return np.asarray(cumulative_trapezoid(rate, x, initial=0.0))
+        pieces = 0.5 * (rate[1:] + rate[:-1]) * np.diff(x)
+        return np.concatenate([[0.0], np.cumsum(pieces)])
     curve = _curve(sigma, mmse, power)
     return np.zeros_like(x) if curve is None else curve.integral(x)
 

@@ -1,7 +1,6 @@
 """The schedule that is optimal for DDIM on Gaussian data, and the fit of its data scale."""
 
 import numpy as np
-from scipy.optimize import brentq
 
 from theory.checks import Array, positive
 from theory.levels import Span
@@ -51,6 +50,8 @@ def fit_arctan_c(profile: Profile) -> float:
     Raises:
         ValueError: The mmse is 0, or the peak of mmse / sigma is too far outside the grid.
     """
+    from scipy.optimize import brentq
+
     x = np.log(profile.sigma)
     weight = np.sqrt(np.gradient(x))
     rate = weight * profile.mmse / profile.sigma

@@ -5,8 +5,6 @@ Between the levels of a profile the risk is a spline of log risk in log sigma.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
-from scipy.linalg import LinAlgError, solveh_banded
 
 from theory.checks import Array, whole
 from theory.levels import Span
@@ -176,6 +174,8 @@ class RiskCurve:
     """
 
     def __init__(self, profile: Profile) -> None:
+        from scipy.interpolate import PchipInterpolator
+
         curve = profile.curve(0.0)
         self._spline = None if curve is None else curve.spline
         self._low = -np.inf if curve is None else float(curve.edges[0])
@@ -222,6 +222,8 @@ def polish(x: Array, curve: RiskCurve, goal: Objective, most: int = 300) -> Arra
         goal: Axis and penalty, of power at least 2 unless mu = 0.
         most: Largest number of iterations.
     """
+    from scipy.linalg import LinAlgError, solveh_banded
+
     damping, calm = 0.0, 0
     free = np.ones(x.size - 2, dtype=bool)  # levels that have not met a neighbour
     least = LEAST_GAP * (x[-1] - x[0]) / max(CANDIDATES, 4 * x.size)

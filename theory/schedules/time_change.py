@@ -6,7 +6,6 @@ shape (n_steps + 1,) with exact ends.
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import PchipInterpolator
 
 from theory.checks import Array, monotone, one_of, require, vector
 from theory.levels import Span
@@ -215,6 +214,8 @@ def time_change_sigmas(
         ValueError: An argument is out of its range, the table does not cover the levels, or two
             levels coincide in float64.
     """
+    from scipy.interpolate import PchipInterpolator
+
     span = Span(n_steps, sigma_max, sigma_min, terminal)
     one_of("interpolation", interpolation, ("pchip", "linear"))
     levels, values = vector("sigma", sigma, 2), vector("phi", phi)

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 from theory.checks import Array, floats, number, scalars
 from theory.solvers.reducing import Solver, check_solver
 from toys.files import as_mixture
-from toys.laws.law import FIRST_REACH, SATURATED, Law, check_line, first_resolution
+from toys.laws.law import Law
+from toys.laws.passes import Passes
+from toys.laws.transported import SATURATED
 from toys.mixture import Mixture
 
 PASSES = 5  # the last has 2.4 times the resolution of the first and 16 times its reach
@@ -44,11 +46,10 @@ class ExactLaw:
         atol: float = 2e-12,
     ) -> None:
         check_solver(table)
-        check_line(mixture)
         self.mixture, self.table, self.start = mixture, table, start
         self.rtol, self.atol = number("rtol", rtol, 1e-13), number("atol", atol, 0.0)
-        self._passes: list[Law] = []
-        self._law(0)  # raises for a solver without an exact law
+        self._passes = Passes(mixture, table, self.rtol)
+        self._law(0)  # raises for a law of too many nodes
 
     def __repr__(self) -> str:
         return f"<ExactLaw of {self.table!r} on {self.mixture!r}, start {self.start!r}>"
@@ -117,13 +118,7 @@ class ExactLaw:
 
     def _law(self, i: int) -> Law:
         """The law at the i-th resolution and domain."""
-        while len(self._passes) <= i:
-            k = len(self._passes)
-            resolution = first_resolution(self.rtol) * 1.25**k
-            self._passes.append(
-                Law(self.mixture, self.table, self.start, resolution, FIRST_REACH * 2.0**k)
-            )
-        return self._passes[i]
+        return self._passes.law(i, self.start)
 
     def _answers(self, y: Array, read: Callable[[int, Array], Array], logs: bool) -> Array:
         """Values at y, shape (n,), after a check that every one has been within reach."""
@@ -139,7 +134,7 @@ class ExactLaw:
         out[(y < low) & self._ends(i, 0)] = -np.inf
         out[(y > high) & self._ends(i, 1)] = -np.inf
         if inside.any():
-            out[inside] = self._covered(i, y[inside]).log_density(y[inside])
+            out[inside] = self._law(i).log_density(y[inside])
         return out
 
     def _cdf(self, i: int, y: Array) -> Array:
@@ -148,7 +143,7 @@ class ExactLaw:
         inside = (y >= low) & (y <= high)
         out = (y > high).astype(np.float64)
         if inside.any():
-            out[inside] = np.exp(self._covered(i, y[inside]).log_cdf(y[inside]))
+            out[inside] = self._law(i).cdf(y[inside])
         return out
 
     def _ends(self, i: int, side: int) -> bool:
@@ -157,24 +152,6 @@ class ExactLaw:
             return False
         ends, before = self._law(i).support, self._law(i - 1).support
         return abs(ends[side] - before[side]) <= SATURATED * max(abs(ends[0]), abs(ends[1]))
-
-    def _covered(self, i: int, y: Array) -> Law:
-        """The law of one pass, prepared on an interval that contains the points y and the data."""
-        law, means = self._law(i), self.mixture.means
-        law.cover(
-            min(float(y.min()), float(means.min())),
-            max(float(y.max()), float(means.max())),
-            self._scale,
-            bounded=True,
-        )
-        return law
-
-    @cached_property
-    def _scale(self) -> float:
-        """The finest scale of the data at the last level: a component's width, or half a gap."""
-        width = float(self.mixture.noisy_stds(self.table.end).min())
-        gaps = np.diff(np.unique(self.mixture.means))
-        return width or 0.5 * float(gaps.min(initial=2.0))
 
     def _settled(self, reading: Callable[[int], Array], logs: bool) -> Array:
         """The values of the first pass that agree with those of the previous one.

@@ -20,6 +20,7 @@ from toys.kernels import Words
 from toys.mixture import Mixture
 from toys.sampling import available_threads, columns
 
+THREADED = 2**18  # denoiser calls from which on threads save more than they cost
 T = TypeVar("T", bound=tuple[Any, ...])  # of arrays
 
 
@@ -59,10 +60,16 @@ def stretches(table: Table) -> list[Stretch]:
     return parts
 
 
-def in_threads(walk: Callable[[Array], T], x: Array) -> T:
-    """Arrays of a function at x (n,), with the points distributed over threads in full blocks."""
+def in_threads(walk: Callable[[Array], T], x: Array, rows: int) -> T:
+    """Arrays of a function at x (n,), with the points distributed over threads in full blocks.
+
+    Args:
+        walk: The function.
+        x: Its points, a whole number of blocks.
+        rows: Number of denoiser calls per point; threads pay only for much work.
+    """
     threads = available_threads()
-    if x.size < 32 * kernels.BLOCK or threads == 1:
+    if x.size * rows < THREADED or x.size < 2 * kernels.BLOCK or threads == 1:
         return walk(x)
     step = kernels.BLOCK * -(-x.size // (kernels.BLOCK * threads))
     with ThreadPoolExecutor(threads) as pool:
@@ -99,7 +106,7 @@ class Flow:
         """States after x (n,) and their slopes, (rows, n) each; regimes (n,), all 0."""
         padded = np.zeros(x.size + -x.size % kernels.BLOCK)
         padded[: x.size] = x
-        states, slopes = in_threads(self._walk, padded)
+        states, slopes = in_threads(self._walk, padded, self.sigma.size)
         return states[:, : x.size], slopes[:, : x.size], np.zeros(x.size, dtype=np.uint64)
 
     def _walk(self, x: Array) -> tuple[Array, Array]:
@@ -122,6 +129,31 @@ class Flow:
             states[r + 1] = new
             slopes[r + 1] = np.clip(new_slope, -kernels.MAX_SLOPE, kernels.MAX_SLOPE)
         return states[1:], slopes[1:]
+
+
+class Blur:
+    """The identity with noise of a standard deviation, as one more map after a sampler's last."""
+
+    def __init__(self, toy: Mixture, noise: float) -> None:
+        self.toy, self.noise = toy, noise
+
+    @property
+    def scales(self) -> Array:
+        """None, as no denoiser is called."""
+        return np.empty(0)
+
+    @property
+    def hull(self) -> tuple[float, float]:
+        """Centre and half width of an interval that contains the data."""
+        return data_hull(self.toy)
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """The points x and slopes 1, each of the shape of x."""
+        return np.asarray(x), np.ones_like(x)
+
+    def trace(self, x: Array) -> tuple[Array, Array, Words]:
+        """The points x and slopes 1, (1, n) each; regimes (n,), all 0."""
+        return x[None], np.ones((1, x.size)), np.zeros(x.size, dtype=np.uint64)
 
 
 def _flat(toy: Mixture) -> tuple[Array, Array, Array]:

@@ -1,5 +1,7 @@
 """Domains of the states of a 1-D sampler, and quadrature panels that resolve a row on them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from theory.checks import Array
@@ -17,7 +19,7 @@ MAX_NODES = 4_000_000
 
 
 def domains(
-    flows: list[Map], start: Components, toy: Mixture, reach: float
+    flows: Sequence[Map], start: Components, toy: Mixture, reach: float
 ) -> list[tuple[float, float]]:
     """Domains of the states before every stretch, and of the final states if the last has noise.
 
@@ -50,7 +52,7 @@ def domains(
             )
         )
     if flows[-1].noise == 0:
-        domains = [forward[-2]]  # followed outward by `cover`
+        domains = [forward[-2]]  # followed outward where the law is asked
         core = outer = forward[-2]
         flows, grids = flows[:-1], grids[:-1]
     else:

@@ -144,7 +144,7 @@ class ReducingFlow:
         """Points of the calls after the first and F(x), and slopes, (nfe, n) each; regimes (n,)."""
         padded = np.zeros(x.size + -x.size % kernels.BLOCK)
         padded[: x.size] = x
-        states, slopes, code = in_threads(self._walk, padded)
+        states, slopes, code = in_threads(self._walk, padded, self.iteration.nfe)
         return states[:, : x.size], slopes[:, : x.size], code[: x.size]
 
     def _walk(self, start: Array) -> tuple[Array, Array, Words]:

@@ -1,0 +1,310 @@
+"""Schedules and solvers compared on one mixture: settings, their rows, and the table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.engine.recommend import Recommendation
+from benchmarks.engine.run import run_settings
+from benchmarks.engine.setting import Options, Setting, metrics_of, tidy
+from theory.checks import monotone, one_of, vector, whole
+from theory.levels import TERMINALS, resampled
+from theory.names import is_user_function
+from theory.noise.processes import named_process
+from theory.profiles.files import read_schedule
+from theory.reading import looks_like_path
+from theory.schedules.registry import REGISTRY as SCHEDULES
+from theory.solvers.calls import equal_steps
+from theory.solvers.registry import REGISTRY as SOLVERS
+from theory.solvers.registry import make_table
+from theory.solvers.table import SolverTable
+from toys.files import load_toy, toy_spec
+from toys.mixture import Mixture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEDULES_SHOWN = ("edm", "log_snr", "rescaled")
+STEPS = (4, 8, 16, 32)
+MOST_SETTINGS = 10**6
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A schedule to compare: a name with its options, or a list of levels.
+
+    Args:
+        name: Name of the schedule, or a label for the list.
+        options: Options of the schedule.
+        sigmas: The list, or None for a schedule by name.
+    """
+
+    name: str
+    options: Options = ()
+    sigmas: tuple[float, ...] | None = None
+
+
+def compare(
+    mixture: str | os.PathLike[str] | Mixture,
+    schedules: Any = SCHEDULES_SHOWN,
+    solvers: str | Sequence[str] = ("stochastic_ddim",),
+    steps: int | Sequence[int] | None = None,
+    *,
+    nfe: int | Sequence[int] | None = None,
+    process: str = "edm",
+    terminal: str = "stop",
+    start: str = "noise",
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    metrics: str | Sequence[str] = ("kl_data_model",),
+    rtol: float | None = None,
+    paths: int = 0,
+    repeats: int = 1,
+    seed: int = 0,
+    store: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+) -> pd.DataFrame:
+    """Compare schedules and solvers on a mixture, in every combination.
+
+    Values are exact where the sampler has an exact law. With `paths` the others are estimated by
+    Monte Carlo; without, they are null, with the reason. Finished results are kept in the store and
+    are not computed again.
+
+    Args:
+        mixture: The data: a mixture, the name of a toy, or a mixture file.
+        schedules: Names, such as "edm" or "edm:rho=5", schedule files, lists of levels or
+            recommendations; or a mapping from labels of your own to these.
+        solvers: Names, such as "ddim" or "stochastic_ddim:eta=0.5", or "all".
+        steps: Numbers of steps. Default: 4, 8, 16 and 32. Lists of levels have their own.
+        nfe: Numbers of denoiser calls, in place of steps: each solver takes the most steps that
+            make at most this number of calls, and lists of levels are resampled in log sigma.
+        process: "edm" or "vp", which sets the default levels and the initial law.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        start: Initial law: "noise" for that of the process, "data" for the true law at sigma_max.
+        sigma_min: Lowest positive level, in data units. Default: that of the process.
+        sigma_max: Highest level, in data units. Default: that of the process.
+        metrics: What is measured: "kl_data_model", "kl_start", "kl_discretisation", "tv", "w1".
+        rtol: Relative tolerance of exact values. Default: 1e-8, and 1e-5 for tv and w1.
+        paths: Number of Monte Carlo paths per repeat, for samplers without an exact law.
+        repeats: Number of Monte Carlo repeats.
+        seed: Seed of the paths, an integer in [0, 2**32).
+        store: Folder of finished results. Default: the user's own.
+        jobs: Number of worker processes. Default: all cores, for runs that take long.
+
+    Returns:
+        One row per setting and metric, with the columns of `benchmarks.engine.rows.COLUMNS`.
+
+    Raises:
+        ValueError: One line that names the argument, the rule and the value.
+    """
+    import pandas as pd  # it takes long to import
+
+    settings, label = grid(
+        mixture,
+        schedules,
+        solvers,
+        steps,
+        nfe=nfe,
+        process=process,
+        terminal=terminal,
+        start=start,
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+        metrics=metrics,
+        rtol=rtol,
+        paths=paths,
+        repeats=repeats,
+        seed=seed,
+    )
+    rows = run_settings(settings, store, jobs, "settings")
+    return pd.DataFrame([row | {"toy": label} for row in rows])
+
+
+def grid(
+    mixture: str | os.PathLike[str] | Mixture,
+    schedules: Any,
+    solvers: str | Sequence[str],
+    steps: int | Sequence[int] | None = None,
+    *,
+    nfe: int | Sequence[int] | None = None,
+    process: str = "edm",
+    terminal: str = "stop",
+    start: str = "noise",
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    metrics: str | Sequence[str] = ("kl_data_model",),
+    rtol: float | None = None,
+    paths: int = 0,
+    repeats: int = 1,
+    seed: int = 0,
+) -> tuple[list[Setting], str]:
+    """The settings of `compare`, all checked, and the label of the mixture."""
+    spec, label = toy_spec(mixture), _label(mixture)
+    items = [levels_of(item, name) for name, item in _named(schedules)]
+    chosen = solvers_of(solvers)
+    budgets, by_calls = _budgets(steps, nfe)
+    own = named_process(process).name
+    one_of("terminal", terminal, TERMINALS)
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    base = Setting(
+        spec,
+        items[0].name,
+        1,
+        process=own,
+        terminal=terminal,
+        start=start,
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+        metrics=metrics_of(names, rtol),
+        seed=seed,
+    )
+    found: dict[Setting, None] = {}
+    for item in items:
+        for solver, options in chosen:
+            here = replace(base, solver=solver, solver_options=options)
+            for setting in _of_levels(here, item, budgets, by_calls):
+                sampled = paths and not has_exact_law(setting)
+                kept = replace(setting, paths=paths, repeats=repeats) if sampled else setting
+                kept.check()
+                found[kept] = None
+    if not found:
+        raise ValueError(f"nfe must allow a step of some solver, got {budgets}")
+    if len(found) > MOST_SETTINGS:
+        raise ValueError(f"settings must be at most {MOST_SETTINGS}, got {len(found)}")
+    return list(found), label
+
+
+def _of_levels(
+    base: Setting, item: Levels, budgets: Sequence[int], by_calls: bool
+) -> Iterable[Setting]:
+    """The settings of one schedule and one solver."""
+    if item.sigmas is None:
+        base = replace(base, schedule=item.name, schedule_options=item.options)
+        for budget in budgets:
+            n = steps_within(base, budget) if by_calls else budget
+            if n:
+                yield replace(base, n_steps=n)
+        return
+    levels = np.array(item.sigmas)
+    base = replace(base, schedule=item.name, terminal="zero" if levels[-1] == 0 else "stop")
+    base = replace(base, sigma_min=None, sigma_max=None)
+    if not by_calls:
+        yield replace(base, n_steps=levels.size - 1, sigmas=item.sigmas)
+        return
+    for budget in budgets:
+        n = steps_within(base, budget)
+        if n:
+            yield replace(base, n_steps=n, sigmas=tuple(resampled(levels, n).tolist()))
+
+
+def steps_within(setting: Setting, calls: int) -> int:
+    """The most steps of the setting's solver that make at most this number of calls; 0 if none."""
+    zero = setting.terminal == "zero"
+    return equal_steps(lambda n: _calls(setting.solver, setting.solver_options, n, zero), calls)
+
+
+@lru_cache(maxsize=4096)
+def _calls(solver: str, options: Options, n: int, zero: bool) -> int:
+    """Denoiser calls of a solver in n steps, which do not depend on where the levels are."""
+    levels = np.geomspace(80.0, 0.002, n + 1 - zero) if n > 1 or not zero else np.array([80.0])
+    return make_table(solver, np.append(levels, 0.0) if zero else levels, **dict(options)).nfe
+
+
+def has_exact_law(setting: Setting) -> bool:
+    """Whether the sampler of a setting has an exact law, as far as its table shows."""
+    if load_toy(setting.toy).dim != 1:
+        return False
+    options = dict(setting.solver_options)
+    table = make_table(setting.solver, [8.0, 4.0, 2.0, 1.0], **options)
+    if not isinstance(table, SolverTable) or not table.noise[:-1].any():
+        return True
+    for r in range(1, table.nfe):
+        for columns in (table.keep, table.weights):
+            used = np.flatnonzero(columns[r])
+            # A state or an output from before an earlier row with noise.
+            if used.size and table.noise[r - int(used[-1]) : r].any():
+                return False
+    return True
+
+
+def levels_of(item: Any, label: str | None = None) -> Levels:
+    """A schedule to compare, from a name, a file, a list of levels or a recommendation.
+
+    Args:
+        item: What it is made from.
+        label: Name under which a list appears. Default: its file, its method or its length.
+    """
+    if isinstance(item, Recommendation):
+        return Levels(label or item.method, (), tuple(item.sigmas.tolist()))
+    if isinstance(item, str) and not is_file(item):
+        name, options = SCHEDULES.parse(item)
+        return Levels(name, tidy(options))
+    if isinstance(item, str | os.PathLike):
+        found = read_schedule(item)
+        return Levels(label or os.fspath(item), (), tuple(found.sigmas.tolist()))
+    levels = vector("schedules", item, 2)
+    monotone("schedules", levels, falling=True, advice="a schedule runs from high to low noise")
+    return Levels(label or f"list of {levels.size - 1} steps", (), tuple(levels.tolist()))
+
+
+def is_file(text: str) -> bool:
+    """Whether a schedule given as text is a file, not a name with or without options."""
+    name = text.split(":")[0] if ":" in text else text
+    if text in SCHEDULES.functions or is_user_function(text) or "=" in text:
+        return Path(text).is_file()
+    return text == "-" or looks_like_path(name)
+
+
+def solvers_of(solvers: str | Sequence[str]) -> list[tuple[str, Options]]:
+    """Names and options of solvers, "all" being every one of the registry."""
+    texts = [solvers] if isinstance(solvers, str) else list(solvers)
+    out: dict[tuple[str, Options], None] = {}
+    for text in texts:
+        if text == "all":
+            out |= {(name, ()): None for name in SOLVERS.functions}
+        else:
+            name, options = SOLVERS.parse(text)
+            out[(name, tidy(options))] = None
+    if not out:
+        raise ValueError("solvers must name at least one, got none")
+    return list(out)
+
+
+def _named(schedules: Any) -> list[tuple[str | None, Any]]:
+    """Pairs of a label, or None, and a schedule."""
+    if isinstance(schedules, Mapping):
+        pairs = [(str(name), item) for name, item in schedules.items()]
+    elif isinstance(schedules, str | os.PathLike | Recommendation | np.ndarray):
+        pairs = [(None, schedules)]
+    else:
+        items = list(schedules)
+        numbers = items and all(isinstance(item, int | float | np.number) for item in items)
+        pairs = [(None, items)] if numbers else [(None, item) for item in items]
+    if not pairs:
+        raise ValueError("schedules must name at least one, got none")
+    return pairs  # type: ignore[return-value]
+
+
+def _budgets(
+    steps: int | Sequence[int] | None, nfe: int | Sequence[int] | None
+) -> tuple[list[int], bool]:
+    """Numbers of steps or of calls, and whether they are calls."""
+    if steps is not None and nfe is not None:
+        raise ValueError("steps must not stand with nfe, got both; give one")
+    given = STEPS if steps is None and nfe is None else nfe if steps is None else steps
+    name = "steps" if nfe is None else "nfe"
+    values = [given] if isinstance(given, int | np.integer) else list(given)  # type: ignore[arg-type]
+    if not values:
+        raise ValueError(f"{name} must hold at least one number, got none")
+    return [whole(name, value, 1, MOST_SETTINGS) for value in values], nfe is not None
+
+
+def _label(mixture: str | os.PathLike[str] | Mixture) -> str:
+    return repr(mixture) if isinstance(mixture, Mixture) else os.fspath(mixture)

@@ -1,0 +1,159 @@
+"""Divergences of one exact law from the data at its last level, by quadrature or by bins.
+
+Data law: x0 + sigma eps, with sigma the sampler's last level. Points without noise are compared by
+bins around them. KL in nats, from the data to the law.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from benchmarks.measure.bins import bin_half_width, bins_kl, distinct_points
+from theory.checks import Array
+from toys.information.quadrature import NODES, WEIGHTS, integrals, resolve
+from toys.laws.law import Law
+from toys.laws.transported import DATA_REACH
+from toys.mixture import Mixture
+
+LADDER = np.array([0.0, 1.5, 3.0, 5.0, 7.0, DATA_REACH])
+NO_MASS = "the sampler gives no mass to a range where the data have some"
+
+
+class ByDensity:
+    """KL, TV and W1 of data with a density and a law.
+
+    Args:
+        data: One-dimensional data.
+        sigma: The last level, in data units.
+    """
+
+    def __init__(self, data: Mixture, sigma: float) -> None:
+        self._data, self._sigma = data, sigma
+        self._cuts = data_cuts(data, sigma)
+        # One pass asks at most two laws, each for several numbers.
+        self.kl: Callable[[Law], float] = lru_cache(2)(self._kl)
+        self._distances: Callable[[Law], tuple[float, float]] = lru_cache(2)(self._both)
+
+    def _kl(self, law: Law) -> float:
+        """KL(data || law) over the data's range; infinite where the law has a hole there."""
+        cuts = self._with_folds(law)
+        if law.holes(float(cuts[0]), float(cuts[-1])):
+            return float("inf")
+
+        def f(y: Array) -> Array:
+            log_p = self._data.log_density(y, self._sigma)
+            return np.asarray(np.exp(log_p) * (log_p - law.log_density(y)))[None]
+
+        return float(integrals(f, cuts, 1e-10, 1e-15)[0][0])
+
+    def tv(self, law: Law) -> float:
+        """Total variation distance."""
+        return self._distances(law)[0]
+
+    def w1(self, law: Law) -> float:
+        """Wasserstein-1 distance, in data units."""
+        return self._distances(law)[1]
+
+    def _with_folds(self, law: Law) -> Array:
+        """The data's cuts and the law's folds between them."""
+        low, high = float(self._cuts[0]), float(self._cuts[-1])
+        return np.unique(np.concatenate([self._cuts, law.folds(low, high)]))
+
+    def _both(self, law: Law) -> tuple[float, float]:
+        """TV and W1, from the same densities."""
+        cuts = self._with_folds(law)
+        low, high = law.support
+        wide = np.geomspace(1.0, 1.0 + max(high - cuts[-1], cuts[0] - low, 1e-9), 40) - 1.0
+        cuts = np.unique(
+            np.clip(
+                np.concatenate([cuts[0] - wide, cuts, cuts[-1] + wide]),
+                min(low, cuts[0]),
+                max(high, cuts[-1]),
+            )
+        )
+
+        def f(y: Array) -> Array:
+            return np.exp([self._data.log_density(y, self._sigma), law.log_density(y)])
+
+        _, half, values, _ = resolve(f, cuts, 1e-8, 1e-10)
+        gap = values[0] - values[1]
+        behind = np.concatenate([[0.0], np.cumsum(gap @ WEIGHTS * half)[:-1]])
+        gap_cdf = behind[:, None] + half[:, None] * (gap @ _tables()[2])
+        return 0.5 * _absolute_integral(gap, half), _absolute_integral(gap_cdf, half)
+
+
+class ByBins:
+    """KL and TV of points and a law, by bins around the points.
+
+    Args:
+        data: One-dimensional points.
+    """
+
+    def __init__(self, data: Mixture) -> None:
+        points, self.weights = distinct_points(data)
+        half = bin_half_width(points)
+        self._low, self._high = points[:, 0] - half, points[:, 0] + half
+        self._logs: Callable[[Law], Array] = lru_cache(2)(
+            lambda law: law.log_mass(self._low, self._high)
+        )
+
+    def kl(self, law: Law) -> float:
+        """KL of the points' weights from the bins' probabilities; infinite for an empty bin."""
+        return 0.0 if self.weights.size == 1 else bins_kl(self.weights, self._logs(law))
+
+    def tv(self, law: Law) -> float:
+        """Total variation of the points' weights and the bins' probabilities with the outside."""
+        if self.weights.size == 1:
+            return 0.0
+        q = np.exp(self._logs(law))
+        return float(0.5 * (np.abs(self.weights - q).sum() + max(1.0 - q.sum(), 0.0)))
+
+    def empty(self, law: Law) -> int:
+        """Number of bins without probability."""
+        return 0 if self.weights.size == 1 else int(np.isneginf(self._logs(law)).sum())
+
+
+def data_cuts(toy: Mixture, sigma: float) -> Array:
+    """Rising cuts of the data's range, close where the density of x0 + sigma eps is narrow."""
+    std = toy.noisy_stds(sigma)[:, 0]
+    steps = np.concatenate([-LADDER[:0:-1], LADDER])
+    places = (toy.means[:, 0, None] + std[:, None] * steps).ravel()
+    sizes = np.repeat(std, steps.size)
+    order = np.argsort(places)
+    kept = [float(places[order[0]])]
+    for place, size in zip(places[order].tolist(), sizes[order].tolist(), strict=True):
+        if place - kept[-1] > 0.5 * size:
+            kept.append(place)
+    return np.array([*kept, float(places[order[-1]])] if places.max() > kept[-1] else kept)
+
+
+def _absolute_integral(values: Array, half: Array) -> float:
+    """Integral of the absolute value of a function given at the nodes (P, 16) of panels (P,).
+
+    Panels on which it changes sign are summed over the interpolating polynomial at many
+    midpoints: Gauss quadrature does not see the kink.
+    """
+    to_coefficients, midpoints, _ = _tables()
+    crossing = (values.min(axis=1) < 0) & (values.max(axis=1) > 0)
+    smooth = np.abs(values[~crossing]) @ WEIGHTS @ half[~crossing]
+    fine = np.abs(values[crossing] @ to_coefficients.T @ midpoints).mean(axis=1)
+    return float(smooth + 2.0 * fine @ half[crossing])
+
+
+@lru_cache(1)
+def _tables() -> tuple[Array, Array, Array]:
+    """Matrices of polynomials given at the nodes of a panel.
+
+    They map values to Legendre coefficients, coefficients to values at 4096 midpoints, and values
+    to integrals from -1 to each node. The last is exact for polynomials of degree 15.
+    """
+    legendre = np.polynomial.legendre
+    vander = legendre.legvander(NODES, NODES.size - 1)
+    to_coefficients = (vander * WEIGHTS[:, None] * (np.arange(NODES.size) + 0.5)).T
+    middles = (np.arange(4096) + 0.5) / 2048 - 1.0
+    to_middles = np.asarray(legendre.legvander(middles, NODES.size - 1).T, dtype=np.float64)
+    antiderivative = [
+        legendre.legval(NODES, legendre.legint(column, lbnd=-1)) for column in to_coefficients.T
+    ]
+    return np.asarray(to_coefficients), to_middles, np.stack(antiderivative)
