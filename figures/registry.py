@@ -1,6 +1,12 @@
-"""The figures by name, and how they are written to disk."""
+"""The figures by name, and how they are written to disk.
 
-import os
+Figures have matplotlib's own defaults and our style. The user's matplotlibrc and backend play no
+part.
+"""
+
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 
@@ -41,31 +47,42 @@ def draw(name: str, table: pd.DataFrame) -> Figure:
     """
     if name not in FIGURES:
         raise ValueError(f"figure must be one of {', '.join(FIGURES)}, got {name}")
-    figure = import_module(FIGURES[name]).draw(table)
+    with plain_style():
+        figure = import_module(FIGURES[name]).draw(table)
     assert isinstance(figure, Figure)
     return figure
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write NAME.png and NAME.pdf, each completely or not at all, and return their paths.
+def plain_style() -> AbstractContextManager[None]:
+    """Context with matplotlib's defaults, in which text in a PDF stays text."""
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    return matplotlib.rc_context(defaults | {"pdf.fonttype": 42})
+
+
+def save(
+    figure: Figure, folder: Path, name: str, write: Callable[[Path, bytes], object]
+) -> list[Path]:
+    """Write NAME.png and NAME.pdf, once both have been drawn, and return their paths.
+
+    Args:
+        figure: The figure.
+        folder: The folder, which is made if need be.
+        name: Name of the files.
+        write: Writes a file.
 
     Raises:
         ValueError: The folder cannot be written.
     """
-    folder = Path(folder)
-    paths = [folder / f"{name}.{kind}" for kind in METADATA]
-    parts = [folder / f".{path.name}.part" for path in paths]
+    contents = {}
+    with plain_style():
+        for kind, metadata in METADATA.items():
+            stream = io.BytesIO()
+            figure.savefig(stream, format=kind, dpi=DPI, metadata=metadata)
+            contents[Path(folder) / f"{name}.{kind}"] = stream.getvalue()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with matplotlib.rc_context({"pdf.fonttype": 42}):  # keeps text as text
-                for part, (kind, metadata) in zip(parts, METADATA.items(), strict=True):
-                    figure.savefig(part, format=kind, dpi=DPI, metadata=metadata)
-            for part, path in zip(parts, paths, strict=True):
-                os.replace(part, path)
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, content in contents.items():
+            write(path, content)
     except OSError as error:
         raise ValueError(f"{folder}: must be a writable folder, got {error.strerror}") from None
-    return paths
+    return list(contents)

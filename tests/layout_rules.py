@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGES = ("toys", "theory", "benchmarks", "figures", "entropic")
-FLAT = ("theory",)  # checks, levels, reading, versions, extras
+FLAT = ("theory",)  # caches, checks, levels, reading, versions, writing, extras
 THEORY = (
     "theory",
     "theory.noise",
@@ -57,7 +57,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "entropic": (*ALL, "figures"),
 }
 # What every room of toys may take from theory.
-TOYS_TAKE = ("theory.checks", "theory.reading", "theory.solvers.table", "theory.solvers.reducing")
+TOYS_TAKE = ("theory.caches", "theory.checks", "theory.reading", "theory.solvers.table",
+             "theory.solvers.reducing")  # fmt: skip
 HOME = {
     "numba": ("toys", "theory.schedules"),
     "torch": ("benchmarks.networks", "benchmarks.training", "benchmarks.imagenet"),
@@ -89,7 +90,18 @@ MADE_NAMES = {
 }
 # Modules that stand in no sub-folder; any other sub-folder has to be a room.
 FLAT_MODULES = {
-    "theory": ("checks", "extras", "levels", "names", "reading", "versions", "bounds", "gaussian"),
+    "theory": (
+        "caches",
+        "checks",
+        "extras",
+        "levels",
+        "names",
+        "reading",
+        "versions",
+        "writing",
+        "bounds",
+        "gaussian",
+    ),
     "toys": ("files", "kernels", "mixture", "progress", "reducing", "reference", "sampling", "zoo"),
 }
 

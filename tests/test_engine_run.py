@@ -20,6 +20,7 @@ from benchmarks.studies.information_window import stable_fixed_point
 from benchmarks.studies.registry import TABLES, make_table
 from figures import registry
 from theory.schedules.registry import needs_profile, schedule
+from theory.writing import write_bytes
 
 TASKS = [
     Divergences("gaussian", "edm", "x", (80.0, 1.0, s), paths=p, repeats=2 if p else 1)
@@ -132,7 +133,7 @@ def test_quick_tables_are_whole_and_repeatable(name: str, tmp_path: Path) -> Non
     assert len(read) == len(table) > 50
     again = TABLES[name]("quick", Store(tmp_path / "store"), 1)
     pd.testing.assert_frame_equal(again, table)
-    drawn = registry.save(registry.draw(name, read), tmp_path, name)
+    drawn = registry.save(registry.draw(name, read), tmp_path, name, write_bytes)
     assert all(path.stat().st_size > 10_000 for path in drawn)
 
 

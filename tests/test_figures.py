@@ -1,5 +1,6 @@
 """What the figures draw is what their tables say; nothing is computed here but tiny tables."""
 
+import io
 import itertools
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from figures.parts import las_printed, solver_looks, solver_orders, style
 from figures.parts.printed import printed
 from tests.test_figures_training import TABLES as OF_TRAINING
 from tests.test_studies_phase_diagram import drawn_table as phase_table
+from theory.writing import write_bytes
 
 STEPS = (2, 4, 8)
 PAIRS = tuple(itertools.product(style.PROCESSES, list(style.TOYS)[1:4]))
@@ -1335,13 +1337,13 @@ def test_saved_files_are_the_same_bytes_in_any_order_of_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry, "DPI", 50)  # only to be quick
-    paths = registry.save(drawn[name], tmp_path / "new", name)
+    paths = registry.save(drawn[name], tmp_path / "new", name, write_bytes)
     assert [path.name for path in paths] == [f"{name}.png", f"{name}.pdf"]
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
     first = [path.read_bytes() for path in paths]
     assert [content[:4] for content in first] == [b"\x89PNG", b"%PDF"]
     assert b"CreationDate" not in first[1]
-    again = registry.save(redrawn[name], tmp_path, name)
+    again = registry.save(redrawn[name], tmp_path, name, write_bytes)
     assert [path.read_bytes() for path in again] == first
 
 
@@ -1352,14 +1354,14 @@ def test_interrupted_save_leaves_the_old_files(
     for kind in ("png", "pdf"):
         (tmp_path / f"plot.{kind}").write_text("old")
 
-    def fail(path: Path, format: str, **_: object) -> None:
-        path.write_text("half")
+    def fail(stream: io.BytesIO, format: str, **_: object) -> None:
+        stream.write(b"half")
         if format == "pdf":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(figure, "savefig", fail)
     with pytest.raises(KeyboardInterrupt):
-        registry.save(figure, tmp_path, "plot")
+        registry.save(figure, tmp_path, "plot", write_bytes)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "plot.png": "old",
         "plot.pdf": "old",
@@ -1370,4 +1372,4 @@ def test_save_names_the_folder_it_cannot_write(drawn: dict[str, Figure], tmp_pat
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(ValueError, match="file: must be a writable folder, got File exists"):
-        registry.save(drawn["entropic_time"], blocked, "plot")
+        registry.save(drawn["entropic_time"], blocked, "plot", write_bytes)

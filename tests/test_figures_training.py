@@ -32,6 +32,7 @@ from tests.test_studies_training import (
     score_rows,
     transfer_rows,
 )
+from theory.writing import write_bytes
 
 
 def transfer_table() -> pd.DataFrame:
@@ -179,7 +180,10 @@ def test_saved_files_are_the_same_bytes_in_any_order_of_rows(
 ) -> None:
     monkeypatch.setattr(registry, "DPI", 50)  # only to be quick
     first, again = (
-        [path.read_bytes() for path in registry.save(figures[name], tmp_path / folder, name)]
+        [
+            path.read_bytes()
+            for path in registry.save(figures[name], tmp_path / folder, name, write_bytes)
+        ]
         for figures, folder in ((drawn, "new"), (redrawn, "again"))
     )
     assert first == again

@@ -11,6 +11,7 @@ from benchmarks.engine.store import Store, write_csv
 from benchmarks.studies.registry import TABLES
 from figures import registry
 from figures.parts import gallery
+from theory.writing import write_bytes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "gallery"
 MADE = json.loads((FOLDER / "made.json").read_text(encoding="utf-8"))
@@ -45,7 +46,7 @@ def test_a_picture_shows_the_figure(name: str, tmp_path: Path) -> None:
     """Drawn again from its committed rows; other fonts may move a few pixels, not colours."""
     table = TABLES[name]("default", Store(tmp_path / "store"), 1)
     write_csv(table, tmp_path / f"{name}.csv")
-    registry.save(registry.draw(name, table), tmp_path, name)
+    registry.save(registry.draw(name, table), tmp_path, name, write_bytes)
     assert gallery.write(tmp_path, tmp_path / "gallery") == [name]
     made = json.loads((tmp_path / "gallery" / "made.json").read_text(encoding="utf-8"))
     assert made[name]["table"] == MADE[name]["table"]

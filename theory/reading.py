@@ -1,13 +1,19 @@
-"""Strict reading and atomic writing of small text files; every error names the file."""
+"""Strict reading and writing of small text files; every error names the file.
+
+The path "-" is standard input, which can be read once, or standard output.
+"""
 
 import contextlib
 import json
 import os
+import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from theory.checks import Array, vector
+from theory.writing import write_text
 
 StrPath = str | os.PathLike[str]
 
@@ -22,16 +28,34 @@ def naming(path: StrPath) -> Iterator[None]:
 
 
 def read_text(path: StrPath) -> str:
-    """The text of a UTF-8 file, without its byte-order mark."""
+    """The text of a UTF-8 file, without its byte-order mark; "-" is standard input."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"path must be the path of a file, got {path!r:.80}")
     with naming(path):
         try:
-            return Path(path).read_text(encoding="utf-8-sig")
+            content = _standard_input() if os.fspath(path) == "-" else Path(path).read_bytes()
+            text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValueError(f"the file must be UTF-8 text, got {error.reason}") from None
         except OSError as error:
             raise ValueError(f"the file must be readable, got {error.strerror}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _standard_input() -> bytes:
+    """All that comes from standard input."""
+    stream = sys.stdin
+    if stream is None:
+        raise ValueError("standard input must be open, got it closed")
+    if stream in _READ:
+        raise ValueError("standard input must be read once, got it for two files")
+    _READ.add(stream)
+    binary = getattr(stream, "buffer", None)
+    content = stream.read().encode() if binary is None else binary.read()
+    return bytes(content)
+
+
+_READ: "weakref.WeakSet[Any]" = weakref.WeakSet()  # standard inputs that have been read
 
 
 def read_json(path: StrPath, kind: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -83,24 +107,12 @@ def numbers(fields: Mapping[str, Any], key: str) -> Array:
 
 def write_json(path: StrPath, fields: Mapping[str, Any]) -> None:
     """Write a JSON object and a newline; the file is replaced completely or not at all."""
-    target = Path(path)
     with naming(path):
         try:
             text = json.dumps(fields, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
             raise ValueError(f"source must be what JSON can hold, got {error}") from None
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with part.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(target)
-        except OSError as error:
-            raise ValueError(f"the file must be writable, got {error.strerror}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
+    write_text(path, text)
 
 
 def _refuse(word: str) -> NoReturn:
@@ -108,5 +120,6 @@ def _refuse(word: str) -> NoReturn:
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether an argument means a file: it exists, or has a path separator or a suffix."""
-    return Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix != ""
+    """Whether an argument means a file: "-", or it exists, or has a path separator or a suffix."""
+    is_there = text == "-" or os.path.exists(text)
+    return is_there or "/" in text or "\\" in text or Path(text).suffix != ""

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from theory.caches import keep_compiled
 from theory.checks import Array
 
 Words = NDArray[np.uint64]
@@ -30,6 +31,7 @@ NO_WEIGHT = -1e300  # log weight of a padding component
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238  # its product with any exponent is exact
 LN2_LOW = 1.9082149292705877e-10
+IS_KEPT = keep_compiled(__file__)  # whether compiled code is kept on disk
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits
 
 
@@ -39,7 +41,7 @@ def kernel(func: F) -> F:
     The order of operations is that of IEEE. Full fastmath is no faster, and may reorder sums, so
     that results would depend on the vector width. nogil allows plain threads to share the work.
     """
-    decorate = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+    decorate = numba.njit(cache=IS_KEPT, nogil=True, error_model="numpy", fastmath={"contract"})
     return cast("F", decorate(func))
 
 

@@ -12,8 +12,9 @@ import pandas as pd
 
 from benchmarks.claims.ledger import VERDICTS
 from benchmarks.claims.run import run_claims
-from benchmarks.engine.store import Store, write_csv, write_text
+from benchmarks.engine.store import Store, write_csv
 from benchmarks.studies.claims_ledger import FULL_RUN, read_full_run
+from theory.writing import write_text
 
 FULL_CASES = 500
 PAPERS = {
@@ -128,7 +129,7 @@ def write(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Pa
         f"{row['evidence']}. Tolerance: {row['made_of']}."
         for row in rows
     ]
-    write_text("\n".join(lines) + "\n", page)
+    write_text(page, "\n".join(lines) + "\n")
     return [csv, page]
 
 
@@ -138,4 +139,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    write_text(page(), Path(sys.argv[1]))
+    write_text(sys.argv[1], page())

@@ -14,7 +14,7 @@ from benchmarks.claims.cases import FITS, Case, random_case, target_cases
 from benchmarks.claims.ledger import Claim, Measure, Reading, verify
 from benchmarks.claims.registry import find
 from benchmarks.engine.run import run_tasks
-from benchmarks.engine.store import Store
+from benchmarks.engine.store import Store, default_store
 from theory.checks import check_seed, whole
 from theory.reading import StrPath
 from theory.versions import versions
@@ -139,7 +139,7 @@ def claims(
     mixture: str | Mixture | None = None,
     cases: int = DEFAULT_CASES,
     seed: int = 0,
-    store: StrPath = "out/store",
+    store: StrPath | None = None,
     jobs: int | None = None,
     verify: bool = False,
 ) -> pd.DataFrame:
@@ -154,12 +154,14 @@ def claims(
         cases: Number of random cases per claim.
         seed: Seed of the first random case, in [0, 2**32).
         store: Folder where finished tasks are kept, so that an interrupted run can resume.
+            Default: that of ENTROPIC_STORE, else `entropic` in the user's folder of caches.
         jobs: Number of worker processes. Default: all cores.
         verify: Whether to repeat the saved counterexamples by two routes.
     """
     ids = [only] if isinstance(only, str) else only
     spec = None if mixture is None else toy_spec(mixture)
-    rows, left_out = run_claims(ids, Store(Path(store)), cases, seed, spec, jobs, verify)
+    results = Store(default_store() if store is None else Path(store))
+    rows, left_out = run_claims(ids, results, cases, seed, spec, jobs, verify)
     check_repeated(rows)
     out = pd.DataFrame(rows)
     out.attrs["left_out"] = left_out

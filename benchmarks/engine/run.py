@@ -1,15 +1,17 @@
 """Run tasks: stored results are reused, and each finished task is stored at once."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
 from benchmarks.engine.store import Store
+from benchmarks.engine.workers import NoWorkersError, in_workers
+from theory.writing import notice
 from toys.sampling import available_threads
 
 
@@ -30,7 +32,8 @@ def run_tasks(
 ) -> list[dict[str, Any]]:
     """Results in the order of the tasks, with a progress bar.
 
-    Tasks run in worker processes with one thread each; Ctrl-C keeps what has finished.
+    Tasks run in worker processes with one thread each, or one after another in this process where
+    no worker can start. Results are the same. An interruption keeps what has finished.
 
     Args:
         tasks: What to run.
@@ -52,18 +55,19 @@ def run_tasks(
         mininterval=0.5 if sys.stderr.isatty() else 10,
     )
     with bar:
-        if jobs == 1 or len(todo) < 2:
-            for i in todo:
+        if jobs > 1 and len(todo) > 1:
+            calls = [(_numbered, (i, tasks[i], store.folder)) for i in todo]
+            try:
+                with contextlib.closing(in_workers(calls, jobs)) as finished:
+                    for i, result in finished:
+                        results[i] = result
+                        bar.update()
+            except NoWorkersError as error:
+                notice(f"tasks run one after another in this process, as {error}")
+        for i in todo:
+            if results[i] is None:
                 results[i] = _run_one(tasks[i], store.folder)
                 bar.update()
-        else:
-            with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-                parallel = Parallel(return_as="generator_unordered", batch_size=1)
-                for i, result in parallel(
-                    delayed(_numbered)(i, tasks[i], store.folder) for i in todo
-                ):
-                    results[i] = result
-                    bar.update()
     return results
 
 
@@ -73,7 +77,10 @@ def _numbered(i: int, task: Task, folder: Path) -> tuple[int, dict[str, Any]]:
 
 def _run_one(task: Task, folder: Path) -> dict[str, Any]:
     """Run a task and store its result."""
-    result = task.run()
+    try:
+        result = task.run()
+    except OSError as error:  # not to be taken for one of the workers
+        raise ValueError(f"{type(task).__name__} must have its files, got {error}") from None
     Store(folder).put(task_key(task), result)
     return result
 

@@ -1,7 +1,8 @@
 """Results of finished tasks, one file each, so that an interruption loses nothing.
 
 A file's name is the hash of the task and of the sources that compute it: edited code never
-returns an old result. Files are written whole or not at all; a broken one counts as absent.
+returns an old result. Files are written whole or not at all; a broken one counts as absent. Several
+runs may share a folder.
 """
 
 import errno
@@ -16,10 +17,34 @@ from typing import Any
 
 import pandas as pd
 
+from theory.caches import cache_folder, user_folder
 from theory.reading import write_json
 from theory.versions import versions
+from theory.writing import notice, write_text
 
 COMPUTING = ("toys", "theory", "benchmarks")
+VARIABLE = "ENTROPIC_STORE"
+
+
+def default_store() -> Path:
+    """The folder of results where none is named.
+
+    It is that of the environment variable ENTROPIC_STORE, else `entropic` in the user's folder of
+    caches (XDG_CACHE_HOME, else ~/.cache), else a folder among temporary files.
+
+    Raises:
+        ValueError: None of them can be written.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if named:
+        return Path(named)
+    folder = cache_folder()
+    if folder is None:
+        raise ValueError(f"{VARIABLE} must name a folder where no cache is writable, got none")
+    home = user_folder()
+    if home is None or home not in folder.parents:
+        notice(f"results are kept in {folder}, as no cache of this user is writable")
+    return folder
 
 
 class Store:
@@ -41,9 +66,13 @@ class Store:
         """The result of a task, or None if its file is missing or broken."""
         try:
             fields = json.loads(self.path(task).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            plain = json.loads(json.dumps(task))
+        except (OSError, ValueError, RecursionError):
             return None
-        return fields.get("result") if isinstance(fields, dict) else None
+        if not isinstance(fields, dict) or fields.get("task") != plain:
+            return None
+        result = fields.get("result")
+        return result if isinstance(result, dict) else None
 
     def put(self, task: Mapping[str, Any], result: Any) -> None:
         """Keep a result; ValueError if the folder cannot be written."""
@@ -87,16 +116,4 @@ def fingerprint() -> str:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table whole or not at all; ValueError if the place cannot be written."""
-    write_text(table.to_csv(index=False), path)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text whole or not at all; ValueError if the place cannot be written."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise ValueError(f"{path}: the file must be writable, got {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, table.to_csv(index=False))

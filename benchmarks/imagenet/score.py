@@ -24,10 +24,9 @@ from benchmarks.imagenet.ranks import Ranks, fitting
 from benchmarks.imagenet.references import Reference
 from benchmarks.imagenet.shards import Pixels, batches_of, rows_of
 from benchmarks.measure.frechet import Moments, frechet, merge_all, statistics_of
-from benchmarks.networks.checkpoint import replace_file
 from benchmarks.networks.data import Data
 from theory.checks import Array
-from theory.reading import naming
+from theory.writing import clear_parts, write_bytes
 from toys.progress import progress
 
 METRICS = ("fid", "fd_dinov2", "sfid", "is", "precision", "recall")
@@ -101,8 +100,7 @@ class Extractor:
         if path is not None:
             stream = io.BytesIO()
             np.savez(stream, **found)  # type: ignore[arg-type]
-            with naming(path):
-                replace_file(path, stream.getvalue())
+            write_bytes(path, stream.getvalue())
         return found
 
 
@@ -111,8 +109,7 @@ def extract(
 ) -> Callable[[], Iterator[Features]]:
     """Features of these seeds, computed by all ranks; returns an iterator over the batches."""
     if ranks.first:
-        for part in make_folder(folder).glob(".*.part"):
-            part.unlink(missing_ok=True)
+        clear_parts(make_folder(folder))
     ranks.wait()
     every = images.batches(seeds)
     missing = [k for k in every if not _path(folder, k).is_file()]

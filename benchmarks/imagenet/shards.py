@@ -21,10 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.engine.store import make_folder
-from benchmarks.networks.checkpoint import replace_file
 from benchmarks.networks.data import read_data
 from theory.checks import one_of
 from theory.reading import naming
+from theory.writing import clear_parts, write_bytes
 
 FORMS = ("png", "array")
 ENDINGS = {"png": ".zip", "array": ".npy"}
@@ -70,14 +70,11 @@ class Shards:
 
     def clear_parts(self) -> None:
         """Make the folder, and delete files that interrupted processes left unfinished."""
-        for part in make_folder(self.folder).glob(".*.part"):
-            part.unlink(missing_ok=True)
+        clear_parts(make_folder(self.folder))
 
     def write(self, k: int, images: Pixels) -> None:
         """Write batch k, (B, C, h, w), replacing the file as a whole."""
-        path = self.path(k)
-        with naming(path):
-            replace_file(path, self._content(k, images))
+        write_bytes(self.path(k), self._content(k, images))
 
     def _content(self, k: int, images: Pixels) -> bytes:
         stream = io.BytesIO()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.engine.store import write_csv, write_text
+from benchmarks.engine.store import write_csv
 from benchmarks.imagenet.presets import PRINTED, Preset, presets
+from theory.writing import write_text
 
 FILE = "table.csv"
 COLUMNS = (
@@ -78,7 +79,7 @@ def keep(rows: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
     order = {name: i for i, name in enumerate(presets())}
     table = table.sort_values("name", key=lambda n: n.map(order), kind="stable", ignore_index=True)
     write_csv(table, path)
-    write_text(markdown(table), path.with_suffix(".md"))
+    write_text(path.with_suffix(".md"), markdown(table))
     return table
 
 

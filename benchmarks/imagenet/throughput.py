@@ -34,6 +34,7 @@ from benchmarks.networks.sampling import philox, walk_table
 from theory.schedules.standard import edm_sigmas
 from theory.solvers.registry import make_table
 from theory.solvers.table import SolverTable
+from theory.writing import write_text
 
 GMAC = {"xs": 44.9, "s": 100.8, "m": 178.9, "l": 279.3, "xl": 401.9}  # per image and call
 STEPS, REPEATS, TRIAL_STEPS = 32, 5, 2
@@ -194,7 +195,7 @@ def main(
         found[name] = value
         click.echo(f"{name}: {value}")
         if out is not None:
-            out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+            write_text(out, json.dumps(found, indent=1))
 
     if images:
         end_to_end(size, device, compiled, batches[0], steps, images, say)

@@ -6,10 +6,8 @@ checkpoint is data, and reading it runs no code. A defective checkpoint raises V
 line that starts with its path.
 """
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from benchmarks.networks.adapters import Predictor
 from benchmarks.networks.small import build_network
 from theory.checks import positive, whole
 from theory.reading import StrPath, naming
+from theory.writing import write_bytes
 
 FILE = "checkpoint.safetensors"
 FORMAT, ENTRY = "entropic network 1", "entropic"
@@ -63,7 +62,7 @@ def write_checkpoint(
             text = json.dumps(about, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"facts must be what JSON can hold, got {error}") from None
-        replace_file(path, save(tensors, metadata={ENTRY: text}))
+    write_bytes(path, save(tensors, metadata={ENTRY: text}))
 
 
 def read_checkpoint(
@@ -111,23 +110,6 @@ def is_checkpoint(path: StrPath) -> bool:
     if start[:2] == b"PK" or (start[:1] == b"\x80" and len(start) > 1 and start[1] < 6):
         return False  # an archive by torch, or a pickle
     return f'"{ENTRY}"'.encode() in start or b".enc." not in start
-
-
-def replace_file(path: StrPath, content: bytes) -> None:
-    """Write a file as a whole or not at all; ValueError (without the path) if that fails."""
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(target)
-    except OSError as error:
-        raise ValueError(f"the file must be writable, got {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _about(metadata: Mapping[str, str] | None) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.networks.checkpoint import replace_file
 from benchmarks.networks.data import Data
 from benchmarks.networks.noise import normals
 from benchmarks.networks.protocol import Condition, Denoiser
@@ -25,6 +24,7 @@ from benchmarks.networks.spectrum import multiplicity, spectrum
 from theory.checks import Array, whole
 from theory.reading import naming
 from theory.schedules.standard import edm_sigmas
+from theory.writing import write_bytes
 from toys.progress import meter, progress
 
 SAMPLES, LEVELS = 1024, 128  # as in paper A's image experiments
@@ -65,8 +65,7 @@ class Measured:
         if self.split is not None:
             arrays["split"] = self.split
         np.savez(stream, key=np.array(json.dumps(self.key, sort_keys=True)), **arrays)
-        with naming(path):
-            replace_file(path, stream.getvalue())
+        write_bytes(path, stream.getvalue())
 
 
 def read_measured(path: Path) -> Measured:

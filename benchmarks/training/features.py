@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from benchmarks.training.targets import Floats, digits
 from theory.checks import Array
+from theory.writing import write_bytes
 
 FILE = Path(str(files("benchmarks.training") / "features.npz"))
 WIDTHS = (16, 32, 32)
@@ -108,9 +109,7 @@ def write_features() -> None:
     """Make the weights and replace the committed file."""
     stream = io.BytesIO()
     np.savez_compressed(stream, **make_features())  # type: ignore[arg-type]
-    part = FILE.with_suffix(".part")
-    part.write_bytes(stream.getvalue())
-    part.replace(FILE)
+    write_bytes(FILE, stream.getvalue())
 
 
 if __name__ == "__main__":

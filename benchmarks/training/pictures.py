@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.networks.checkpoint import replace_file
 from benchmarks.training.sequences import nearest_letters
 from benchmarks.training.targets import Floats
-from theory.reading import naming
+from theory.writing import write_bytes
 
 Pixels = NDArray[np.uint8]
 SIDE = 10  # images per row and column
@@ -28,8 +27,7 @@ def write_picture(path: Path, samples: Floats) -> None:
     """
     stream = io.BytesIO()
     Image.fromarray(picture(samples)).save(stream, format="PNG")
-    with naming(path):
-        replace_file(path, stream.getvalue())
+    write_bytes(path, stream.getvalue())
 
 
 def picture(samples: Floats) -> Pixels:

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.engine.store import make_folder
 from benchmarks.networks.checkpoint import FILE as CHECKPOINT
-from benchmarks.networks.checkpoint import replace_file, write_checkpoint
+from benchmarks.networks.checkpoint import write_checkpoint
 from benchmarks.training import state
 from benchmarks.training.evaluate import evaluate
 from benchmarks.training.features import threads
@@ -28,7 +28,8 @@ from benchmarks.training.recipe import Recipe, load_recipe, read_recipe, same_re
 from benchmarks.training.targets import Target, make_target
 from benchmarks.training.train import SAVE_SECONDS, Trainer, train
 from theory.checks import check_seed
-from theory.reading import naming, read_json, write_json
+from theory.reading import read_json, write_json
+from theory.writing import write_text
 from toys.progress import meter
 
 RECIPE, METRICS, LOSSES, PICTURE = "recipe.json", "metrics.json", "losses.csv", "samples.png"
@@ -180,8 +181,7 @@ def _finish(
     text = io.StringIO()
     text.write("kex,sigma,loss\n")
     text.writelines(f"{kex!r},{sigma!r},{loss!r}\n" for kex, sigma, loss in trainer.log)
-    with naming(folder / LOSSES):
-        replace_file(folder / LOSSES, text.getvalue().encode())
+    write_text(folder / LOSSES, text.getvalue())
     reason = "no samples were asked for" if samples is None else None
     if reason is None:
         write_picture(folder / PICTURE, np.asarray(samples))

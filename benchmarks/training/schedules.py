@@ -6,6 +6,7 @@ grid. Every schedule and solver then samples from them with equal numbers of net
     python -m benchmarks.training.schedules OUT [--device cuda] [--jobs N]
 """
 
+import io
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ from theory.solvers.calls import equal_steps
 from theory.solvers.reducing import Solver
 from theory.solvers.registry import make_table
 from theory.versions import versions
+from theory.writing import write_bytes
 from toys.information import information
 
 SAMPLES, DRAWN, SEED = 5000, 1000, 60
@@ -92,7 +94,9 @@ def trained(name: str, folder: Path, device: str) -> tuple[Path, Profile, Profil
     profiles = []
     for part, data in (("train", target.train), ("held_out", target.held_out)):
         file, out = folder / f"{name}.{part}.npy", folder / f"{name}.{part}.json"
-        np.save(file, data)
+        content = io.BytesIO()
+        np.save(content, data)
+        write_bytes(file, content.getvalue())
         profile(str(place), str(file), str(out), device=device, batch=512)
         profiles.append(read_profile(out))
     return place, profiles[0], profiles[1]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.networks.checkpoint import replace_file
 from theory.reading import naming
+from theory.writing import write_bytes
 
 FILE = "state.pt"
 KEYS = ("step", "network", "ema", "adam", "scaler", "noise", "log", "history", "seconds")
@@ -20,8 +20,7 @@ def save_state(folder: Path, state: State) -> None:
     """Write `state.pt`, which may contain tensors, arrays, numbers, strings, lists and dicts."""
     stream = io.BytesIO()
     torch.save({key: _packed(state[key]) for key in KEYS}, stream)
-    with naming(folder / FILE):
-        replace_file(folder / FILE, stream.getvalue())
+    write_bytes(folder / FILE, stream.getvalue())
 
 
 def load_state(folder: Path) -> State | None:

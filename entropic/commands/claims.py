@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from entropic.commands.options import as_json
+from entropic.commands.options import as_json, store_option
 
 
 @click.command("claims")
@@ -37,6 +37,7 @@ from entropic.commands.options import as_json
 @click.option(
     "--jobs", type=click.IntRange(1), help="Number of worker processes. Default: all cores."
 )
+@store_option
 @as_json
 def command(
     only: tuple[str, ...],
@@ -46,16 +47,18 @@ def command(
     verify: bool,
     out: str,
     jobs: int | None,
+    store: str | None,
     json_: bool,
 ) -> None:
     """Check the papers' statements: whether each holds, and to how many digits."""
     from benchmarks.claims import report, run
-    from benchmarks.engine.store import Store, make_folder
+    from benchmarks.engine.store import Store, default_store, make_folder
     from toys.files import toy_spec
 
     spec = None if toy is None else toy_spec(toy)
     folder = make_folder(Path(out))
-    rows, left_out = run.run_claims(only, Store(folder / "store"), cases, seed, spec, jobs, verify)
+    results = Store(default_store() if store is None else Path(store))
+    rows, left_out = run.run_claims(only, results, cases, seed, spec, jobs, verify)
     said = [*(f"--only {name}" for name in only), f"--cases {cases}", f"--seed {seed}"]
     files = report.write(rows, folder, " ".join(["entropic claims", *said]))
     run.check_repeated(rows)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from entropic.commands.options import as_json
+from entropic.commands.options import as_json, store_option
 
 # For each figure, the module and function that --recompute calls with the store and --jobs.
 STUDIES = {
@@ -46,6 +46,7 @@ STUDIES = {
 @click.option(
     "--jobs", type=click.IntRange(1), help="Number of worker processes. Default: all cores."
 )
+@store_option
 @as_json
 def command(
     names: tuple[str, ...],
@@ -54,14 +55,16 @@ def command(
     recompute: bool,
     out: str,
     jobs: int | None,
+    store: str | None,
     json_: bool,
 ) -> None:
     """Draw all figures, or those named, each with its data as CSV."""
-    from benchmarks.engine.store import Store, make_folder
+    from benchmarks.engine.store import Store, default_store, make_folder
     from benchmarks.studies.registry import TABLES, make_table
-    from figures import registry
     from theory.checks import one_of
+    from theory.writing import write_bytes
 
+    registry = _registry()
     if quick and paper:
         raise ValueError("--quick must not stand with --paper, got both; give one")
     for name in names:
@@ -70,19 +73,31 @@ def command(
             raise ValueError(f"--recompute must stand with {', '.join(STUDIES)}, got {name}")
     budget = "quick" if quick else "paper" if paper else "default"
     folder = make_folder(Path(out))
-    store = Store(folder / "store")
+    results = Store(default_store() if store is None else Path(store))
     if recompute:
         for name in names or STUDIES:
-            _study(name)(store, jobs)
+            _study(name)(results, jobs)
     made = []
     for name in names or TABLES:
-        table = make_table(name, budget, store, jobs, folder)
-        files = registry.save(registry.draw(name, table), folder, name)
+        table = make_table(name, budget, results, jobs, folder)
+        files = registry.save(registry.draw(name, table), folder, name, write_bytes)
         made.append({"name": name, "files": [str(folder / f"{name}.csv"), *map(str, files)]})
         if not json_:
             click.echo(f"{name}: {', '.join(made[-1]['files'])}")
     if json_:
         click.echo(json.dumps({"budget": budget, "figures": made}))
+
+
+def _registry() -> Any:
+    """The module that draws and saves the figures."""
+    from figures.loading import load_matplotlib
+    from theory.caches import keep_fonts
+
+    keep_fonts()
+    load_matplotlib()
+    from figures import registry
+
+    return registry
 
 
 def _study(name: str) -> Callable[..., Any]:
@@ -95,7 +110,7 @@ def _study(name: str) -> Callable[..., Any]:
 
 
 def figure(
-    name: str, budget: str = "default", store: str | Path = "out/store", jobs: int | None = None
+    name: str, budget: str = "default", store: str | Path | None = None, jobs: int | None = None
 ) -> Any:
     """Draw one figure of the suite.
 
@@ -103,7 +118,8 @@ def figure(
         name: Name of the figure, such as "kl_vs_steps"; the error for an unknown name lists all.
         budget: "quick" for a small version, "default", or "paper" for the full numbers of the
             papers.
-        store: Folder of finished results, which are not computed again.
+        store: Folder of finished results, which are not computed again. Default: that of the
+            environment variable ENTROPIC_STORE, else `entropic` in the user's folder of caches.
         jobs: Number of worker processes. Default: all cores.
 
     Returns:
@@ -112,11 +128,11 @@ def figure(
     Raises:
         ValueError: The name or the budget is unknown, or the folder cannot be written.
     """
-    from benchmarks.engine.store import Store
+    from benchmarks.engine.store import Store, default_store
     from benchmarks.studies.registry import TABLES
-    from figures import registry
     from theory.checks import one_of
 
     one_of("name", name, TABLES)
     one_of("budget", budget, ("quick", "default", "paper"))
-    return registry.draw(name, TABLES[name](budget, Store(Path(store)), jobs))
+    results = Store(default_store() if store is None else Path(store))
+    return _registry().draw(name, TABLES[name](budget, results, jobs))

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 import entropic
+from entropic.commands.ending import escaping, one_line
 
 GROUPS = {
     "Schedules": ("profile", "schedule"),
@@ -20,6 +21,7 @@ GROUPS = {
     "Papers": ("figures", "claims", "train", "imagenet"),
     "Machine": ("speed", "doctor"),
 }
+PLAIN = {"standalone_mode": False}  # errors are raised
 EXAMPLE = "entropic kl --toy gaussians15_overlap --schedule rescaled --steps 8"
 
 
@@ -49,33 +51,22 @@ class Commands(click.Group):
         with formatter.section("Example"):
             formatter.write_text(EXAMPLE)
 
+    def make_context(self, *given: Any, **options: Any) -> click.Context:
+        """The context of a command line; errors of the system escape click's own handling."""
+        with escaping():
+            return super().make_context(*given, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of the system escape click's own handling."""
+        with escaping():
+            return super().invoke(ctx)
+
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command, without a traceback for invalid input or an interruption."""
-        try:
-            code = super().main(args, **{**extra, "standalone_mode": False})
-            sys.stdout.flush()
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message(), err=True)
-            sys.exit(2)
-        except click.ClickException as error:
-            fail(error.format_message())
-        except ValueError as error:
-            fail(str(error))
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("entropic: interrupted; finished tasks are kept in the store", err=True)
-            sys.exit(130)
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(1)
-        except OSError as error:  # a full disk
-            fail(f"the output must be writable, got {error.strerror}")
+        words = sys.argv[1:] if args is None else list(args)
+        with one_line("--json" in words):
+            code = super().main(words, **{"prog_name": "entropic", **extra, **PLAIN})
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def fail(message: str) -> NoReturn:
-    """Print the message on one line of stderr and exit with code 2."""
-    click.echo("entropic: " + " ".join(message.split()), err=True)
-    sys.exit(2)
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:

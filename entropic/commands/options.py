@@ -22,6 +22,11 @@ RULES, AMPLITUDES = ("spline", "trapezoid", "left"), ("mean", "rms")
 PARAMETRISATIONS, REDUCTIONS = ("eps", "x0", "v", "edm"), ("sum", "mean")
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
+store_option = click.option(
+    "--store",
+    help="Folder of finished results, which are not computed again. Default: $ENTROPIC_STORE, or "
+    "entropic in the user's folder of caches.",
+)
 
 
 def schedule_registry() -> Registry:

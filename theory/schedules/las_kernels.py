@@ -12,16 +12,18 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from theory.caches import keep_compiled
 from theory.checks import Array
 
 Ints = NDArray[np.int32]
 Shorts = NDArray[np.int16]
 F = TypeVar("F", bound=Callable[..., Any])
+IS_KEPT = keep_compiled(__file__)  # whether compiled code is kept on disk
 
 
 def kernel(func: F) -> F:
     """Compile `func` with a cache on disk, NumPy's division rules and IEEE order of operations."""
-    return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(func))
+    return cast("F", numba.njit(cache=IS_KEPT, nogil=True, error_model="numpy")(func))
 
 
 @kernel
