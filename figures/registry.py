@@ -59,6 +59,21 @@ def plain_style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(defaults | {"pdf.fonttype": 42})
 
 
+def rendered(figure: Figure, kind: str) -> bytes:
+    """A figure as the content of a .png, .pdf or .svg file.
+
+    Raises:
+        ValueError: The kind is another.
+    """
+    if kind not in (*METADATA, "svg"):
+        raise ValueError(f"picture must be a .png, .pdf or .svg file, got .{kind}")
+    stream = io.BytesIO()
+    with plain_style():
+        metadata = METADATA.get(kind, {"Date": None})
+        figure.savefig(stream, format=kind, dpi=DPI, metadata=metadata)
+    return stream.getvalue()
+
+
 def save(
     figure: Figure, folder: Path, name: str, write: Callable[[Path, bytes], object]
 ) -> list[Path]:
@@ -73,12 +88,7 @@ def save(
     Raises:
         ValueError: The folder cannot be written.
     """
-    contents = {}
-    with plain_style():
-        for kind, metadata in METADATA.items():
-            stream = io.BytesIO()
-            figure.savefig(stream, format=kind, dpi=DPI, metadata=metadata)
-            contents[Path(folder) / f"{name}.{kind}"] = stream.getvalue()
+    contents = {Path(folder) / f"{name}.{kind}": rendered(figure, kind) for kind in METADATA}
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for path, content in contents.items():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from benchmarks.engine.experiments import Divergences
 
 from benchmarks.engine import store as stores
-from benchmarks.engine.experiments import Divergences
 from benchmarks.engine.run import run_tasks, task_key
 from benchmarks.engine.store import Store
 from benchmarks.engine.toy_profiles import ToyProfile, to_profile

@@ -269,4 +269,4 @@ def terminal(case: Case) -> Reading:
     mistaken = terminal_kl(case.toy, case.sigmas, case.wrong, rtol=LAW_RTOL)
     paths = [float(disc(case.toy, case.sigmas).sum()), total(case)]
     found = [np.inf if d.value is None else d.value for d in (exact, mistaken)]
-    return at_most(found, paths, error=max(exact.error, mistaken.error))
+    return at_most(found, paths, error=max(exact.error or 0.0, mistaken.error or 0.0))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,14 @@ class Levels:
     name: str
     options: Options = ()
     sigmas: tuple[float, ...] | None = None
+
+
+class Grid(NamedTuple):
+    """Settings to compare, rows of those without a step, and the label of the mixture."""
+
+    settings: list[Setting]
+    left_out: list[dict[str, Any]]
+    label: str
 
 
 def compare(
@@ -106,7 +114,7 @@ def compare(
     """
     import pandas as pd  # it takes long to import
 
-    settings, label = grid(
+    found = grid(
         mixture,
         schedules,
         solvers,
@@ -123,8 +131,8 @@ def compare(
         repeats=repeats,
         seed=seed,
     )
-    rows = run_settings(settings, store, jobs, "settings")
-    return pd.DataFrame([row | {"toy": label} for row in rows])
+    rows = run_settings(found.settings, store, jobs, "settings")
+    return pd.DataFrame([row | {"toy": found.label} for row in [*rows, *found.left_out]])
 
 
 def grid(
@@ -144,8 +152,8 @@ def grid(
     paths: int = 0,
     repeats: int = 1,
     seed: int = 0,
-) -> tuple[list[Setting], str]:
-    """The settings of `compare`, all checked, and the label of the mixture."""
+) -> Grid:
+    """The settings of `compare`, all checked; the arguments are those of `compare`."""
     spec, label = toy_spec(mixture), _label(mixture)
     items = [levels_of(item, name) for name, item in _named(schedules)]
     chosen = solvers_of(solvers)
@@ -166,19 +174,21 @@ def grid(
         seed=seed,
     )
     found: dict[Setting, None] = {}
+    left_out: list[dict[str, Any]] = []
     for item in items:
         for solver, options in chosen:
             here = replace(base, solver=solver, solver_options=options)
             for setting in _of_levels(here, item, budgets, by_calls):
+                if not setting.n_steps:
+                    left_out += setting.without_steps(min(budgets))
+                    continue
                 sampled = paths and not has_exact_law(setting)
                 kept = replace(setting, paths=paths, repeats=repeats) if sampled else setting
                 kept.check()
                 found[kept] = None
-    if not found:
-        raise ValueError(f"nfe must allow a step of some solver, got {budgets}")
     if len(found) > MOST_SETTINGS:
         raise ValueError(f"settings must be at most {MOST_SETTINGS}, got {len(found)}")
-    return list(found), label
+    return Grid(list(found), left_out, label)
 
 
 def _of_levels(
@@ -189,8 +199,7 @@ def _of_levels(
         base = replace(base, schedule=item.name, schedule_options=item.options)
         for budget in budgets:
             n = steps_within(base, budget) if by_calls else budget
-            if n:
-                yield replace(base, n_steps=n)
+            yield replace(base, n_steps=n)
         return
     levels = np.array(item.sigmas)
     base = replace(base, schedule=item.name, terminal="zero" if levels[-1] == 0 else "stop")
@@ -200,8 +209,8 @@ def _of_levels(
         return
     for budget in budgets:
         n = steps_within(base, budget)
-        if n:
-            yield replace(base, n_steps=n, sigmas=tuple(resampled(levels, n).tolist()))
+        kept = tuple(resampled(levels, n).tolist()) if n else item.sigmas
+        yield replace(base, n_steps=n, sigmas=kept)
 
 
 def steps_within(setting: Setting, calls: int) -> int:
@@ -241,6 +250,8 @@ def levels_of(item: Any, label: str | None = None) -> Levels:
         item: What it is made from.
         label: Name under which a list appears. Default: its file, its method or its length.
     """
+    if isinstance(item, Levels):
+        return item
     if isinstance(item, Recommendation):
         return Levels(label or item.method, (), tuple(item.sigmas.tolist()))
     if isinstance(item, str) and not is_file(item):
@@ -280,8 +291,8 @@ def solvers_of(solvers: str | Sequence[str]) -> list[tuple[str, Options]]:
 def _named(schedules: Any) -> list[tuple[str | None, Any]]:
     """Pairs of a label, or None, and a schedule."""
     if isinstance(schedules, Mapping):
-        pairs = [(str(name), item) for name, item in schedules.items()]
-    elif isinstance(schedules, str | os.PathLike | Recommendation | np.ndarray):
+        pairs: list[tuple[str | None, Any]] = [(str(k), item) for k, item in schedules.items()]
+    elif isinstance(schedules, str | os.PathLike | Recommendation | Levels | np.ndarray):
         pairs = [(None, schedules)]
     else:
         items = list(schedules)
@@ -289,7 +300,7 @@ def _named(schedules: Any) -> list[tuple[str | None, Any]]:
         pairs = [(None, items)] if numbers else [(None, item) for item in items]
     if not pairs:
         raise ValueError("schedules must name at least one, got none")
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 def _budgets(

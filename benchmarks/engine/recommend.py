@@ -152,7 +152,7 @@ def recommend(
     """
     name = REGISTRY.name(method)
     given = REGISTRY.checked(name, options)
-    logged = {"parametrisation": parametrisation, "dim": dim}
+    logged: dict[str, Any] = {"parametrisation": parametrisation, "dim": dim}
     logged |= {"sigma_data": sigma_data, "reduction": reduction}
     drawn = draws_on_profile(name, given)
     _check(name, isotonic, bins, replicates, seed)
@@ -168,7 +168,8 @@ def recommend(
     if toy is not None:
         spec = toy_spec(toy)
         grid = toy_profile(spec, low, high) if drawn else None
-        risks = _Risks(grid, named={"toy": os.fspath(toy) if not _is_mixture(toy) else repr(toy)})
+        named = repr(toy) if isinstance(toy, Mixture) else os.fspath(toy)
+        risks = _Risks(grid, named={"toy": named})
     given |= _quadrature(name, risks, given)
 
     def make(data: Profile | None, **other: Any) -> Array:
@@ -199,10 +200,6 @@ def recommend(
     elif replicates or seed:
         raise ValueError(f"replicates and seed must come with noisy risks, got schedule {name!r}")
     return Recommendation(name, sigmas, terminal, source, tuple(warnings))
-
-
-def _is_mixture(toy: object) -> bool:
-    return isinstance(toy, Mixture)
 
 
 def _check(

@@ -83,6 +83,8 @@ def figure_row(row: dict[str, Any]) -> dict[str, Any]:
         "error": row["error"] if exact else None,
         "stderr": (None if value is None and row["error"] is None else 0.0)
         if exact
+        else None
+        if value is None
         else row["error"],
         "reason": row["reason"] if value is None else None,
         "numpy": row["numpy"],

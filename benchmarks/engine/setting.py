@@ -86,7 +86,7 @@ class Setting:
     seed: int = 0
 
     @property
-    def sources(self) -> tuple[str, ...]:
+    def computed_by(self) -> tuple[str, ...]:
         """Modules of the schedule and the solver, for the key of the stored result."""
         found = [solvers.REGISTRY.function(self.solver)]
         if self.sigmas is None:
@@ -171,6 +171,15 @@ class Setting:
             own["seed"] = self.seed if found.paths else None
             rows.append(row_of(labels, own | found.as_fields()))
         return rows
+
+    def without_steps(self, calls: int) -> list[dict[str, Any]]:
+        """The rows of a solver whose single step takes more than this number of calls."""
+        labels = self.labels(np.full(2, np.nan)) | dict.fromkeys(("sigma_max", "sigma_min"))
+        reason = f"a step takes more than {calls} denoiser calls"
+        return [
+            row_of(labels, {"metric": name, "reason": reason, "tolerance": rtol, "paths": 0})
+            for name, rtol in self.metrics
+        ]
 
     def labels(self, sigmas: Array) -> dict[str, Any]:
         """The columns that identify the setting."""

@@ -93,5 +93,5 @@ def fingerprint(roots: frozenset[str]) -> str:
 
 def roots_of(task: object) -> frozenset[str]:
     """The modules that compute a task: that of its class, and those that it names itself."""
-    more: Iterable[str] = getattr(task, "sources", ())
+    more: Iterable[str] = getattr(task, "computed_by", ())
     return frozenset({type(task).__module__, *more})

@@ -1,28 +1,28 @@
 """Results of finished tasks, one file each, so that an interruption loses nothing.
 
-A file's name is the hash of the task and of the sources that compute it: edited code never
-returns an old result. Files are written whole or not at all; a broken one counts as absent. Several
-runs may share a folder.
+A file's name is the hash of the task and of the sources that compute it
+(`benchmarks.engine.sources`), so that edited code never returns an old result. Files are written
+whole or not at all; a broken one counts as absent. Several runs may share a folder.
 """
+
+from __future__ import annotations
 
 import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from benchmarks.engine.sources import fingerprint, roots_of
 from theory.caches import cache_folder, user_folder
 from theory.reading import write_json
-from theory.versions import versions
-from theory.writing import notice, write_text
+from theory.writing import StrPath, notice, write_text
 
-COMPUTING = ("toys", "theory", "benchmarks")
+if TYPE_CHECKING:
+    import pandas as pd
+
 VARIABLE = "ENTROPIC_STORE"
 
 
@@ -54,34 +54,46 @@ class Store:
         folder: Path of the folder; it is created with the first result.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
-    def path(self, task: Mapping[str, Any]) -> Path:
+    def path(self, task: Any) -> Path:
         """The file of a task's result, whether or not it exists."""
-        text = json.dumps([task, fingerprint()], sort_keys=True, allow_nan=False)
+        key = [task_key(task), fingerprint(roots_of(task)), getattr(task, "own_code", "")]
+        text = json.dumps(key, sort_keys=True, allow_nan=False)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.json"
 
-    def get(self, task: Mapping[str, Any]) -> Any:
+    def get(self, task: Any) -> Any:
         """The result of a task, or None if its file is missing or broken."""
         try:
             fields = json.loads(self.path(task).read_text(encoding="utf-8"))
-            plain = json.loads(json.dumps(task))
         except (OSError, ValueError, RecursionError):
             return None
-        if not isinstance(fields, dict) or fields.get("task") != plain:
+        if not isinstance(fields, dict) or fields.get("task") != plain_key(task):
             return None
         result = fields.get("result")
-        return result if isinstance(result, dict) else None
+        return result if isinstance(result, dict | list) else None
 
-    def put(self, task: Mapping[str, Any], result: Any) -> None:
+    def put(self, task: Any, result: Any) -> None:
         """Keep a result; ValueError if the folder cannot be written."""
         make_folder(self.folder)
-        write_json(self.path(task), {"task": dict(task), "result": result})
+        write_json(self.path(task), {"task": task_key(task), "result": result})
+
+
+def task_key(task: Any) -> dict[str, Any]:
+    """A task as plain values."""
+    return {"task": type(task).__name__, **asdict(task)}
+
+
+def plain_key(task: Any) -> Any:
+    """A task as it is read from a file, with lists for tuples."""
+    return json.loads(json.dumps(task_key(task)))
 
 
 def make_folder(folder: Path) -> Path:
     """Make a folder if need be; ValueError if it cannot be made or written to."""
+    if str(folder) == "-":
+        raise ValueError("-: the folder must be a path, got standard output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -92,28 +104,6 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def path_of(package: str) -> Path:
-    """The folder of a package of the suite, in a checkout or as installed."""
-    return Path(str(files(package)))
-
-
-def sources(package: str) -> list[Path]:
-    """The source files of a package, in order."""
-    return sorted(path_of(package).rglob("*.py"))
-
-
-@cache
-def fingerprint() -> str:
-    """Hash of the computing sources and the versions of the libraries under them."""
-    digest = hashlib.sha256()
-    for folder in COMPUTING:
-        for path in sources(folder):
-            digest.update(path.relative_to(path_of(folder).parent).as_posix().encode())
-            digest.update(path.read_bytes())
-    digest.update(json.dumps(versions()).encode())
-    return digest.hexdigest()
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_csv(table: pd.DataFrame, path: StrPath) -> None:
     """Write a table whole or not at all; ValueError if the place cannot be written."""
     write_text(path, table.to_csv(index=False))

@@ -68,7 +68,7 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
     source: dict[str, Any] = {"schedule": name}
     if draws_on_profile(name):
         path = Path(o.get("profile") or folder / PROFILE)
-        if not path.exists():
+        if str(path) != "-" and not path.exists():
             raise ValueError(
                 f"--profile must be given for {name}, got none and no {path}; `entropic imagenet "
                 "profile` measures one"

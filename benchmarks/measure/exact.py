@@ -53,4 +53,4 @@ def kl(mixture: str | Mixture, table: Solver, start: str = "noise", rtol: float 
     """
     found = exact_kl(mixture, table, start, rtol)
     value = float("inf") if found.value is None else found.value
-    return KL(value, found.error, found.reason)
+    return KL(value, found.error or 0.0, found.reason)

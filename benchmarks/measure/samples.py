@@ -87,15 +87,15 @@ def summary(kls: list[Measured], paths: int) -> Measured:
         paths: Number of paths per repeat.
     """
     values = [kl.value for kl in kls if kl.value is not None]
-    empty = [kl.empty_bins or 0 for kl in kls if kl.value is None]
+    empty = [int(kl.empty_bins or 0) for kl in kls if kl.value is None]
     n, first = len(kls), kls[0]
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    error = first.error if n == 1 else None if sd is None else sd / len(values) ** 0.5
+    error = first.error if n == 1 else None if sd is None else sd / float(len(values)) ** 0.5
     gaps = [kl.gap for kl in kls if kl.gap is not None]
     reason = f"{len(empty)} repeats with up to {max(empty)} empty bins" if empty else first.reason
     return Measured(
         None if empty or not values else float(np.mean(values)),
-        None if empty else error,
+        0.0 if empty else error,
         "standard",
         first.route,
         reason,
@@ -136,8 +136,8 @@ def _frequencies(toy: Mixture, x: Array) -> Measured:
         return Measured(None, None, "standard", "bins", reason, empty_bins=empty)
     q = counts / n
     value = bins_kl(weights, np.log(q))
-    error = float(np.sqrt(max(weights**2 @ (1.0 / q) - 1.0, 0.0) / n))
-    gap = float(weights @ ((1.0 - q) / q) / (2.0 * n))
+    error = float(np.sqrt(max(float(weights**2 @ (1.0 / q)) - 1.0, 0.0) / n))
+    gap = float(weights @ ((1.0 - q) / q)) / (2.0 * n)
     return Measured(value, error, "standard", "bins", None, gap, empty_bins=0)
 
 
@@ -157,7 +157,7 @@ def sampled_start_kl(toy: Mixture, table: Solver, start: str) -> Measured:
     log_q = -0.5 * np.sum((x / std) ** 2, axis=1)
     log_q -= toy.dim * (np.log(std) + 0.5 * np.log(2 * np.pi))
     gaps = toy.log_density(x, sigma) - log_q
-    error = float(gaps.std(ddof=1) / START_SAMPLES**0.5)
+    error = float(gaps.std(ddof=1)) / float(START_SAMPLES) ** 0.5
     return Measured(
         float(gaps.mean()), error, "standard", "Monte Carlo", None, None, START_SAMPLES, 1
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,12 @@ from benchmarks.networks.network import Network, check_embeddings
 from benchmarks.networks.spec import open_network
 from benchmarks.networks.spectrum import amplitudes, entries, has_spectrum, multiplicity
 from theory.checks import Array, check_seed, monotone, require, vector
-from theory.profiles.files import write_profile
+from theory.profiles.files import read_profile, write_profile
 from theory.profiles.level_errors import LevelErrors
 from theory.profiles.profile import Profile
 from theory.profiles.spectral import spectral_mmse
 from theory.reading import naming
+from theory.writing import is_special
 
 MOST_SPLIT = 2**27  # largest size of the split over frequencies: 1 GiB
 
@@ -54,7 +57,8 @@ def profile(
     """The row of `entropic profile --network SPEC --data FILE --out profile.json`.
 
     Writes the profile to `out`, and the error of every sample and level to the .npz of the same
-    name. While the command runs, the .npz has the errors measured so far.
+    name. While the command runs, the .npz has the errors measured so far. Where `out` is standard
+    output, a device or a pipe, the errors are not kept.
     """
     if data is None or out is None:
         missing = "--data" if data is None else "--out"
@@ -68,10 +72,20 @@ def profile(
     opened = open_network(network, device or "cpu", precision, time or "nearest", guidance)
     key = {"precision": precision or "float32", "time": time or "nearest", "guidance": guidance}
     grid = _levels(opened, sigma, sigma_min, sigma_max, levels)
-    return measured_profile(
-        opened, clean, target, grid, samples, batch, seed, torch.device(device or "cpu"), condition,
-        key,
-    )  # fmt: skip
+    place = torch.device(device or "cpu")
+    if not is_special(out):
+        return measured_profile(
+            opened, clean, target, grid, samples, batch, seed, place, condition, key
+        )
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "profile.json"
+        row = measured_profile(
+            opened, clean, file, grid, samples, batch, seed, place, condition, key
+        )
+        measured = read_profile(file)
+    del row["source"]["errors"]
+    write_profile(out, replace(measured, source=row["source"]))
+    return row
 
 
 def measured_profile(

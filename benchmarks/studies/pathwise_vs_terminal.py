@@ -43,7 +43,7 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
     def add(kind: str, name: str, n: int, levels: int | None = None, at: float = np.nan) -> None:
         natural = natural_lambda(profile, n)
         lam = {"las": natural, "las_0": 0.0}.get(name, np.nan) if np.isnan(at) else at
-        options = {} if np.isnan(lam) else {"lambda_": lam}
+        options: dict[str, Any] = {} if np.isnan(lam) else {"lambda_": lam}
         sigmas = schedule(name.removesuffix("_0"), n, "edm", profile, **options)
         kept = tuple(sigmas[:levels].tolist())
         settings.append(

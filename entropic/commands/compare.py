@@ -110,15 +110,26 @@ def command(
 
         write_csv(table, csv_)
     if plot is not None:
-        from figures.parts.comparison import save_comparison
-
-        save_comparison(table, plot)
+        _save_plot(table, plot)
     if json_:
         from benchmarks.engine.rows import as_rows, rows_as_json
 
         click.echo(json.dumps(rows_as_json(as_rows(table)), allow_nan=False))
     else:
         click.echo(compare_text(table))
+
+
+def _save_plot(table: pd.DataFrame, plot: str) -> None:
+    """Draw the comparison and write the picture, of the kind that the name of the file has."""
+    from entropic.commands.figures import figure_registry
+    from theory.writing import write_bytes
+
+    registry = figure_registry()
+    from figures.parts.comparison import draw_comparison
+
+    with registry.plain_style():
+        picture = draw_comparison(table)
+    write_bytes(plot, registry.rendered(picture, plot.rpartition(".")[2].lower()))
 
 
 def compare_text(table: pd.DataFrame) -> str:
@@ -139,6 +150,10 @@ def compare_text(table: pd.DataFrame) -> str:
             strict=True,
         )
     ]
+    out_of_reach = rows[rows["nfe"].isna()]
+    rows = rows[rows["nfe"].notna()]
+    if rows.empty:
+        return "\n".join(f"{who}: {why}" for who, why in out_of_reach[["who", "reason"]].values)
     columns = sorted(int(n) for n in rows["nfe"].unique())
     lines = []
     for who, mine in rows.groupby("who", sort=False):
@@ -157,6 +172,7 @@ def compare_text(table: pd.DataFrame) -> str:
     for who, cells in lines:
         shown = "".join(f"{_cell(cells.get(n), best[n]):>14s}" for n in columns)
         out.append(f"{who:{width}s}{shown}")
+    out += [f"{who}: {reason}" for who, reason in out_of_reach[["who", "reason"]].values]
     reasons = {row["reason"] for _, c in lines for row in c.values() if _missing(row)}
     out += [f"no value: {reason}" for reason in sorted(str(r) for r in reasons)]
     if (rows["error_kind"] == "standard").any():

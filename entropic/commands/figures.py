@@ -64,7 +64,7 @@ def command(
     from theory.checks import one_of
     from theory.writing import write_bytes
 
-    registry = _registry()
+    registry = figure_registry()
     if quick and paper:
         raise ValueError("--quick must not stand with --paper, got both; give one")
     for name in names:
@@ -88,7 +88,7 @@ def command(
         click.echo(json.dumps({"budget": budget, "figures": made}))
 
 
-def _registry() -> Any:
+def figure_registry() -> Any:
     """The module that draws and saves the figures."""
     from figures.loading import load_matplotlib
     from theory.caches import keep_fonts
@@ -135,4 +135,4 @@ def figure(
     one_of("name", name, TABLES)
     one_of("budget", budget, ("quick", "default", "paper"))
     results = Store(default_store() if store is None else Path(store))
-    return _registry().draw(name, TABLES[name](budget, results, jobs))
+    return figure_registry().draw(name, TABLES[name](budget, results, jobs))

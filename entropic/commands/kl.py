@@ -72,8 +72,11 @@ SAMPLED = ("kl_data_model", "kl_start", "w1", "ks")
 @as_json
 def command(toy: str, solver: str, json_: bool, **options: Any) -> None:
     """Compute KL(data || sampler) in nats, split into initial law and discretisation."""
-    settings = settings_of(toy, solver, **options)
-    parts = [[row | {"toy": toy} for row in setting.run()] for setting in settings]
+    from toys.progress import progress
+
+    settings, left_out = settings_of(toy, solver, **options)
+    parts = [setting.run() for setting in progress(settings, "solvers")]
+    parts = [[row | {"toy": toy} for row in part] for part in [*parts, *left_out]]
     if solver != "all":
         refuse_failure(parts[0][0])
     if json_:
@@ -97,12 +100,16 @@ def settings_of(
     eta: float | None,
     option: tuple[str, ...],
     **more: Any,
-) -> list[Setting]:
-    """The settings that the options describe, checked: one, or one per solver for all."""
+) -> tuple[list[Setting], list[list[dict[str, Any]]]]:
+    """The settings that the options describe, checked: one, or one per solver for all.
+
+    The second part are rows of the solvers whose single step takes too many calls.
+    """
     from dataclasses import replace
 
     from benchmarks.engine.compare import grid, is_file, levels_of
     from benchmarks.engine.setting import metrics_of, tidy
+    from toys.files import load_toy, toy_spec
 
     given = given_options(more)
     file = is_file(schedule)
@@ -125,12 +132,15 @@ def settings_of(
         held = schedule_registry().checked(item.name, given)
         item = replace(item, options=tidy({**held, **dict(item.options)}))
     every = solver == "all"
-    calls = {"nfe": steps or (len(item.sigmas or ()) - 1)} if every else {"steps": steps or 1}
-    settings, _ = grid(toy, item, solver, terminal=terminal or "stop", **calls, **more)
+    calls: dict[str, Any] = (
+        {"nfe": steps or (len(item.sigmas or ()) - 1)} if every else {"steps": steps or 1}
+    )
+    found = grid(toy, item, solver, terminal=terminal or "stop", **calls, **more)
     own = _solver_options(solver, option, eta)
-    metrics = metrics_of(EXACT if paths is None else SAMPLED)
+    line = load_toy(toy_spec(toy)).dim == 1
+    metrics = metrics_of(EXACT if paths is None else SAMPLED if line else SAMPLED[:2])
     out = []
-    for setting in settings:
+    for setting in found.settings:
         taken = own if not every else _taken(setting.solver, own)
         options = tidy({**dict(setting.solver_options), **taken})
         count = 0 if paths is None else paths
@@ -146,7 +156,7 @@ def settings_of(
             raise ValueError(f"paths must be a whole number at least 1, got {paths}")
         new.check()
         out.append(new)
-    return out
+    return out, [[row] for row in found.left_out]
 
 
 def _solver_options(solver: str, texts: tuple[str, ...], eta: float | None) -> dict[str, Any]:
@@ -236,7 +246,7 @@ def _short(row: dict[str, Any]) -> str:
 def kl_text(parts: list[list[dict[str, Any]]]) -> str:
     """All solvers at equal calls as a table, with the lowest KL first and failures last."""
     first = parts[0][0]
-    calls = max(part[0]["nfe"] for part in parts)
+    calls = max(part[0]["nfe"] or 0 for part in parts)
     head = "solver           steps  NFE  KL(data||sampler)  +-       discretisation  TV       W1"
     title = (
         f"{first['toy']}, {first['process']}, {first['schedule']}, {calls} calls, "
@@ -254,7 +264,7 @@ def kl_text(parts: list[list[dict[str, Any]]]) -> str:
         error = "" if not kl["error"] else f"{kl['error']:.0e}"
         cells = [_cell(of.get(name), 11) for name in ("tv", "w1")]
         lines.append(
-            f"{kl['solver']:16s} {kl['n_steps']:5d} {kl['nfe']:4d}{_cell(kl, 17)}  {error:8s}"
+            f"{kl['solver']:16s} {kl['n_steps']:5d} {kl['nfe'] or 0:4d}{_cell(kl, 17)}  {error:8s}"
             f"{_cell(of.get('kl_discretisation'), 15)}{''.join(cells)}"
             + (f"  {kl['reason']}" if kl["value"] is None else "")
         )

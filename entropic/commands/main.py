@@ -17,7 +17,7 @@ from entropic.commands.ending import escaping, one_line
 
 GROUPS = {
     "Schedules": ("profile", "schedule"),
-    "Samplers": ("kl", "order", "toys"),
+    "Samplers": ("kl", "compare", "order", "toys"),
     "Papers": ("figures", "claims", "train", "imagenet"),
     "Machine": ("speed", "doctor"),
 }

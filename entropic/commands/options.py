@@ -27,6 +27,7 @@ store_option = click.option(
     help="Folder of finished results, which are not computed again. Default: $ENTROPIC_STORE, or "
     "entropic in the user's folder of caches.",
 )
+OUT = "With -, standard output, and nothing else is printed there."
 
 
 def schedule_registry() -> Registry:
@@ -50,7 +51,7 @@ def toy_names() -> list[str]:
     return list(ZOO)
 
 
-class Name(click.ParamType):
+class Name(click.ParamType):  # type: ignore[type-arg]
     """A name of a registry, with options if the command takes them, or a file.
 
     Args:
@@ -90,7 +91,7 @@ class Name(click.ParamType):
         return "NAME|FILE" if self.files else "NAME"
 
 
-class Toy(click.ParamType):
+class Toy(click.ParamType):  # type: ignore[type-arg]
     """The name of a toy, or a mixture file."""
 
     name = "toy"
@@ -109,7 +110,7 @@ class Toy(click.ParamType):
         return "NAME|FILE"
 
 
-class Counts(click.ParamType):
+class Counts(click.ParamType):  # type: ignore[type-arg]
     """Whole numbers separated by commas, such as 4,8,16."""
 
     name = "counts"
@@ -128,9 +129,20 @@ class Counts(click.ParamType):
         return "N,N,..."
 
 
+class Words(click.Choice[str]):
+    """One of a few words, in any case; a mistake is refused with a suggestion."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """The word."""
+        from theory.checks import one_of
+
+        name = "value" if param is None else str(param.opts[-1]).lstrip("-").replace("-", "_")
+        return one_of(name, str(value).lower(), map(str, self.choices))
+
+
 def choice(*flags: str, of: Iterable[str], help: str, **extra: Any) -> Callable[[F], F]:
     """An option whose value is one of a few words."""
-    return click.option(*flags, type=click.Choice(list(of)), help=help, **extra)
+    return click.option(*flags, type=Words(list(of)), help=help, **extra)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -235,8 +247,8 @@ SCHEDULE_OPTIONS: tuple[tuple[str, str, Any], ...] = (
     ("--offset", "offset", float),
     ("--beta-min", "beta_min", float),
     ("--beta-max", "beta_max", float),
-    ("--rule", "rule", click.Choice(RULES)),
-    ("--amplitude", "amplitude", click.Choice(AMPLITUDES)),
+    ("--rule", "rule", Words(RULES)),
+    ("--amplitude", "amplitude", Words(AMPLITUDES)),
     ("--lambda", "lambda_", float),
     ("--mu", "mu", float),
     ("--power", "power", float),

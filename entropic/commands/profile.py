@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from entropic.commands.options import NETWORK_OPTIONS, as_json, losses_options, network_options
+from entropic.commands.options import NETWORK_OPTIONS, OUT, as_json, losses_options, network_options
 
 if TYPE_CHECKING:
     from theory.profiles.profile import Profile
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 @click.option(
     "--sigma", type=float, multiple=True, help="Noise level, in data units. Repeat for several."
 )
-@click.option("--out", help="Profile file to write.")
+@click.option("--out", help=f"Profile file to write. {OUT}")
 @as_json
 def command(json_: bool, **options: Any) -> None:
     """Print the mmse over noise levels, and the entropies that follow from it."""
+    from theory.writing import is_stdout
+
     row = profile_row(**options)
+    if is_stdout(options["out"]):
+        return
     click.echo(json.dumps(row, allow_nan=False) if json_ else profile_text(row))
 
 
@@ -101,7 +105,10 @@ def profile_of_network(
     from theory.checks import one_of
     from theory.extras import network_part
     from theory.profiles.files import read_profile
+    from theory.writing import is_special
 
+    if is_special(out):
+        raise ValueError(f"out must be a regular file, got {os.fspath(out)}")
     for name in options:
         one_of("option", name, NETWORK_OPTIONS[1:])
     network_part("benchmarks.networks.profiles").profile(

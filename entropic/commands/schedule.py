@@ -5,41 +5,46 @@ from typing import Any
 
 import click
 
-from entropic.commands.options import as_json, ends, las_options, losses_options
+from entropic.commands.options import (
+    OUT,
+    Explained,
+    Name,
+    Toy,
+    as_json,
+    choice,
+    ends,
+    given_options,
+    losses_options,
+    schedule_options,
+    terminal_option,
+)
 
 
-@click.command("schedule")
-@click.option("--toy", help="Name of a toy, or mixture file.")
+@click.command(
+    "schedule",
+    cls=Explained,
+    example="entropic schedule --toy gaussians15_overlap --method rescaled --steps 8\n"
+    "entropic schedule --losses losses.csv --parametrisation eps --method las --steps 20",
+    schedules=True,
+)
+@click.option("--toy", type=Toy(), help="Name of a toy, or mixture file.")
 @click.option("--profile", help="Profile file.")
 @losses_options
-@click.option("--method", required=True, help="Name of a schedule.")
+@click.option(
+    "--method",
+    type=Name("schedule"),
+    required=True,
+    help="Name of a schedule, such as edm or edm:rho=5, or module:function of your own.",
+)
 @click.option("--steps", type=int, required=True, help="Number of steps.")
 @ends
-@click.option(
-    "--terminal",
-    default="stop",
-    show_default=True,
-    help="stop to end at sigma-min, zero to make the last step to 0.",
-)
-@click.option(
-    "--c",
-    type=float,
-    help="Data scale of arctan, or pivot of infogrid, in data units. Default: from the data.",
-)
-@las_options
-@click.option(
-    "--rule",
-    help="Quadrature of the profile: spline, trapezoid or left. "
-    "Default: trapezoid for a profile with standard errors, otherwise spline.",
-)
-@click.option("--amplitude", help="spectral: amplitude of a frequency, mean or rms. Default: mean.")
-@click.option(
-    "--isotonic", is_flag=True, help="las with --losses: pool risks that fall with sigma."
-)
+@terminal_option
+@schedule_options
+@click.option("--isotonic", is_flag=True, help="las with losses: pool risks that fall with sigma.")
 @click.option(
     "--bins",
     type=int,
-    help="las with --losses: number of bins for logs with more levels. Default: 64.",
+    help="las with losses: number of bins for logs with more levels. Default: 64.",
 )
 @click.option(
     "--replicates",
@@ -48,38 +53,49 @@ from entropic.commands.options import as_json, ends, las_options, losses_options
     "Default: 200, or 20 with a penalty.",
 )
 @click.option("--seed", type=int, help="Seed of the bootstrap, in [0, 2^32). Default: 0.")
-@click.option(
+@choice(
     "--format",
     "format_",
+    of=("json", "lines"),
     default="json",
     show_default=True,
     help="Format of the output: json, or lines for one level per line.",
 )
-@click.option("--out", help="Schedule file to write.")
+@click.option("--out", help=f"Schedule file to write. {OUT}")
 @as_json
 def command(
-    method: str, steps: int, format_: str, json_: bool, out: str | None, **options: Any
+    method: str,
+    steps: int,
+    format_: str,
+    json_: bool,
+    out: str | None,
+    terminal: str | None,
+    **options: Any,
 ) -> None:
     """Print noise levels for a sampler from a toy, a profile file or a loss log."""
     from benchmarks.engine.recommend import recommend
-    from theory.checks import one_of
+    from benchmarks.engine.rows import enveloped
+    from entropic.commands.options import schedule_registry
+    from theory.writing import is_stdout
 
-    one_of("format", format_, ("json", "lines"))
-    found = recommend(method, steps, **options)
+    name, own = schedule_registry().parse(method)
+    given = given_options(options)
+    found = recommend(name, steps, terminal=terminal or "stop", **options, **{**given, **own})
     if out is not None:
         found.write(out)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if is_stdout(out):
+        return
     fields = found.to_dict()
     if json_ or format_ == "json":
-        click.echo(json.dumps(fields, allow_nan=False))
+        click.echo(json.dumps(enveloped("schedule", **fields), allow_nan=False))
         return
     click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
-    if method == "las":
+    if name == "las":
         click.echo(las_text(fields), err=True)
     elif fields["source"].get("band"):
         click.echo(band_text(fields), err=True)
-    if "left_bias" in fields["source"]:
-        bias = 100.0 * fields["source"]["left_bias"]
-        click.echo(f"left sum: up to {bias:.2g} % from the trapezoid's levels", err=True)
 
 
 def band_text(fields: dict[str, Any]) -> str:

@@ -114,8 +114,8 @@ def write_profile(path: StrPath, profile: Profile) -> None:
 def read_schedule(path: StrPath) -> Schedule:
     """The levels in a schedule file, or in a plain list of numbers.
 
-    A schedule file is JSON `{"kind": "schedule", "method", "sigmas", "terminal", "source"}` with the
-    fields of `Schedule`; "source" may be missing. A plain list is a JSON list, or text with one
+    A schedule file is JSON `{"kind": "schedule", "method", "sigmas", "terminal", "source"}`, with
+    the fields of `Schedule`; "source" may be missing. A plain list is a JSON list, or text with one
     level per line. Its method is "list", and its terminal is "zero" if the last level is 0.
 
     Args:

@@ -12,6 +12,7 @@ from theory.profiles.loss_log import LossLog, bootstrap_band, scattered
 from theory.profiles.profile import Profile
 from theory.reading import StrPath
 from theory.schedules.las import Objective
+from theory.writing import is_special
 
 REPLICATES, BAND = 200, 0.9
 FEWER_REPLICATES, MOST_STEPS = 20, 100  # with a penalty, where a replicate takes far longer
@@ -28,10 +29,11 @@ def kept_errors(path: StrPath, profile: Profile) -> LevelErrors | None:
         profile: The profile in that file.
 
     Returns:
-        The errors, or None if the profile names no such file or the file is missing.
+        The errors, or None if the profile names no such file, the file is missing, or the profile
+        does not come from a regular file.
     """
     name = profile.source.get("errors")
-    if not isinstance(name, str) or Path(name).name != name:
+    if not isinstance(name, str) or Path(name).name != name or is_special(path):
         return None
     file = Path(path).with_name(name)
     return read_level_errors(file, profile) if file.exists() else None

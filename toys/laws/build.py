@@ -104,7 +104,9 @@ def maps(mixture: Mixture, table: Solver, blur: float = 0.0) -> list[Map]:
         ValueError: The mixture has more than one dimension, or the solver has no exact law.
     """
     if mixture.dim != 1:
-        raise ValueError(f"toy must have d = 1 for an exact law, got d = {mixture.dim}")
+        raise ValueError(
+            f"toy must have d = 1 for an exact law, got d = {mixture.dim}; use Monte Carlo (paths)"
+        )
     if isinstance(table, ReducingIteration):
         if blur:
             raise ValueError(f"blur must be 0 for an iteration that is no table, got {blur:g}")
