@@ -11,6 +11,14 @@ settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Results of the tests' commands stay out of the user's folder of caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENTROPIC_STORE", str(tmp_path_factory.mktemp("store")))
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,

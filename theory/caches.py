@@ -40,7 +40,7 @@ def user_folder(variable: str = "XDG_CACHE_HOME", fallback: str = ".cache") -> P
     named = os.environ.get(variable, "")
     if os.path.isabs(named):
         return Path(named)
-    home = os.path.expanduser("~")
+    home = "" if os.environ.get("HOME") == "" else os.path.expanduser("~")
     return Path(home) / fallback if os.path.isabs(home) and os.path.isdir(home) else None
 
 
@@ -108,12 +108,11 @@ def keep_compiled(source: str) -> bool:
     return chosen is not None or is_writable(beside)
 
 
-def compiled_folder(source: str) -> str:
-    """Where `keep_compiled` keeps the compiled code of a module, as text."""
-    beside = Path(source).parent / "__pycache__"
-    if named := os.environ.get("NUMBA_CACHE_DIR", ""):
-        return named
-    return str(beside) if is_writable(beside) else "none"
+def compiled_folder(source: str) -> Path | None:
+    """The folder that `keep_compiled` chose for the compiled code of a module, or None."""
+    named = os.environ.get("NUMBA_CACHE_DIR", "")
+    folder = Path(named) if named else Path(source).parent / "__pycache__"
+    return folder if is_writable(folder) else None
 
 
 def _name_folder(variable: str, folder: Path | None) -> None:

@@ -53,6 +53,7 @@ def run_tasks(
         initial=len(tasks) - len(todo),
         desc=title,
         leave=False,
+        delay=2,
         mininterval=0.5 if sys.stderr.isatty() else 10,
     )
     with bar:
@@ -68,6 +69,7 @@ def run_tasks(
                         results[i] = result
                         bar.update()
             except NoWorkersError as error:
+                bar.clear()
                 notice(f"tasks run one after another in this process, as {error}")
         for i in todo:
             if results[i] is None:

@@ -1,6 +1,7 @@
 """Calls in worker processes, and what is done where the system refuses or ends them."""
 
 import contextlib
+import multiprocessing
 import os
 import secrets
 import signal
@@ -51,12 +52,32 @@ def in_workers(calls: Sequence[Call], jobs: int) -> Generator[Any, None, None]:
             f"worker processes must run to their end, got: {reason[:120]}; take fewer jobs if "
             "memory is short; finished tasks are kept"
         ) from None
-    except OSError as error:
-        raise NoWorkersError(f"no worker process can start: {error.strerror or error}") from None
-    except RuntimeError as error:
-        if "start new thread" not in str(error):
+    except (OSError, RuntimeError) as error:
+        refusal = _refusal(error)
+        if refusal is None:
             raise
-        raise NoWorkersError(f"no worker process can start: {error}") from None
+        _end_workers()
+        raise NoWorkersError(f"no worker process can start: {refusal}") from None
+
+
+def _refusal(error: BaseException) -> str | None:
+    """Why the system refused a process or a thread, from the error or one that it followed."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return cause.strerror or str(cause)
+        if "start new thread" in str(cause):
+            return str(cause)
+        cause = cause.__context__
+    return None
+
+
+def _end_workers() -> None:
+    """End the workers that did start, so that none complains or stays."""
+    for process in multiprocessing.active_children():
+        if process.name.startswith("LokyProcess") and process.pid is not None:
+            with contextlib.suppress(OSError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _check_semaphores() -> None:

@@ -3,7 +3,6 @@
 import json
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,16 +28,20 @@ def command(json_: bool) -> None:
 
 def doctor() -> dict[str, Any]:
     """The printed values by name."""
+    from theory.caches import compiled_folder
     from toys import kernels, sampling, zoo
     from toys.information import information
 
     found = float(information.mmse(zoo.toy("two_points"), [1.0])[0])
-    cache = list((Path(kernels.__file__).parent / "__pycache__").glob("kernels.*.nbc"))
+    folder = compiled_folder(kernels.__file__)
+    cache = [] if folder is None else list(folder.rglob("kernels.*.nbc"))
     row: dict[str, Any] = {"python": sys.version.split()[0]}
     row |= {n: version(n) for n in ("entropic", "numpy", "scipy", "numba", "matplotlib", "pandas")}
     row["cores"] = sampling.available_threads()
     row["simd_bits"] = kernels.simd_bits()
-    row["compile_cache"] = f"{len(cache)} compiled kernels on disk"
+    row["compile_cache"] = (
+        "none, no folder is writable" if folder is None else f"{len(cache)} kernels in {folder}"
+    )
     row["two_points_mmse"] = found
     row["expected"] = TWO_POINT_MMSE
     row["verified"] = abs(found - TWO_POINT_MMSE) < 1e-14
