@@ -338,6 +338,7 @@ def test_studies_are_run_again_by_the_module_that_wrote_their_rows(
     monkeypatch.setattr("figures.registry.save", lambda *_: [])
     for name in names:
         args = ["figures", name, "--recompute", "--out", str(tmp_path), "--jobs", "2"]
+        args += ["--store", str(tmp_path / "store")]
         assert CliRunner().invoke(main, args, catch_exceptions=False).exit_code == 0
     assert asked == [f"benchmarks.training.{module}", (tmp_path / "store", 2)] * len(names)
 

@@ -101,7 +101,8 @@ def default_run() -> Iterator[Check]:
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "entropic", "claims", "--verify", "--out", folder],
+            [sys.executable, "-m", "entropic", "claims", "--verify", "--out", folder,
+             "--store", folder],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         seconds = time.perf_counter() - begin

@@ -55,6 +55,7 @@ def entropic(tree: Path, out: Path, *args: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "entropic", *args, "--out", str(out)],
         cwd=tree, capture_output=True, text=True, check=True,
+        env={**os.environ, "ENTROPIC_STORE": str(out / "store")},
     )  # fmt: skip
     return done.stdout
 
@@ -132,6 +133,7 @@ def wheel() -> Iterator[Check]:
 def _uses(version: str, place: Path, installed: float) -> Iterator[Check]:
     """Commands of the installed wheel, in an empty folder."""
     empty, env = place / "empty", {**os.environ, "PYTHONPATH": ""}
+    env["ENTROPIC_STORE"] = str(place / "store")
     empty.mkdir()
     begun, wrong = time.monotonic(), []
     for args in COMMANDS:

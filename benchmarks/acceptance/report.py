@@ -34,6 +34,7 @@ def fresh() -> Iterator[Check]:
         clean = {
             k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NUMBA", "VIRT"))
         }
+        clean["ENTROPIC_STORE"] = str(Path(folder) / "store")
         for command, minutes in (("figures", 4), ("test", 6)):
             begin = time.perf_counter()
             done = subprocess.run(
