@@ -38,7 +38,14 @@ def entropic(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     return subprocess.run(
         [sys.executable, "-m", "entropic", *args],
-        **{"capture_output": True, "text": True, "errors": "replace", "timeout": 300, "env": env, **options},
+        **{
+            "capture_output": True,
+            "text": True,
+            "errors": "replace",
+            "timeout": 300,
+            "env": env,
+            **options,
+        },
     )
 
 
@@ -421,6 +428,21 @@ def test_writers_of_one_file_never_meet(tmp_path: Path) -> None:
         thread.join()
     assert not failed
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_processes_add_to_one_file_one_after_another(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from theory.writing import alone_in, write_text\n"
+        "path = Path(sys.argv[1]) / 'x'\n"
+        "for _ in range(100):\n"
+        "    with alone_in(path.parent):\n"
+        "        write_text(path, path.read_text() + '.')\n"
+    )
+    (tmp_path / "x").write_text("")
+    args = [sys.executable, "-c", code, str(tmp_path)]
+    started = [subprocess.Popen(args, cwd=ROOT) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    assert (tmp_path / "x").read_text() == "." * 300
 
 
 # ---------------------------------------------------------------------------------------------

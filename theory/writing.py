@@ -14,6 +14,7 @@ import socket
 import stat
 import sys
 import time
+from collections.abc import Iterator
 from functools import cache
 from multiprocessing import parent_process
 from pathlib import Path
@@ -190,6 +191,23 @@ def _is_dead(host: str, process: str) -> bool:
     except (OSError, OverflowError):
         return False
     return False
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Context that other processes wait for at their own, to read a file and replace it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not on every network's disk
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @cache

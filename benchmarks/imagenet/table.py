@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.engine.store import write_csv
 from benchmarks.imagenet.presets import PRINTED, Preset, presets
-from theory.writing import write_text
+from theory.writing import alone_in, write_text
 
 FILE = "table.csv"
 COLUMNS = (
@@ -65,7 +65,11 @@ def rows_of(
 
 def keep(rows: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
     """Put rows into the folder's table.csv and table.md, replacing those of the same name."""
-    path = folder / FILE
+    with alone_in(folder):
+        return _keep(rows, folder / FILE)
+
+
+def _keep(rows: list[dict[str, Any]], path: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     if path.exists():
         try:
