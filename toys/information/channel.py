@@ -1,5 +1,7 @@
 """A 1-D mixture observed through noise: its posterior at quadrature nodes, and panels."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from theory.checks import Array
@@ -9,44 +11,90 @@ from toys.mixture import Mixture
 
 REACH = 40.0  # standard deviations beyond which a component's tail, below 1e-340, is left out
 LADDER = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, REACH])
+STEPS = np.concatenate([-LADDER[:0:-1], LADDER])
 MAX_PAIRED = 48  # largest number of components for which all pairs are searched for crossings
+THINNED = 0.5  # standard deviations within which components share an anchor or a ladder
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """The components of a 1-D mixture as the kernels take them, sorted by mean.
+
+    Attributes:
+        w: Weights, shape (K,).
+        log_w: Their logarithms, shape (K,).
+        mean: Means, shape (K,), in data units.
+        std0: Standard deviations, shape (K,), in data units.
+        outside: Total weights below and from an index on, shape (2, K + 1).
+        label_entropy: Entropy of the weights, in nats, accurate where one is nearly 1.
+    """
+
+    w: Array
+    log_w: Array
+    mean: Array
+    std0: Array
+    outside: Array
+    label_entropy: float
+
+
+def components(toy: Mixture) -> Components:
+    """The components of a 1-D mixture.
+
+    Args:
+        toy: Mixture with distinct components and increasing means.
+    """
+    w, mean, std0 = toy.weights, toy.means[:, 0].copy(), toy.stds[:, 0].copy()
+    outside = np.zeros((2, w.size + 1))
+    outside[0, 1:] = np.cumsum(w)
+    outside[1, :-1] = np.cumsum(w[::-1])[::-1]
+    largest = w.argmax()
+    rest = np.delete(w, largest)
+    entropy = w[largest] * np.log1p(rest.sum() / w[largest]) - rest @ np.log(rest)
+    return Components(w, np.log(w), mean, std0, outside, float(entropy))
 
 
 class Channel:
     """A 1-D mixture observed through noise sigma.
 
     Args:
-        toy: Mixture with distinct components and increasing means.
+        toy: Mixture with distinct components and increasing means, or its components.
         sigma: Noise level, at least 0, in data units.
     """
 
-    def __init__(self, toy: Mixture, sigma: float) -> None:
-        self.w, self.mean, self.std0 = toy.weights, toy.means[:, 0], toy.stds[:, 0]
+    def __init__(self, toy: Mixture | Components, sigma: float) -> None:
+        self.parts = components(toy) if isinstance(toy, Mixture) else toy
+        self.w, self.log_w = self.parts.w, self.parts.log_w
+        self.mean, self.std0 = self.parts.mean, self.parts.std0
         self.sigma = sigma
-        self.log_w = np.log(self.w)
         self.std = np.hypot(self.std0, sigma)
         self.log_std = np.log(self.std)
         self.var = self.std**2
-        self.centres = np.unique(self.mean)
+        # Anchors, one for components closer than the narrowest std.
+        cell = np.floor((self.mean - self.mean[0]) / (THINNED * self.std.min()))
+        self.nearest = np.flatnonzero(np.diff(cell, prepend=-1.0))
+        self.centres = self.mean[self.nearest]
 
     def posterior(self, anchor: Ints, offset: Array) -> Array:
         """Logs of p(x), Var(x0 | x), H(r) and KL(r || w) at centres[anchor] + offset, (4, P, n)."""
+        return self._posterior(self.nearest[anchor], offset)
+
+    def _posterior(self, near: Ints, offset: Array) -> Array:
+        """The same at mean[near] + offset."""
+        p = self.parts
         out = np.empty((4, *offset.shape))
         kernels.posterior_logs(
-            self.centres[anchor], offset, self.sigma, self.log_w, self.mean, self.std0, out
+            p.mean[near], offset, near, self.sigma, p.w, p.log_w, p.mean, p.std0, p.outside, out
         )
         return out
 
     def panels(self) -> tuple[Ints, Array, Array]:
         """Initial panels, narrow near every feature: anchors, left and right offsets, (P,) each."""
-        k_max = self.w.size
-        steps = np.concatenate([-LADDER[:0:-1], LADDER])
-        owner = np.repeat(np.arange(k_max), steps.size)
-        shift = (self.std[:, None] * steps).ravel()
-        scale = (self.std[:, None] * np.maximum(0.25 * np.abs(steps), 0.5)).ravel()
+        chosen = self._distinct()
+        std = self.std[chosen, None]
         cross_owner, cross_shift, cross_scale = self._crossings()
-        owner = np.concatenate([owner, cross_owner])
-        shift = np.concatenate([shift, cross_shift])
+        owner = np.concatenate([np.repeat(chosen, STEPS.size), cross_owner])
+        shift = np.concatenate([(std * STEPS).ravel(), cross_shift])
+        scale = (std * np.maximum(0.25 * np.abs(STEPS), 0.5)).ravel()
         scale = np.concatenate([scale, cross_scale])
         # Cells around the centres; a position is an offset within its cell.
         middles = 0.5 * (self.centres[1:] + self.centres[:-1])
@@ -54,21 +102,24 @@ class Channel:
         offset = (self.mean[owner] - self.centres[anchor]) + shift
         low, high = offset[anchor == 0].min(), offset[anchor == self.centres.size - 1].max()
         half = 0.5 * np.diff(self.centres)
-        edges = np.stack([np.concatenate([[low], -half]), np.concatenate([half, [high]])], axis=1)
-        anchors, lefts, rights = [], [], []
-        for cell, (begin, end) in enumerate(edges):
-            inside = (anchor == cell) & (offset > begin) & (offset < end)
-            order = np.argsort(offset[inside])
-            kept = [begin]
-            for place, size in zip(offset[inside][order], scale[inside][order], strict=True):
-                if place - kept[-1] > 0.4 * size:
-                    kept.append(place)
-            kept.append(end)
-            cuts = np.array(kept)
-            anchors.append(np.full(cuts.size - 1, cell))
-            lefts.append(cuts[:-1])
-            rights.append(cuts[1:])
-        return np.concatenate(anchors), np.concatenate(lefts), np.concatenate(rights)
+        left, right = np.append(low, -half), np.append(half, high)
+        inside = (offset > left[anchor]) & (offset < right[anchor])
+        anchor, offset, scale = anchor[inside], offset[inside], scale[inside]
+        order = np.lexsort((offset, anchor))
+        begin = np.searchsorted(anchor[order], np.arange(self.centres.size + 1))
+        cuts = np.empty((3, anchor.size + self.centres.size))
+        count = kernels.cut_cells(left, right, begin, offset[order], scale[order], cuts)
+        return cuts[0, :count].astype(np.int64), cuts[1, :count], cuts[2, :count]
+
+    def _distinct(self) -> Ints:
+        """Indices of components of which none has another's place and width, in its width."""
+        octave = np.rint(np.log2(self.std / self.std.min()))
+        width = self.std.min() * np.exp2(octave)
+        place = np.floor((self.mean - self.mean[0]) / (THINNED * width))
+        order = np.lexsort((place, octave))
+        new = np.diff(octave[order], prepend=-1.0) != 0.0
+        new |= np.diff(place[order], prepend=-1.0) != 0.0
+        return np.sort(order[new])
 
     def _crossings(self) -> tuple[Ints, Array, Array]:
         """Points where two components are equally likely: owners, offsets from means, widths.
@@ -101,9 +152,9 @@ class Channel:
         fine &= np.abs(places) <= 4 * REACH * self.std.max() + np.abs(gap)
         j = np.broadcast_to(j, places.shape)[fine]
         place, width = places[fine], np.minimum(widths[fine], self.std.max())
-        b = place[:, None] + (self.mean[j][:, None] - self.mean)
-        scores = self.log_w - self.log_std - 0.5 * (b / self.std) ** 2
-        open_ = scores.max(axis=1) - scores[np.arange(j.size), j] < 30.0
+        score = self.log_w[j] - self.log_std[j] - 0.5 * (place / self.std[j]) ** 2
+        log_p = self._posterior(j, place[:, None])[0, :, 0] + 0.5 * np.log(2.0 * np.pi)
+        open_ = log_p - score < 31.0
         j, place, width = j[open_], place[open_], width[open_]
         # Geometric, as far as the components' own ladder: a panel with a sharp peak at its end
         # must not be so long that all of its nodes miss the tail of the peak.

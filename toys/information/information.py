@@ -14,17 +14,14 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
-from scipy.spatial import cKDTree
 from scipy.special import logsumexp
 
 from theory.checks import Array
-from toys.information.channel import Channel
-from toys.information.quadrature import Ints, log_integrals
+from toys.information.channel import Components, components
+from toys.information.moments import log_moments
 from toys.mixture import SIGMA_RANGE, Mixture
 from toys.progress import progress
 
-RTOL = 1e-12
 SAMPLES = 2**15  # Monte Carlo samples per noise level, for d > 1
 
 
@@ -234,17 +231,11 @@ def differential_entropy(toy: Mixture) -> float:
         return _sampled_entropy(toy)[0]
     total = 0.0
     for factor in factors:
-        parts = Channel(merged(factor), 0.0)
-        # An upper bound of the log density makes the integrand p (bound - log p) non-negative.
-        bound = float(logsumexp(parts.log_w - parts.log_std)) - 0.5 * np.log(2 * np.pi)
-
-        def log_f(anchor: Ints, offset: Array, parts=parts, bound=bound) -> Array:  # type: ignore[no-untyped-def]
-            log_p = parts.posterior(anchor, offset)[0]
-            with np.errstate(divide="ignore"):
-                return np.asarray((log_p + np.log(np.maximum(bound - log_p, 0.0)))[None])
-
-        total += float(np.exp(log_integrals(log_f, *parts.panels(), RTOL)[0][0])) - bound
-    return total
+        parts = _components(factor)
+        # h(x0) = I(component; x0) + the entropy within the components.
+        total += np.exp(log_moments(parts, 0.0)[2])
+        total += parts.w @ np.log(parts.std0) + 0.5 * np.log(2.0 * np.pi * np.e)
+    return float(total)
 
 
 def factorise(toy: Mixture) -> tuple[Mixture, ...] | None:
@@ -278,18 +269,19 @@ def merged(toy: Mixture) -> Mixture:
     return Mixture(weights, kinds[:, : toy.dim], kinds[:, toy.dim :])
 
 
+@lru_cache(maxsize=16)
+def _components(toy: Mixture) -> Components:
+    """The distinct components of a 1-D mixture; few are kept, because they may be large."""
+    return components(merged(toy))
+
+
 @lru_cache(maxsize=4096)
 def _exact_1d(toy: Mixture, sigma: float) -> tuple[float, float, float]:
     """Log mmse, mutual information and E H(component | x) of a 1-D mixture."""
-    parts = Channel(merged(toy), sigma)
-
-    def log_f(anchor: Ints, offset: Array) -> Array:
-        log_p, log_var, log_entropy, log_gain = parts.posterior(anchor, offset)
-        return np.stack([log_p + log_var, log_p + log_gain, log_p + log_entropy])
-
-    logs, _ = log_integrals(log_f, *parts.panels(), RTOL)
+    parts = _components(toy)
+    log_mmse, log_entropy, log_gain = log_moments(parts, sigma)
     within = float(parts.w @ (0.5 * np.log1p((parts.std0 / sigma) ** 2)))
-    return float(logs[0]), float(np.exp(logs[1])) + within, float(np.exp(logs[2]))
+    return log_mmse, float(np.exp(log_gain)) + within, float(np.exp(log_entropy))
 
 
 def _estimated(toy: Mixture, sigma: Array, samples: int, seed: int) -> Curves:
@@ -362,6 +354,8 @@ def rescaled_entropy(toy: Mixture, sigma: ArrayLike, points: int = 400) -> Array
     out = np.zeros(levels.size)
     if x.size < 2:
         return out
+    from scipy.interpolate import CubicSpline  # slow to import
+
     spline = CubicSpline(x, log_mmse)
     nodes, weights = np.polynomial.legendre.leggauss(8)
     half = 0.5 * np.diff(x)
@@ -383,5 +377,7 @@ def _finest_scale(toy: Mixture) -> float:
     points = merged(toy).means
     if len(points) == 1:
         return 1.0
+    from scipy.spatial import cKDTree  # slow to import
+
     gaps, _ = cKDTree(points).query(points, k=2)
     return float(gaps[:, 1].min())

@@ -17,6 +17,8 @@ LogIntegrand = Callable[[Ints, Array], Array]  # (anchor (P,), offset (P, n)) ->
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 MAX_DEPTH = 80
+CHUNK = 2**14  # panels that are evaluated together, so that their nodes fit into memory
+NEGLIGIBLE = 80.0  # nats below the total at which the first estimate of a panel is kept
 
 
 def log_integrals(
@@ -39,8 +41,11 @@ def log_integrals(
         ValueError: MAX_DEPTH bisections do not reach the tolerance.
     """
     whole = _panel_logs(log_f, anchor, left, right)
-    done = np.full((len(whole), 1), -np.inf)
+    # Most panels, between or far from features, are negligible by any estimate.
+    seen = np.any(whole >= logsumexp(whole, axis=1, keepdims=True) - NEGLIGIBLE, axis=0)
+    done = logsumexp(np.where(seen, -np.inf, whole), axis=1, keepdims=True)
     error = np.zeros(len(whole))
+    anchor, left, right, whole = anchor[seen], left[seen], right[seen], whole[:, seen]
     for _ in range(MAX_DEPTH):
         middle = 0.5 * (left + right)
         anchor2 = np.concatenate([anchor, anchor])
@@ -67,14 +72,18 @@ def log_integrals(
 
 def _panel_logs(log_f: LogIntegrand, anchor: Ints, left: Array, right: Array) -> Array:
     """Log integral of every function over every panel, shape (Q, P)."""
-    half = 0.5 * (right - left)
-    offset = 0.5 * (left + right)[:, None] + half[:, None] * NODES
-    logs = log_f(anchor, offset)
-    peak = logs.max(axis=2, keepdims=True)
-    peak = np.where(np.isfinite(peak), peak, 0.0)
-    sums = np.exp(logs - peak) @ WEIGHTS
-    with np.errstate(divide="ignore"):
-        return np.asarray(peak[:, :, 0] + np.log(sums * half))
+    parts = []
+    for begin in range(0, anchor.size, CHUNK):
+        some = slice(begin, begin + CHUNK)
+        half = 0.5 * (right[some] - left[some])
+        offset = 0.5 * (left[some] + right[some])[:, None] + half[:, None] * NODES
+        logs = log_f(anchor[some], offset)
+        peak = logs.max(axis=2, keepdims=True)
+        peak = np.where(np.isfinite(peak), peak, 0.0)
+        sums = np.exp(logs - peak) @ WEIGHTS
+        with np.errstate(divide="ignore"):
+            parts.append(np.asarray(peak[:, :, 0] + np.log(sums * half)))
+    return np.concatenate(parts, axis=1)
 
 
 def integrals(
