@@ -125,6 +125,26 @@ def denoise_mp(x: float, sigma: float, weights: Array, means: Array, stds: Array
         return mp.fsum(a * b for a, b in zip(r, pulled, strict=True)) / mp.fsum(r)
 
 
+def posterior_mp(
+    x: float, sigma: float, weights: Array, means: Array, stds: Array
+) -> tuple[mp.mpf, ...]:
+    """Log p(x), Var(x0 | x), H(r) and KL(r || w), r the posterior of the component; one state."""
+    with mp.workdps(400):
+        components = _components(sigma, weights, means, stds)
+        terms = [mp.exp(a) for a in _log_terms(mp.mpf(x), components)]
+        p = mp.fsum(terms)
+        r = [a / p for a in terms]
+        pulled = [m + s2 / v * (x - m) for _, m, s2, v in components]
+        mean = mp.fsum(a * b for a, b in zip(r, pulled, strict=True))
+        var = mp.fsum(
+            a * ((b - mean) ** 2 + s2 * (v - s2) / v)
+            for a, b, (_, _, s2, v) in zip(r, pulled, components, strict=True)
+        )
+        entropy = -mp.fsum(a * mp.log(a) for a in r)
+        gain = mp.fsum(a * mp.log(a / w) for a, (w, _, _, _) in zip(r, components, strict=True))
+        return mp.log(p), var, entropy, gain
+
+
 @cache
 def _gauss_legendre(n: int, dps: int) -> list[tuple[mp.mpf, mp.mpf]]:
     """Nodes and weights on [-1, 1], numpy's nodes polished by Newton's method."""

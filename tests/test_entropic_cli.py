@@ -185,11 +185,12 @@ BAD = [
     (("profile", "--toy", "gaussian", "--dim", "3"), "dim must come with losses, got 3"),
     (
         ("profile", "--toy", "gaussian", "--sigma", "1", "--out", "x.json"),
-        "sigma must name at least 4 levels with out, got 1",
+        "--sigma must name at least 4 levels with --out, got 1",
     ),
     ((*LOSSES, "{huge_loss}"), "loss must be at most 1e+30"),
     (("profile",), "exactly one of toy, losses, network must be given, got none"),
     (("profile", "--toy", "gaussian", "--losses", "x.csv"), "got toy and losses"),
+    ((*LOSSES, "{losses}", "--rescaled"), "--rescaled must come with --toy, got it with --losses"),
     (("profile", "--toy", "gaussian", "--sigma", "0"), "sigma must lie in [1e-12, 1e+12]"),
     (("profile", "--toy", "gaussian", "--sigma", "nan"), "sigma must"),
     (("profile", "--losses", "{losses}"), "parametrisation must be given with losses"),
@@ -420,7 +421,7 @@ def test_an_infinite_kl_is_null_with_a_reason() -> None:
 
 def test_profile_of_a_toy_is_exact_and_writes_a_readable_file(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
-    row = printed("profile", "--toy", "gaussian", "--out", str(path))
+    row = printed("profile", "--toy", "gaussian", "--rescaled", "--out", str(path))
     sigma = np.array(row["sigma"])
     assert sigma.size == 200
     np.testing.assert_allclose(row["mmse"], gaussian_mmse(sigma, 1.0), rtol=1e-13)
@@ -435,6 +436,10 @@ def test_profile_of_a_toy_is_exact_and_writes_a_readable_file(tmp_path: Path) ->
     np.testing.assert_array_equal(read_profile(path).mmse, row["mmse"])
     few = printed("profile", "--toy", "two_points", "--sigma", "0.5", "--sigma", "0.1")
     assert few["sigma"] == [0.1, 0.5]
+    assert few["rescaled_entropy"] is None
+    for flags in ((), ("--rescaled",)):
+        table = run("profile", "--toy", "two_points", "--sigma", "0.5", *flags).stdout
+        assert ("rescaled_entropy" in table) == bool(flags)
 
 
 def test_profile_of_losses_knows_entropies_up_to_a_constant(files: dict[str, str]) -> None:

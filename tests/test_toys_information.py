@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from numpy.polynomial.legendre import leggauss
 
 from entropic.testing import levels, mixtures
-from toys import zoo
-from toys.information import information
+from toys import kernels, zoo
+from toys.information import information, quadrature
+from toys.information.channel import Channel, components
+from toys.information.moments import _resolved
 from toys.information.quadrature import integrals, log_integrals
 from toys.mixture import Mixture
 
@@ -70,6 +72,94 @@ def test_differential_entropy_is_good_to_1e_12(name: str) -> None:
     want = float(oracles.differential_entropy_mp(0.0, weights, means, stds))
     got = information.differential_entropy(Mixture(weights, means, stds))
     assert got == pytest.approx(want, rel=0, abs=1e-12)
+
+
+def random_means(k_max: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(k_max)
+
+
+def plain_mmse(sigma: float, means: np.ndarray, std: float, per_width: int) -> float:
+    """Trapezoid rule of the posterior variance times the density, for equal weights and stds.
+
+    The variance is that of the posterior means from a centre at the state; nothing cancels that is
+    smaller than the noise.
+    """
+    v = std**2 + sigma**2
+    x = np.arange(means.min() - 9 * v**0.5, means.max() + 9 * v**0.5, v**0.5 / per_width)
+    total = 0.0
+    for one in x.tolist():
+        gap = means - one
+        p = np.exp(-0.5 * gap**2 / v)
+        if p.max() < 1e-200:
+            continue
+        mean = (p @ gap) / p.sum()
+        total += (sigma**2 / v) ** 2 * (p @ (gap - mean) ** 2) + p.sum() * std**2 * sigma**2 / v
+    return float(total / np.sqrt(2 * np.pi * v) / means.size * (x[1] - x[0]))
+
+
+@pytest.mark.parametrize("sigma", [0.004, 0.03, 0.1, 1.0, 50.0])
+@pytest.mark.parametrize("std", [0.0, 0.01])
+def test_mmse_of_200_components_is_the_plain_trapezoid_rule(sigma: float, std: float) -> None:
+    """Case 22 of the mixtures with many components: 0.00944977 and 0.48122976 at 0.1 and 1."""
+    means = random_means(200)
+    got = information.mmse(Mixture(np.ones(200), means, std), sigma)
+    assert got == pytest.approx(plain_mmse(sigma, means, std, 20), rel=2e-13)
+
+
+def test_mmse_of_1e5_components_is_the_plain_trapezoid_rule() -> None:
+    means = random_means(100_000)
+    toy = Mixture(np.ones(means.size), means, 0.01)
+    assert information.mmse(toy, 1.0) == pytest.approx(plain_mmse(1.0, means, 0.01, 4), rel=1e-13)
+
+
+@pytest.mark.parametrize(("sigma", "std"), [(1.0, 0.0), (0.05, 0.01), (0.002, 0.01)])
+def test_work_is_linear_in_the_components(sigma: float, std: float) -> None:
+    """Ten times the components of a law take ten times the visits, by the kernel's count."""
+    visits = []
+    for k_max in (1000, 10_000):
+        parts = components(information.merged(Mixture(np.ones(k_max), random_means(k_max), std)))
+        arrays = (parts.w, parts.log_w, parts.mean, parts.std0, parts.outside)
+        visits.append(kernels.trapezoid_moments(sigma, *arrays, parts.label_entropy, np.empty(3)))
+    assert 0 < visits[1] < 12 * visits[0]
+
+
+def test_panels_of_points_are_linear_in_the_components() -> None:
+    counts = []
+    for k_max in (100, 1000):
+        channel = Channel(Mixture(np.ones(k_max), np.arange(float(k_max)), 0.0), 0.02)
+        counts.append(channel.panels()[0].size)
+    assert counts[1] < 11 * counts[0]
+    # Components closer than their width share their panels.
+    dense = Channel(Mixture(np.ones(1000), np.linspace(0.0, 1.0, 1000), 1.0), 0.5)
+    assert dense.panels()[0].size < 40 * 50
+
+
+@given(toy=mixtures(dim=1), sigma=levels(0.003, 1000.0))
+@settings(max_examples=60)
+def test_trapezoid_rules_and_panels_agree(toy: Mixture, sigma: float) -> None:
+    """Two independent quadratures, wherever the first is accepted."""
+    parts = components(information.merged(toy))
+    if parts.w.size == 1:
+        return
+    points, out = toy.is_points, np.empty(3)
+    arrays = (parts.w, parts.log_w, parts.mean, parts.std0, parts.outside)
+    if kernels.trapezoid_moments(sigma, *arrays, parts.label_entropy, out) > 0:
+        want = np.exp(_resolved(Channel(parts, sigma), points))
+        which = [0, 1, 2] if points else [0, 2]
+        np.testing.assert_allclose(out[which], want[which], rtol=5e-13)
+
+
+def test_a_weight_close_to_1_keeps_the_entropy_of_the_rest() -> None:
+    """-sum w log w of weights 1 - e and e is e (1 - log e), though 1 - e rounds to 1."""
+    parts = components(Mixture([1.0, 1e-20], [0.0, 1.0], 0.0))
+    assert parts.label_entropy == pytest.approx(1e-20 * (1 + 20 * np.log(10.0)), rel=1e-14)
+
+
+def test_panels_evaluated_in_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = Channel(Mixture([1, 2], [0, 1], [1e-3, 1.0]), 0.01)
+    whole = _resolved(channel, points=False)
+    monkeypatch.setattr(quadrature, "CHUNK", 7)
+    np.testing.assert_allclose(_resolved(channel, points=False), whole, rtol=1e-14)
 
 
 def test_log_mmse_goes_on_where_mmse_underflows() -> None:

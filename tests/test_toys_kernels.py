@@ -5,6 +5,7 @@ import math
 import numpy as np
 import oracles
 import pytest
+from mpmath import mp
 from scipy import stats
 
 from toys import kernels
@@ -34,8 +35,6 @@ def test_log_is_good_to_two_ulp_of_the_result() -> None:
 
 
 def test_cosine_of_turns_is_good_to_rounding() -> None:
-    from mpmath import mp
-
     v = np.concatenate([np.random.default_rng(1).random(3000), np.arange(16) / 16])
     want = [float(mp.cospi(2 * mp.mpf(t))) for t in v.tolist()]
     got = [kernels.cos_turns(t) for t in v.tolist()]
@@ -111,3 +110,56 @@ def test_gaussian_sums_equal_the_plain_sum_near_and_far() -> None:
 
 def test_simd_width_is_one_that_exists() -> None:
     assert kernels.simd_bits() in (0, 128, 256, 512)  # 0 with the compiler off
+
+
+def posterior_case(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights, increasing means and stds of 30 components."""
+    rng = np.random.default_rng(3)
+    mean = np.sort(rng.normal(size=30))
+    weights = 10.0 ** rng.uniform(-12.0, 0.0, 30)
+    std = {"points": np.zeros(30), "equal": np.full(30, 0.05), "mixed": rng.uniform(0, 0.2, 30)}
+    return weights / weights.sum(), mean, std[name]
+
+
+def posterior_logs(
+    x: np.ndarray, sigma: float, w: np.ndarray, mean: np.ndarray, std: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """The kernel's four logs at states x (n,), each an offset from the mean below it; visits."""
+    near = np.clip(np.searchsorted(mean, x) - 1, 0, mean.size - 1)
+    outside = np.zeros((2, w.size + 1))
+    outside[0, 1:], outside[1, :-1] = np.cumsum(w), np.cumsum(w[::-1])[::-1]
+    out = np.empty((4, x.size, 1))
+    start = mean[near]
+    visits = kernels.posterior_logs(
+        start, (x - start)[:, None], near, sigma, w, np.log(w), mean, std, outside, out
+    )
+    return out[:, :, 0], visits
+
+
+@pytest.mark.parametrize("name", ["points", "equal", "mixed"])
+@pytest.mark.parametrize("sigma", [0.005, 0.05, 2.0, 1e4])
+def test_posterior_has_thirteen_digits_whatever_its_window_leaves_out(
+    name: str, sigma: float
+) -> None:
+    """Variance, entropy and divergence against 400 digits, between and far outside of the means."""
+    w, mean, std = posterior_case(name)
+    spread = 1.0 + 3.0 * sigma
+    x = np.array([-2.0 * spread, mean[3], 0.5 * (mean[14] + mean[15]), 0.31, 1.7 * spread])
+    logs, visits = posterior_logs(x, sigma, w, mean, std)
+    assert (visits < x.size * mean.size) == (sigma < 1.0)
+    for i, state in enumerate(x.tolist()):
+        want = oracles.posterior_mp(state, sigma, w, mean, std)
+        assert logs[0, i] == pytest.approx(float(want[0]), rel=1e-13)
+        for q in (1, 2, 3):
+            # The log of odds exp(-d) is good to the rounding of d, a product of four factors.
+            log = float(mp.log(want[q]))
+            assert logs[q, i] == pytest.approx(log, rel=1e-15, abs=2e-13), (q, state)
+
+
+def test_posterior_visits_few_components_where_the_noise_is_low() -> None:
+    """The work per state follows the noisy width, not the number of components."""
+    mean = np.arange(2000.0)
+    w, std = np.full(2000, 1 / 2000), np.zeros(2000)
+    x = np.linspace(-5.0, 2005.0, 4001)
+    assert posterior_logs(x, 0.01, w, mean, std)[1] <= 3 * x.size
+    assert posterior_logs(x, 2.0, w, mean, std)[1] <= 2 * 2.0 * 12 * x.size

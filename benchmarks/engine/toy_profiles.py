@@ -74,14 +74,19 @@ def toy_profile(spec: str, low: float, high: float) -> Profile:
 
 
 def toy_row(
-    toy: str | Mixture, process: str = "edm", sigma: Sequence[float] = ()
+    toy: str | Mixture,
+    process: str = "edm",
+    sigma: Sequence[float] = (),
+    rescaled: bool = False,
 ) -> dict[str, Any]:
-    """Information curves of a toy and its rescaled entropy as plain lists.
+    """Information curves of a toy as plain lists.
 
     Args:
         toy: A mixture, the name of a toy, or a mixture file.
         process: "edm" or "vp"; its range gives log-spaced levels if `sigma` is empty.
         sigma: Noise levels, in any order, in data units.
+        rescaled: Whether to add the rescaled entropy, which needs hundreds of other levels; it is
+            None otherwise.
     """
     data, span = load_toy(toy_spec(toy)), named_process(process)
     exact = information.factorise(data) is not None
@@ -90,8 +95,10 @@ def toy_row(
     if len(sigma):
         levels = np.unique(np.asarray(sigma, dtype=np.float64))
     row = curves_row(data, levels)
-    few = SAMPLED_POINTS if row["stderr"] else PROFILE_POINTS
-    row["rescaled_entropy"] = information.rescaled_entropy(data, levels, few).tolist()
+    row["rescaled_entropy"] = None
+    if rescaled:
+        few = SAMPLED_POINTS if row["stderr"] else PROFILE_POINTS
+        row["rescaled_entropy"] = information.rescaled_entropy(data, levels, few).tolist()
     return row
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sigma", type=float, multiple=True, help="Noise level, in data units. Repeat for several."
 )
+@click.option("--rescaled", is_flag=True, help="Compute the rescaled entropy of a toy, too.")
 @click.option("--out", help=f"Profile file to write. {OUT}")
 @as_json
 def command(json_: bool, **options: Any) -> None:
@@ -46,6 +47,7 @@ def profile_row(
     network: str | None,
     process: str,
     sigma: tuple[float, ...],
+    rescaled: bool,
     out: str | None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -55,6 +57,9 @@ def profile_row(
 
     measured = {name: options.pop(name) for name in NETWORK_OPTIONS}
     one_source(toy=toy, losses=losses, network=network)
+    if rescaled and toy is None:
+        source = "--losses" if network is None else "--network"
+        raise ValueError(f"--rescaled must come with --toy, got it with {source}")
     if network is not None:
         refuse_logged(options)
         row: dict[str, Any] = network_part("benchmarks.networks.profiles").profile(
@@ -71,7 +76,7 @@ def profile_row(
         return _losses_row(losses, process, out, options)
     assert toy is not None  # one_source
     refuse_logged(options)
-    return _toy_row(toy, process, sigma, out)
+    return _toy_row(toy, process, sigma, rescaled, out)
 
 
 def profile_of_network(
@@ -117,13 +122,15 @@ def profile_of_network(
     return read_profile(out)
 
 
-def _toy_row(toy: str, process: str, sigma: tuple[float, ...], out: str | None) -> dict[str, Any]:
+def _toy_row(
+    toy: str, process: str, sigma: tuple[float, ...], rescaled: bool, out: str | None
+) -> dict[str, Any]:
     from benchmarks.engine.toy_profiles import to_profile, toy_row
     from theory.profiles.files import write_profile
 
     if sigma and out is not None and len(set(sigma)) < 4:
         raise ValueError(f"--sigma must name at least 4 levels with --out, got {len(set(sigma))}")
-    row = toy_row(toy, process, sigma)
+    row = toy_row(toy, process, sigma, rescaled)
     if out is not None:
         write_profile(out, to_profile(row, {"toy": toy}))
     return row
