@@ -129,7 +129,7 @@ def posterior_mp(
     x: float, sigma: float, weights: Array, means: Array, stds: Array
 ) -> tuple[mp.mpf, ...]:
     """Log p(x), Var(x0 | x), H(r) and KL(r || w), r the posterior of the component; one state."""
-    with mp.workdps(400):
+    with mp.workdps(3000):  # of 1 - r, where log r is -6000
         components = _components(sigma, weights, means, stds)
         terms = [mp.exp(a) for a in _log_terms(mp.mpf(x), components)]
         p = mp.fsum(terms)
