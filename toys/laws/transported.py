@@ -80,8 +80,10 @@ class BranchedMap:
 
     @cached_property
     def range(self) -> tuple[float, float]:
-        """Smallest and largest value on the domain."""
-        values = self.flow(np.linspace(*self.domain, panels.PROBES))[0]
+        """Smallest and largest value on the domain, between which the map may fold narrowly."""
+        found, ends = self.branches(), np.array(self.domain)
+        inside = found.f[(found.x > ends[0]) & (found.x < ends[1])]
+        values = np.append(inside, self.flow(ends)[0])
         return float(values.min()), float(values.max())
 
     def branches(self, low: float = np.inf, high: float = -np.inf) -> Branches:
@@ -165,7 +167,7 @@ class TransportedLaw(Law):
     def log_mass(self, low: Array, high: Array) -> Array:
         """Log probability of each interval [low, high], shape (n,); -inf for an empty one."""
         out = np.full(low.shape, -np.inf)
-        edges = np.concatenate([low, high])
+        edges = np.concatenate([low, high]).astype(np.float64)
         if not edges.size:
             return out
         finite = edges[np.isfinite(edges)]
