@@ -89,11 +89,6 @@ def _of(steps: pd.DataFrame, step: str, column: str) -> pd.Series:
     return pd.to_numeric(rows).sort_index()
 
 
-def _fd(steps: pd.DataFrame, column: str) -> pd.Series:
-    """A column of FD, whose changes are already relative to DDIM."""
-    return _of(steps, "fd_2 noise", column)
-
-
 def _re_over_fd(steps: pd.DataFrame, column: str) -> pd.Series:
     """RE minus FD; the paper's prediction (4.3) compares RE with FD's first term directly."""
     re = _of(steps, "re_single noise", column)

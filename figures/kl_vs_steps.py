@@ -25,6 +25,8 @@ from figures.parts.style import (
     number,
     panel,
     shared_legend,
+    toy_label,
+    toys_in,
 )
 
 BAND = 0.13  # share of a panel's height, at its top, where infinite values are drawn
@@ -43,7 +45,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """One row of panels per process, one column per target; lines are exact, marks Monte Carlo."""
     # A column that holds only nulls is read as objects.
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS})
-    toys = known(list(TOYS), table["toy"])
+    toys = toys_in(table["toy"])
     processes = known(list(PROCESSES), table["process"])
     labels = known(list(SCHEDULES), table["label"])
     figure = new_figure(10.5, 7.6)
@@ -53,7 +55,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for i, ax in enumerate(axes.flat):
         process, toy = processes[i // len(toys)], toys[i % len(toys)]
         rows = table[(table["process"] == process) & (table["toy"] == toy)]
-        panel(ax, f"({'abcdefghij'[i]}) {PROCESSES[process]}, {TOYS[toy]}")
+        panel(ax, f"({'abcdefghij'[i]}) {PROCESSES[process]}, {toy_label(toy)}")
         if top > high:
             ax.axhspan(high, top, color="#efefef", linewidth=0.0, gid="band")
         for label in labels:
@@ -65,7 +67,8 @@ def draw(table: pd.DataFrame) -> Figure:
         ax.set_ylabel("KL(data ‖ sampler)  (nats)", fontsize=TEXT)
     _scales(axes[0, 0], table, low, high, top)
     shared_legend(figure, [[key(SCHEDULES[label]) for label in labels], _meanings(table)])
-    return captioned(figure, *_settings(table), PAPER)
+    own = [PAPER] if set(toys) <= set(TOYS) else []
+    return captioned(figure, *_settings(table), *own)
 
 
 def _range(table: pd.DataFrame) -> tuple[float, float, float]:
@@ -201,6 +204,13 @@ def _meanings(table: pd.DataFrame) -> list[Line2D]:
     return [line for occurs, line in entries if occurs.any()]
 
 
+def _targets(toys: pd.Series) -> str:
+    """What the targets are."""
+    if set(toys) <= set(TOYS):
+        return "Targets: 15 random means, equal weights, standardised to mean 0 and std 1."
+    return f"Target: {', '.join(map(toy_label, toys_in(toys)))}."
+
+
 def _settings(table: pd.DataFrame) -> list[str]:
     """The caption: the settings, read from the table."""
     processes = []
@@ -210,26 +220,36 @@ def _settings(table: pd.DataFrame) -> list[str]:
         ends = f"{number(rows['sigma_min'].min())} to {number(rows['sigma_max'].max())}"
         processes.append(f"{PROCESSES[process]}, σ {ends}{times}")
     terminal = {
-        policy: [TOYS[toy] for toy in TOYS if toy in set(table["toy"][table["terminal"] == policy])]
+        policy: [toy_label(toy) for toy in toys_in(table["toy"][table["terminal"] == policy])]
         for policy in sorted(set(table["terminal"]))
     }
     policies = "; ".join(f"{policy} for {' and '.join(toys)}" for policy, toys in terminal.items())
     solvers = ", ".join(sorted(set(table["solver"]))).replace("stochastic_ddim", "stochastic DDIM")
     steps = ", ".join(str(n) for n in sorted(set(table["n_steps"])))
     setting = (
-        "Targets: 15 random means, equal weights, standardised to mean 0 and std 1. Processes: "
-        f"{'; '.join(processes)}. Solver: {solvers} with the exact denoiser, N = {steps}. "
-        f"Terminal policy: {policies}. With “zero” the last step returns the denoised value, and "
-        "laws are compared by bins of half width 0.49 of the smallest gap; what falls outside "
-        "them is lost, and at N = 2 no level is left to choose, so that all schedules agree. With "
-        "“stop” densities at the lowest σ are compared."
+        f"{_targets(table['toy'])} Processes: {'; '.join(processes)}. Solver: {solvers} with the "
+        f"exact denoiser, N = {steps}. Terminal policy: {policies}."
     )
+    ours = set(table["toy"]) <= set(TOYS)
+    if ours:
+        setting += (
+            " With “zero” the last step returns the denoised value, and laws are compared by bins "
+            "of half width 0.49 of the smallest gap; what falls outside them is lost, and at N = 2 "
+            "no level is left to choose, so that all schedules agree. With “stop” densities at "
+            "the lowest σ are compared."
+        )
     worst = table.loc[table["paths"] == 0, "error"].max()
     law = f"Exact law: its own error estimate is at most {number(worst)} nats. "
     sampled = table[table["paths"] > 0]
     if sampled.empty:
         return [setting, law]
     first = sampled.iloc[0]
+    protocol = (
+        f"{law}Monte Carlo, by paper A's protocol: {int(first['paths'])} paths, "
+        f"{int(first['repeats'])} repeats, seed {int(first['seed'])}. Bars: sd over repeats."
+    )
+    if not ours:
+        return [setting, f"{protocol} The bias of the kernel estimate is not known."]
     return [
         setting,
         f"{law}Monte Carlo, by paper A's protocol: {int(first['paths'])} paths, "

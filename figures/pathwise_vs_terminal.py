@@ -29,6 +29,7 @@ from figures.parts.style import (
     panel,
     plain_ticks,
     shared_legend,
+    toy_label,
 )
 
 SCHEDULES = ("edm", "log_snr", "entropic", "rescaled", "las_0", "las")
@@ -171,13 +172,19 @@ def _meanings() -> list[Artist]:
     ]
 
 
+def _target(toy: str) -> str:
+    """The target, in words."""
+    words = ", on the line (random means, mean 0 and std 1)" if toy in TOYS else ""
+    return f"{toy_label(toy)}{words}"
+
+
 def _settings(table: pd.DataFrame, steps: pd.DataFrame, lambdas: pd.DataFrame) -> list[str]:
     """The caption: the settings and the results, read from the table."""
     first = table.iloc[0]
     counts = ", ".join(str(n) for n in sorted(set(steps["n_steps"])))
     followed = ", ".join(str(n) for n in sorted(set(table["of_steps"][table["kind"] == "level"])))
     setting = (
-        f"Target: {TOYS[first['toy']]}, on the line (random means, mean 0 and std 1). Stochastic "
+        f"Target: {_target(first['toy'])}. Stochastic "
         f"DDIM with the exact denoiser, from the true law at σ = {number(first['sigma_max'])} down "
         f"to {number(steps['sigma_min'].min())} (EDM process, terminal policy: {first['terminal']}"
         f"), N = {counts}. The KL(data ‖ sampler) of the laws at the last level is exact (no "

@@ -24,6 +24,7 @@ from figures.parts.style import (
     panel,
     plain_ticks,
     shared_legend,
+    toy_label,
 )
 
 SCHEDULES = (
@@ -108,17 +109,32 @@ def _strips(ax: Axes, levels: pd.DataFrame, risk: pd.DataFrame, names: list[str]
     ax.set_ylim(*reversed(ends))
 
 
+def _target(toy: str) -> str:
+    """The target, in words."""
+    return f"{TOYS[toy]} (std 0.25, radius 4)" if toy == "circle8" else toy_label(toy)
+
+
+def _risk_source(table: pd.DataFrame) -> str:
+    """Where the risk comes from, and what it shows."""
+    levels = int((table["kind"] == "curve").sum())
+    if table["toy"].iloc[0] != "circle8":
+        return f"at {levels} levels."
+    return (
+        f"estimated from samples (seed 0) at {levels} levels. It is 2 at high SNR, one per "
+        "dimension, where only the Gaussian within a mode is left; the hump marks the choice of a "
+        "mode."
+    )
+
+
 def _settings(table: pd.DataFrame, levels: pd.DataFrame) -> str:
     """The caption: the settings, read from the table, and what each schedule depends on."""
     first, ends = table.iloc[0], (levels["sigma"].max(), levels["sigma"].min())
     return (
-        f"{int(levels['step'].max())} steps of every schedule on one target: {TOYS[first['toy']]} "
-        f"(std 0.25, radius 4), {first['process'].upper()} process, σ {number(ends[0])} to "
+        f"{int(levels['step'].max())} steps of every schedule on one target: "
+        f"{_target(first['toy'])}, {first['process'].upper()} process, σ {number(ends[0])} to "
         f"{number(ends[1])}, terminal policy: {first['terminal']}. No solver, no paths: only "
-        "levels are shown. Risk: mmse of the exact denoiser over σ², estimated from samples (seed "
-        f"0) at {int((table['kind'] == 'curve').sum())} levels. It is 2 at high SNR, one per "
-        "dimension, where only the Gaussian within a mode is left; the hump marks the choice of a "
-        "mode. Linear σ, EDM grid, log-SNR, linear time and cosine do not depend on it. Entropic: "
+        f"levels are shown. Risk: mmse of the exact denoiser over σ², {_risk_source(table)} "
+        "Linear σ, EDM grid, log-SNR, linear time and cosine do not depend on it. Entropic: "
         "equal areas under this curve between levels; rescaled: the same under σ times the curve; "
         "arctan: the rescaled schedule of the single Gaussian that fits best; LAS: the least sum "
         f"of mmse times saturating step, here with λ = {number(first['natural_lambda'])} by our "

@@ -21,6 +21,8 @@ from figures.parts.style import (
     new_figure,
     number,
     panel,
+    toy_label,
+    toys_in,
 )
 
 FAMILIES = {
@@ -67,7 +69,7 @@ def draw(table: pd.DataFrame) -> Figure:
         stderr=pd.to_numeric(table["stderr"]),
     )
     known(list(SOLVERS), table["name"])
-    toys = known(TARGETS, table["toy"])
+    toys = toys_in(table["toy"])
     figure = new_figure(12.0, 2.2 + 2.15 * len(toys))
     grid = figure.add_gridspec(
         len(toys) + 1, len(FAMILIES), height_ratios=[0.4] + [1.0] * len(toys)
@@ -89,7 +91,7 @@ def draw(table: pd.DataFrame) -> Figure:
             ax.tick_params(labelbottom=toy == toys[-1])
             if toy == toys[-1]:
                 ax.set_xlabel("denoiser calls (NFE)", fontsize=TEXT)
-        first.set_ylabel(f"{TOYS[toy]}\nRMS distance (data units)", fontsize=TEXT)
+        first.set_ylabel(f"{toy_label(toy)}\nRMS distance (data units)", fontsize=TEXT)
     return captioned(figure, *_settings(table))
 
 
@@ -232,8 +234,12 @@ def _settings(table: pd.DataFrame) -> list[str]:
         f"{number(table['sigma_min'].min())}, terminal policy: {first['terminal']}, exact "
         f"denoiser, N = {table['n_steps'].min()} to {table['n_steps'].max()} steps, NFE "
         f"{table['nfe'].min()} to {table['nfe'].max()}. Fans of grey lines: slopes −1, −2, ... "
-        "Light grey in (a)-(d): the solvers of the other columns. The targets (rows) lie on the "
-        "line, except the circle, which lies in the plane."
+        "Light grey in (a)-(d): the solvers of the other columns."
+        + (
+            " The targets (rows) lie on the line, except the circle, which lies in the plane."
+            if set(table["toy"]) <= set(TOYS)
+            else ""
+        )
     )
     paths = strong.iloc[0]
     distance = (

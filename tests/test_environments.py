@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.engine.experiments import Divergences
 from click.testing import CliRunner
 
 from benchmarks.engine import run, workers
-from benchmarks.engine.experiments import Divergences
 from benchmarks.engine.store import Store, default_store, make_folder, write_csv
 from entropic.commands.main import main
 from theory import caches, writing

@@ -26,6 +26,7 @@ from benchmarks.networks.published.edm import (
     Layout,
 )
 from benchmarks.networks.published.edm2 import Edm2
+from benchmarks.networks.published.layouts import network_of
 
 
 class EasyDict(dict):
@@ -276,3 +277,10 @@ def test_what_is_no_network_is_said(tmp_path: Path) -> None:
         load_network(tmp_path / "b.pt")
     with pytest.raises(ValueError, match="the file must be readable, got No such file"):
         load_network(tmp_path / "gone.pkl")
+
+
+def test_a_file_of_more_numbers_than_any_published_network_is_refused() -> None:
+    """A view with stride 0 takes no memory, whatever its shape."""
+    huge = torch.zeros(1).expand(5_000_000_000)
+    with pytest.raises(ValueError, match="must have at most 4000000000 numbers, got 5000000000"):
+        network_of({"unet.out_gain": huge})

@@ -9,7 +9,11 @@ from benchmarks.measure import bins, divergences, samples
 from theory.gaussian import gaussian_kl_data_model, table_variances
 from theory.schedules.standard import edm_sigmas, log_snr_sigmas
 from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.registry import make_table
 from toys import sampling, zoo
+from toys.laws.build import laws_of
+from toys.laws.law import Law
+from toys.laws.passes import Functional, Passes, settle
 from toys.mixture import Mixture
 
 GAUSSIAN = zoo.toy("gaussian")
@@ -116,3 +120,116 @@ def test_terminal_zero_of_densities_is_the_law_of_the_denoised_state() -> None:
     task = Divergences("gaussian", "edm", "x", sigmas, terminal="zero")
     want = gaussian_kl_data_model(1.0, float(table_variances(task.table, 1.0)[-1]))
     assert task.run()["kl_data_model"] == pytest.approx(float(want), rel=1e-9)
+
+
+def test_all_metrics_together_are_those_alone() -> None:
+    toy = zoo.toy("gaussians15_overlap")
+    for table in (TABLE, ddim_table(edm_sigmas(5, 80.0, 0.002))):
+        found = divergences.measures(toy, table)
+        assert list(found) == list(divergences.METRICS)
+        data = divergences.exact_kl(toy, table, "data")
+        for name, wanted, alone in (
+            ("kl_data_model", divergences.exact_kl(toy, table).value, found["kl_data_model"]),
+            ("kl_discretisation", data.value, found["kl_discretisation"]),
+            ("tv", divergences.measures(toy, table, metrics={"tv": 1e-9})["tv"].value, found["tv"]),
+            ("w1", divergences.measures(toy, table, metrics={"w1": 1e-9})["w1"].value, found["w1"]),
+        ):
+            assert abs(alone.value - wanted) <= 2 * alone.error, name
+        assert found["kl_start"].value == divergences.start_kl(toy, 80.0, 80.0)[0]
+        assert found["kl_data_model"].value != found["kl_discretisation"].value
+
+
+def test_from_the_true_law_there_is_no_share_of_the_start() -> None:
+    found = divergences.measures("gaussians5", TABLE, "data")
+    assert found["kl_start"] == divergences.Measured(0.0, 0.0)
+    assert found["kl_discretisation"] == found["kl_data_model"]
+
+
+def test_one_settling_computes_every_law_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass computes the laws of both starts in one call, whatever the metrics."""
+    calls = []
+
+    def counted(*args: object) -> list[Law]:
+        calls.append((args[3], args[4]))
+        return laws_of(*args)
+
+    monkeypatch.setattr("toys.laws.passes.laws_of", counted)
+    divergences.measures("gaussians15_overlap", TABLE)
+    passes = [(["noise", "data"], 1.25**i) for i in range(len(calls))]
+    assert calls == passes
+    assert 2 <= len(calls) <= 3
+
+
+def test_a_functional_that_has_settled_is_not_read_again() -> None:
+    read = {"early": 0, "late": 0, "never": 0, "broken": 0}
+
+    def reading(name: str, values: list[float]) -> Functional:
+        def read_one(_: Law) -> float:
+            read[name] += 1
+            if name == "broken":
+                raise ValueError("rtol must be within reach")
+            return values[min(read[name], len(values)) - 1]
+
+        return Functional(read_one, 1e-8)
+
+    given = {
+        "early": reading("early", [1.0, 1.0]),
+        "late": reading("late", [3.0, 2.0, 1.5, 1.5]),
+        "never": reading("never", [float(i % 2) for i in range(99)]),
+        "broken": reading("broken", []),
+    }
+    found = settle(Passes(GAUSSIAN, TABLE, 1e-8), given)
+    assert read == {"early": 2, "late": 4, "never": 8, "broken": 1}
+    assert (found["early"].value, found["late"].value) == (1.0, 1.5)
+    assert found["early"].error == pytest.approx(2e-12)
+    assert found["never"].value is None
+    assert found["never"].reason.startswith("the exact law must settle to 1e-08 relative, got 0 at")
+    assert found["broken"].reason == "rtol must be within reach"
+
+
+def test_one_law_out_of_reach_leaves_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far narrow components make the true law at a low first level wider than the noise."""
+    monkeypatch.setattr("toys.laws.panels.MAX_NODES", 3000)
+    toy = Mixture([1, 1], [-300.0, 300.0], 0.01)
+    wanted = {"kl_data_model": 1e-8, "kl_discretisation": 1e-8}
+    found = divergences.measures(toy, stochastic_ddim_table([1.0, 0.99]), metrics=wanted)
+    assert "must need at most 3000 nodes" not in (found["kl_data_model"].reason or "")
+    assert "must need at most 3000 nodes" in found["kl_discretisation"].reason
+    with pytest.raises(ValueError, match="must need at most 3000 nodes"):
+        found["kl_discretisation"].known()
+
+
+def test_points_after_a_last_level_of_zero_are_binned() -> None:
+    table = stochastic_ddim_table(log_snr_sigmas(8, 80.0, 0.002, "zero"))
+    found = divergences.measures("points15", table)
+    assert found["kl_data_model"].empty_bins == 0
+    assert 0 < found["tv"].value < 1
+    # Pinsker's inequality; the bins lump all outside into one outcome.
+    assert found["tv"].value <= np.sqrt(0.5 * found["kl_data_model"].value)
+    assert found["w1"].value is None
+    assert found["w1"].reason == "points without noise are compared by bins"
+    single = divergences.measures(Mixture([1], [0.3], 0), ddim_table([80.0, 1.0, 0.0]))
+    assert single["tv"].value == 0.0
+
+
+def test_an_infinite_kl_is_told_from_an_unknown_one() -> None:
+    table = make_table("evodiff", log_snr_sigmas(8, 80.0, 0.002))
+    found = divergences.measures("gaussians15_overlap", table, metrics={"kl_data_model": 1e-8})
+    infinite = found["kl_data_model"]
+    assert (infinite.value, infinite.error, infinite.is_infinite) == (None, 0.0, True)
+    assert infinite.known() is infinite
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: divergences.measures("gaussian", TABLE, "noize"), "start must be one of noise"),
+        (lambda: divergences.measures("gaussian", TABLE, metrics={"kl": 1e-8}), "metrics must be"),
+        (lambda: divergences.measures("gaussian", TABLE, metrics={"tv": 0.0}), "rtol must be at"),
+        (lambda: divergences.measures("circle8", TABLE), "toy must have d = 1"),
+        (lambda: divergences.measures("gaussian", 3), "table must be a SolverTable"),
+    ],
+)
+def test_wrong_arguments_are_named(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()  # type: ignore[operator]

@@ -141,7 +141,7 @@ def posterior_logs(
 def test_posterior_has_thirteen_digits_whatever_its_window_leaves_out(
     name: str, sigma: float
 ) -> None:
-    """Variance, entropy and divergence against 3000 digits, between and far outside of the means."""
+    """Variance, entropy and divergence against 3000 digits, between and far outside the means."""
     w, mean, std = posterior_case(name)
     spread = 1.0 + 3.0 * sigma
     x = np.array([-2.0 * spread, mean[3], 0.5 * (mean[14] + mean[15]), 0.31, 1.7 * spread])

@@ -11,9 +11,10 @@ differ between hosts.
 """
 
 from collections.abc import Callable
+from functools import wraps
+from threading import Lock
 from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,18 +33,48 @@ NO_WEIGHT = -1e300  # log weight of a padding component
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238  # its product with any exponent is exact
 LN2_LOW = 1.9082149292705877e-10
-IS_KEPT = keep_compiled(__file__)  # whether compiled code is kept on disk
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits
 
 
+_LOCK = Lock()
+
+
 def kernel(func: F) -> F:
-    """Compile `func` with a cache on disk, NumPy's division rules and fused multiply-add.
+    """A function that is compiled, with all others of this file, when one of them is first called.
+
+    A command that needs no kernel then does not wait for numba.
+    """
+
+    @wraps(func)
+    def first(*arguments: Any) -> Any:
+        return _compiled(func.__name__)(*arguments)
+
+    first.plain = func  # type: ignore[attr-defined]
+    return cast("F", first)
+
+
+def _compiled(name: str) -> Any:
+    """The compiled kernel of that name; numba finds those that it calls among the globals."""
+    with _LOCK:
+        waiting = {k: f.plain for k, f in globals().items() if hasattr(f, "plain")}
+        if waiting:
+            decorate = _decorator(keep_compiled(__file__))
+            globals().update({k: decorate(f) for k, f in waiting.items()})
+    return globals()[name]
+
+
+def _decorator(is_kept: bool) -> Callable[[Any], Any]:
+    """Numba's decorator with a cache on disk, NumPy's division rules and fused multiply-add.
 
     The order of operations is that of IEEE. Full fastmath is no faster, and may reorder sums, so
     that results would depend on the vector width. nogil allows plain threads to share the work.
+
+    Args:
+        is_kept: Whether compiled code is kept on disk.
     """
-    decorate = numba.njit(cache=IS_KEPT, nogil=True, error_model="numpy", fastmath={"contract"})
-    return cast("F", decorate(func))
+    import numba
+
+    return numba.njit(cache=is_kept, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 # ---------------------------------------------------------------------------------------------
@@ -126,10 +157,10 @@ def exp_array(x: Array, out: Array) -> None:
 
 def simd_bits() -> int:
     """Width in bits of the vectors that LLVM uses, from a new compilation; 0 without a compiler."""
-    plain = getattr(exp_array, "py_func", None)
+    plain = getattr(_compiled("exp_array"), "py_func", None)
     if plain is None:  # the compiler is off
         return 0
-    fresh = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(plain)
+    fresh = _decorator(is_kept=False)(plain)
     fresh(np.zeros(1), np.zeros(1))
     code = "".join(fresh.inspect_asm().values())
     return 512 if "%zmm" in code else 256 if "%ymm" in code else 128

@@ -7,7 +7,6 @@ SciPy's Runge-Kutta pair of order 8 solves it for the state divided by its typic
 from itertools import pairwise
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from theory.checks import Array
 from toys.mixture import Mixture
@@ -57,6 +56,8 @@ def flow(toy: Mixture, states: Array, sigmas: Array) -> Array:
 
 def _solve(toy: Mixture, states: Array, a: float, b: float) -> Array:
     """Solve from level a to b for u = (x - mean) / sqrt(sigma^2 + variance) over log sigma."""
+    from scipy.integrate import solve_ivp
+
     if a == b or not len(states):
         return states
     mean, variance = toy.mean, toy.variance / toy.dim

@@ -1,5 +1,6 @@
 """KL against steps, exact and by paper A's Monte Carlo protocol."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,8 +8,11 @@ import pandas as pd
 
 from benchmarks.engine.rows import figure_row
 from benchmarks.engine.run import run_tasks
-from benchmarks.engine.setting import Setting
+from benchmarks.engine.setting import Setting, tidy
 from benchmarks.engine.store import Store
+from theory.checks import one_of
+from theory.solvers.registry import REGISTRY
+from toys.files import as_mixture, toy_spec
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,37 @@ SAMPLED = (("kl_data_model", 1e-8), ("w1", 1e-5), ("ks", 1e-5))
 KL_SCHEDULES = ("standard", "edm", "log_snr", "entropic", "rescaled")
 
 
-def kl_vs_steps(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A v1 Figs. 2 and 4: KL(data || sampler) against steps, exact and by Monte Carlo."""
+def kl_vs_steps(
+    budget: str,
+    store: Store,
+    jobs: int | None,
+    *,
+    toy: str | None = None,
+    steps: Sequence[int] | None = None,
+    process: str | None = None,
+    solver: str | None = None,
+) -> pd.DataFrame:
+    """Paper A v1 Figs. 2 and 4: KL(data || sampler) against steps, exact and by Monte Carlo.
+
+    Args:
+        budget: How much to compute, a key of KL_BUDGETS.
+        store: Where results are kept.
+        jobs: Number of worker processes.
+        toy: One-dimensional mixture of your own. Default: those of KL_TOYS.
+        steps: Numbers of steps. Default: those of the budget.
+        process: "edm" or "vp". Default: both.
+        solver: Solver with an exact law. Default: stochastic DDIM.
+    """
     size = KL_BUDGETS[budget]
+    targets = KL_TOYS if toy is None else {toy_spec(toy): ends_of(toy)}
     settings, labels = [], []
-    for name in KL_TOYS:
-        for process in STANDARD:
+    for name, terminal in targets.items():
+        for own in STANDARD if process is None else [process]:
             for label in KL_SCHEDULES:
-                for n in size.steps:
-                    exact = setting_of(name, process, label, n, size.rtol)
+                for n in size.steps if steps is None else steps:
+                    exact = setting_of(name, own, label, n, size.rtol, terminal)
+                    exact = exact if solver is None else _solved(exact, solver)
+                    exact.check()
                     sampled = replace(
                         exact, metrics=SAMPLED, paths=size.paths, repeats=size.repeats
                     )
@@ -61,14 +87,24 @@ def kl_vs_steps(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     parts = run_tasks(settings, store, jobs, "KL against steps")
     table = pd.DataFrame([_row(part) for part in parts])
     table.insert(3, "label", labels)
-    return table
+    return table if toy is None else table.assign(toy=toy)
 
 
-def setting_of(toy: str, process: str, label: str, n: int, rtol: float) -> Setting:
+def setting_of(toy: str, process: str, label: str, n: int, rtol: float, terminal: str) -> Setting:
     """The exact KL of a schedule of the figure."""
-    method = STANDARD[process] if label == "standard" else label
+    method = STANDARD[one_of("process", process, STANDARD)] if label == "standard" else label
     metrics = (("kl_data_model", rtol),)
-    return Setting(toy, method, n, process=process, terminal=KL_TOYS[toy], metrics=metrics)
+    return Setting(toy, method, n, process=process, terminal=terminal, metrics=metrics)
+
+
+def ends_of(toy: str) -> str:
+    """The terminal policy for a mixture: points are compared without noise."""
+    return "zero" if as_mixture(toy).is_points else "stop"
+
+
+def _solved(setting: Setting, solver: str) -> Setting:
+    name, options = REGISTRY.parse(solver)
+    return replace(setting, solver=name, solver_options=tidy(options))
 
 
 def _row(part: list[dict[str, Any]]) -> dict[str, Any]:

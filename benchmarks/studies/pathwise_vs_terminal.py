@@ -1,5 +1,6 @@
 """Paper B's pathwise KL against the exact KL of the terminal laws."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from theory.noise.processes import PROCESSES
 from theory.schedules.las_levels import natural_lambda
 from theory.schedules.registry import schedule
 from theory.versions import versions
+from toys.files import load_toy, toy_spec
 
 EDM = PROCESSES["edm"]
 LINE_TOY = "gaussians15_overlap"
@@ -25,18 +27,35 @@ LAMBDAS = np.geomspace(1e-5, 10.0, 25)
 LINE_SCHEDULES = ("las_0", "las", "edm", "log_snr", "entropic", "rescaled")
 
 
-def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+def pathwise_vs_terminal(
+    budget: str,
+    store: Store,
+    jobs: int | None,
+    *,
+    toy: str | None = None,
+    steps: Sequence[int] | None = None,
+) -> pd.DataFrame:
     """Stochastic DDIM's pathwise KL against the exact KL of the terminal laws, start "data".
 
     Kind "steps": schedules over numbers of steps. Kind "level": along schedules of FOLLOWED steps,
     the KL of the laws at each level and the pathwise KL up to it. Kind "lambda": LAS over lambda.
     Schedule "las_0" is LAS with lambda 0, which minimises the pathwise KL; "las" is LAS with
     `natural_lambda`.
+
+    Args:
+        budget: How much to compute, "quick" for less.
+        store: Where results are kept.
+        jobs: Number of worker processes.
+        toy: One-dimensional mixture of your own, not points. Default: LINE_TOY.
+        steps: Numbers of steps. Default: LINE_STEPS.
     """
+    spec = LINE_TOY if toy is None else toy_spec(toy)
+    if load_toy(spec).is_points:
+        raise ValueError(f"toy must have stds above 0 for a pathwise KL, got points: {toy}")
     quick = budget == "quick"
     points = 3 * QUICK_POINTS if quick else PROFILE_POINTS
-    grid = ToyProfile(LINE_TOY, EDM.sigma_min, EDM.sigma_max, points)
-    profile = to_profile(run_tasks([grid], store, jobs, "profile")[0], {"toy": LINE_TOY})
+    grid = ToyProfile(spec, EDM.sigma_min, EDM.sigma_max, points)
+    profile = to_profile(run_tasks([grid], store, jobs, "profile")[0], {"toy": spec})
     settings: list[Setting] = []
     labels: list[dict[str, float | str]] = []
 
@@ -47,12 +66,12 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
         sigmas = schedule(name.removesuffix("_0"), n, "edm", profile, **options)
         kept = tuple(sigmas[:levels].tolist())
         settings.append(
-            Setting(LINE_TOY, name, len(kept) - 1, start="data", sigmas=kept, metrics=METRICS)
+            Setting(spec, name, len(kept) - 1, start="data", sigmas=kept, metrics=METRICS)
         )
         labels.append({"kind": kind, "of_steps": n, "lambda": lam, "natural_lambda": natural})
 
     for name in LINE_SCHEDULES:
-        for n in LINE_STEPS[:3] if quick else LINE_STEPS:
+        for n in steps or (LINE_STEPS[:3] if quick else LINE_STEPS):
             add("steps", name, n)
         for levels in range(2, FOLLOWED + 2, 3 if quick else 1):
             add("level", name, FOLLOWED, levels)
@@ -61,6 +80,7 @@ def pathwise_vs_terminal(budget: str, store: Store, jobs: int | None) -> pd.Data
             add("lambda", "las", n, at=float(lam))
     parts = run_tasks(settings, store, jobs, "pathwise KL")
     table = pd.DataFrame([_row(*part) for part in parts])
+    table = table if toy is None else table.assign(toy=toy)
     return pd.concat([pd.DataFrame(labels), table], axis=1)
 
 

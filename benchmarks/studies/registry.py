@@ -4,8 +4,10 @@ Every function takes the budget ("quick", "default" or "paper"), the store and t
 worker processes. It returns a tidy table.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,7 +31,7 @@ from benchmarks.studies.schedules_compared import schedules_compared
 from benchmarks.studies.solver_convergence import solver_convergence
 from benchmarks.studies.spectral_profile import spectral_profile
 
-TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
+TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "entropic_time": entropic_time,
     "kl_vs_steps": kl_vs_steps,
     "information_window": information_window,
@@ -51,10 +53,57 @@ TABLES: dict[str, Callable[[str, Store, int | None], pd.DataFrame]] = {
 }
 
 
+# Processor seconds on two cores, compiled code cached: of the figure from an empty store, and of
+# the study whose kept rows it reads (0 for none). Measured by `python -m
+# benchmarks.acceptance.walk times`, and by the runs that wrote the rows.
+SECONDS: dict[str, tuple[float, float]] = dict.fromkeys(TABLES, (0.0, 0.0))
+
+
 def make_table(
-    name: str, budget: str, store: Store, jobs: int | None, folder: Path
+    name: str,
+    budget: str,
+    store: Store,
+    jobs: int | None,
+    folder: Path,
+    stem: str | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
-    """Compute the table of a figure and write it as folder/name.csv."""
-    table = TABLES[name](budget, store, jobs)
-    write_csv(table, folder / f"{name}.csv")
+    """Compute the table of a figure and write it as a CSV file.
+
+    Args:
+        name: Name of the figure.
+        budget: "quick", "default" or "paper".
+        store: Where results are kept.
+        jobs: Number of worker processes.
+        folder: Folder of the file.
+        stem: Name of the file, without .csv. Default: that of the figure.
+        **options: What the figure follows, of those in `options_of`.
+    """
+    table = TABLES[name](budget, store, jobs, **checked_options(name, options))
+    write_csv(table, folder / f"{stem or name}.csv")
     return table
+
+
+def description(name: str) -> str:
+    """What a figure shows, in one line."""
+    first = (inspect.getdoc(TABLES[name]) or "").partition("\n")[0]
+    return first.rstrip(".")
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """What a figure can follow: toy, steps, process and solver, as far as its table takes them."""
+    parameters = inspect.signature(TABLES[name]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not None, after a check that the figure follows them."""
+    given = {key: value for key, value in options.items() if value is not None}
+    known = options_of(name)
+    for key, value in given.items():
+        if key not in known:
+            follows = f"follows {', '.join(known)}" if known else "follows no option"
+            raise ValueError(
+                f"{key} must be left out for figure {name!r}, which {follows}, got {value}"
+            )
+    return given

@@ -1,5 +1,6 @@
 """Error against denoiser calls of every solver on the log-SNR grid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ from theory.noise.processes import PROCESSES
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
 from theory.solvers.registry import SOLVERS, make_table
-from toys import zoo
+from toys.files import load_toy, toy_spec
 
 Options = tuple[tuple[str, Option], ...]
 EDM = PROCESSES["edm"]
@@ -65,33 +66,49 @@ CONVERGENCE_BUDGETS = {
 }
 
 
-def solver_convergence(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+def solver_convergence(
+    budget: str,
+    store: Store,
+    jobs: int | None,
+    *,
+    toy: str | None = None,
+    steps: Sequence[int] | None = None,
+) -> pd.DataFrame:
     """Error against calls of every solver on the log-SNR grid.
 
     Metric "path_rms" is for deterministic solvers. Metric "moment" is for stochastic ones, from
     the exact law (paths 0) and by Monte Carlo.
+
+    Args:
+        budget: How much to compute, a key of CONVERGENCE_BUDGETS.
+        store: Where results are kept.
+        jobs: Number of worker processes.
+        toy: Mixture of your own. Default: those of CONVERGENCE_TOYS.
+        steps: Numbers of steps. Default: those of the budget.
     """
     size = CONVERGENCE_BUDGETS[budget]
     settings: list[Setting] = []
-    for toy in CONVERGENCE_TOYS:
+    for name in CONVERGENCE_TOYS if toy is None else [toy_spec(toy)]:
+        data = load_toy(name)
         for solver, options in (*DETERMINISTIC, *STOCHASTIC):
-            for n in size.steps:
+            for n in steps or size.steps:
                 calls = calls_of(solver, options, n)
                 if not FEWEST <= calls <= MOST:
                     continue
-                shared = Setting(toy, "log_snr", n, solver, solver_options=options)
+                shared = Setting(name, "log_snr", n, solver, solver_options=options)
                 if (solver, options) in DETERMINISTIC:
                     settings.append(replace(shared, metrics=PATHS, paths=size.starts))
                     continue
                 shared = replace(shared, start="data", metrics=MOMENT)
-                gaussian = zoo.toy(toy).size == 1
-                lawful = zoo.toy(toy).dim == 1 and solver not in ACROSS_NOISE
+                gaussian = data.size == 1
+                lawful = data.dim == 1 and solver not in ACROSS_NOISE
                 if gaussian or (lawful and calls <= size.most_exact):
                     settings.append(shared)
                 if not gaussian:
                     settings.append(replace(shared, paths=size.paths))
     parts = run_tasks(settings, store, jobs, "convergence")
-    return pd.DataFrame([error_row(part) for part in parts])
+    table = pd.DataFrame([error_row(part) for part in parts])
+    return table if toy is None else table.assign(toy=toy)
 
 
 def error_row(part: list[dict[str, Any]]) -> dict[str, Any]:

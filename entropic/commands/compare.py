@@ -125,7 +125,7 @@ def _save_plot(table: pd.DataFrame, plot: str) -> None:
     from theory.writing import write_bytes
 
     registry = figure_registry()
-    from figures.parts.comparison import draw_comparison
+    from figures.comparison import draw_comparison
 
     with registry.plain_style():
         picture = draw_comparison(table)

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from entropic.commands.options import as_json, store_option
+from entropic.commands.options import (
+    PROCESSES,
+    Counts,
+    Name,
+    Toy,
+    as_json,
+    choice,
+    store_option,
+)
 
 # For each figure, the module and function that --recompute calls with the store and --jobs.
 STUDIES = {
@@ -40,6 +48,16 @@ STUDIES = {
     is_flag=True,
     help="Run the studies again whose results are stored in the package.",
 )
+@click.option("--toy", type=Toy(), help="Mixture in place of the figure's targets.")
+@click.option("--steps", type=Counts(), help="Numbers of steps in place of the figure's.")
+@choice("--process", of=PROCESSES, help="Noise process in place of the figure's.")
+@click.option("--solver", type=Name("solver"), help="Solver in place of the figure's.")
+@click.option(
+    "--list",
+    "list_",
+    is_flag=True,
+    help="List the figures, the time that each takes, and the options that it follows.",
+)
 @click.option(
     "--out", default="out", show_default=True, help="Folder for the PNG, PDF and CSV files."
 )
@@ -56,11 +74,20 @@ def command(
     out: str,
     jobs: int | None,
     store: str | None,
+    list_: bool,
     json_: bool,
+    **own: Any,
 ) -> None:
-    """Draw all figures, or those named, each with its data as CSV."""
+    """Draw all figures, or those named, each with its data as CSV.
+
+    With --toy, --steps, --process or --solver the files are called NAME-own.
+    """
+    if list_:
+        rows = figure_rows()
+        click.echo(json.dumps({"figures": rows}) if json_ else list_text(rows))
+        return
     from benchmarks.engine.store import Store, default_store, make_folder
-    from benchmarks.studies.registry import TABLES, make_table
+    from benchmarks.studies.registry import TABLES, checked_options, make_table
     from theory.checks import one_of
     from theory.writing import write_bytes
 
@@ -71,6 +98,11 @@ def command(
         one_of("NAME", name, TABLES)
         if recompute and name not in STUDIES:
             raise ValueError(f"--recompute must stand with {', '.join(STUDIES)}, got {name}")
+    given = {key: value for key, value in own.items() if value is not None}
+    if given and not names:
+        raise ValueError(f"--{next(iter(given))} must stand with the name of a figure, got none")
+    for name in names:
+        checked_options(name, own)
     budget = "quick" if quick else "paper" if paper else "default"
     folder = make_folder(Path(out))
     results = Store(default_store() if store is None else Path(store))
@@ -79,13 +111,51 @@ def command(
             _study(name)(results, jobs)
     made = []
     for name in names or TABLES:
-        table = make_table(name, budget, results, jobs, folder)
-        files = registry.save(registry.draw(name, table), folder, name, write_bytes)
-        made.append({"name": name, "files": [str(folder / f"{name}.csv"), *map(str, files)]})
+        stem = f"{name}-own" if given else name
+        table = make_table(name, budget, results, jobs, folder, stem, **given)
+        files = registry.save(registry.draw(name, table), folder, stem, write_bytes)
+        made.append({"name": name, "files": [str(folder / f"{stem}.csv"), *map(str, files)]})
         if not json_:
             click.echo(f"{name}: {', '.join(made[-1]['files'])}")
     if json_:
         click.echo(json.dumps({"budget": budget, "figures": made}))
+
+
+def figure_rows() -> list[dict[str, Any]]:
+    """The figures: what each shows, the options that it follows, and the time that it takes."""
+    from benchmarks.studies.registry import SECONDS, TABLES, description, options_of
+
+    return [
+        {
+            "name": name,
+            "description": description(name),
+            "options": list(options_of(name)),
+            "seconds": SECONDS[name][0],
+            "recompute_seconds": SECONDS[name][1] if name in STUDIES else None,
+        }
+        for name in TABLES
+    ]
+
+
+def list_text(rows: list[dict[str, Any]]) -> str:
+    """The list of figures as text."""
+    lines = ["name                    time  --recompute  shows [follows]"]
+    for row in rows:
+        again = row["recompute_seconds"]
+        follows = f" [{', '.join(row['options'])}]" if row["options"] else ""
+        lines.append(
+            f"{row['name']:22s}{time_text(row['seconds']):>6s}"
+            f"{'' if again is None else time_text(again):>13s}  {row['description']}{follows}"
+        )
+    lines.append("Processor time on two cores from an empty store; stored results take none.")
+    return "\n".join(lines)
+
+
+def time_text(seconds: float) -> str:
+    """A time to one or two digits."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
 
 
 def figure_registry() -> Any:
@@ -110,7 +180,11 @@ def _study(name: str) -> Callable[..., Any]:
 
 
 def figure(
-    name: str, budget: str = "default", store: str | Path | None = None, jobs: int | None = None
+    name: str,
+    budget: str = "default",
+    store: str | Path | None = None,
+    jobs: int | None = None,
+    **options: Any,
 ) -> Any:
     """Draw one figure of the suite.
 
@@ -121,6 +195,8 @@ def figure(
         store: Folder of finished results, which are not computed again. Default: that of the
             environment variable ENTROPIC_STORE, else `entropic` in the user's folder of caches.
         jobs: Number of worker processes. Default: all cores.
+        **options: What the figure follows, such as toy and steps of kl_vs_steps;
+            `entropic figures --list` shows them.
 
     Returns:
         The figure, a `matplotlib.figure.Figure`.
@@ -129,10 +205,11 @@ def figure(
         ValueError: The name or the budget is unknown, or the folder cannot be written.
     """
     from benchmarks.engine.store import Store, default_store
-    from benchmarks.studies.registry import TABLES
+    from benchmarks.studies.registry import TABLES, checked_options
     from theory.checks import one_of
 
     one_of("name", name, TABLES)
+    given = checked_options(name, options)
     one_of("budget", budget, ("quick", "default", "paper"))
     results = Store(default_store() if store is None else Path(store))
-    return figure_registry().draw(name, TABLES[name](budget, results, jobs))
+    return figure_registry().draw(name, TABLES[name](budget, results, jobs, **given))

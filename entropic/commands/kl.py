@@ -75,7 +75,8 @@ def command(toy: str, solver: str, json_: bool, **options: Any) -> None:
     from toys.progress import progress
 
     settings, left_out = settings_of(toy, solver, **options)
-    parts = [setting.run() for setting in progress(settings, "solvers")]
+    shown = progress(settings, "solvers") if len(settings) > 1 else settings
+    parts = [setting.run() for setting in shown]
     parts = [[row | {"toy": toy} for row in part] for part in [*parts, *left_out]]
     if solver != "all":
         refuse_failure(parts[0][0])

@@ -244,6 +244,17 @@ def known(names: Sequence[str], column: pd.Series) -> list[str]:
     return [name for name in names if name in present]
 
 
+def toy_label(toy: str) -> str:
+    """How a target is called: one of TOYS by its label, a user's mixture by the end of its name."""
+    return TOYS.get(toy, toy.replace("\\", "/").rpartition("/")[2][:32])
+
+
+def toys_in(column: pd.Series) -> list[str]:
+    """The targets of a column, those of TOYS first."""
+    present = list(dict.fromkeys(column.dropna()))
+    return [toy for toy in TOYS if toy in present] + [toy for toy in present if toy not in TOYS]
+
+
 def number(value: float) -> str:
     """The value to three significant figures, powers of ten as in print: 0.0105, 152, 10⁻⁶."""
     text = f"{value:.3g}"

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from theory.checks import Array
+from theory.profiles.spline import CubicSpline
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 NODES, WEIGHTS = 0.5 * (NODES + 1.0), 0.5 * WEIGHTS  # on [0, 1]
 BLOCK = 16384
+Spline = Callable[..., Array]  # of x and the order of a derivative
 
 
 def solve_rising(
@@ -57,13 +59,13 @@ class LogCurve:
     def __init__(
         self, x: Array, log_y: Array, low: float | None = None, high: float | None = None
     ) -> None:
-        from scipy.interpolate import CubicSpline, PchipInterpolator
-
-        spline = CubicSpline(x, log_y)
+        spline: Spline = CubicSpline(x, log_y)
         inner = x[:-1] + np.multiply.outer([0.25, 0.5, 0.75], np.diff(x))
         ceiling, floor = np.maximum(log_y[1:], log_y[:-1]), np.minimum(log_y[1:], log_y[:-1])
         shape = spline(inner)
         if max((shape - ceiling).max(), (floor - shape).max()) > 0.5:
+            from scipy.interpolate import PchipInterpolator
+
             spline = PchipInterpolator(x, log_y)
         self.spline = spline
         pieces = np.clip(np.ceil(np.abs(np.diff(log_y)) / 4.0), 1, 64).astype(np.int64)

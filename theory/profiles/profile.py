@@ -132,20 +132,6 @@ class Profile:
         x = np.maximum(np.log(levels), curve.edges[0])
         return np.where(np.log(levels) < curve.edges[0], 0.0, np.exp(curve.spline(x)))
 
-    @scalars
-    def entropy_at(self, sigma: ArrayLike) -> Array:
-        """H[x0|x] less its value at the lowest level of the grid, in nats, shape of sigma.
-
-        Args:
-            sigma: Noise levels within the range of the grid, in data units.
-
-        Raises:
-            ValueError: A level is outside the grid.
-        """
-        levels = self._inside(sigma)
-        curve = self.curve(2.0)
-        return np.zeros_like(levels) if curve is None else curve.integral(np.log(levels))
-
     def entropy_rate(self) -> Array:
         """The rate dH/dsigma = mmse / sigma^3 at the grid, shape (m,), in nats per data unit.
 

@@ -6,9 +6,10 @@ candidate j whose last step starts at i is the line value[i] + risk[i] (phi - ph
 """
 
 from collections.abc import Callable
+from functools import wraps
+from threading import Lock
 from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,12 +19,44 @@ from theory.checks import Array
 Ints = NDArray[np.int32]
 Shorts = NDArray[np.int16]
 F = TypeVar("F", bound=Callable[..., Any])
-IS_KEPT = keep_compiled(__file__)  # whether compiled code is kept on disk
+
+
+_LOCK = Lock()
 
 
 def kernel(func: F) -> F:
-    """Compile `func` with a cache on disk, NumPy's division rules and IEEE order of operations."""
-    return cast("F", numba.njit(cache=IS_KEPT, nogil=True, error_model="numpy")(func))
+    """A function that is compiled, with all others of this file, when one of them is first called.
+
+    A command that needs no kernel then does not wait for numba.
+    """
+
+    @wraps(func)
+    def first(*arguments: Any) -> Any:
+        return _compiled(func.__name__)(*arguments)
+
+    first.plain = func  # type: ignore[attr-defined]
+    return cast("F", first)
+
+
+def _compiled(name: str) -> Any:
+    """The compiled kernel of that name; numba finds those that it calls among the globals."""
+    with _LOCK:
+        waiting = {k: f.plain for k, f in globals().items() if hasattr(f, "plain")}
+        if waiting:
+            decorate = _decorator(keep_compiled(__file__))
+            globals().update({k: decorate(f) for k, f in waiting.items()})
+    return globals()[name]
+
+
+def _decorator(is_kept: bool) -> Callable[[Any], Any]:
+    """Numba's decorator with a cache on disk, NumPy's division rules and IEEE order.
+
+    Args:
+        is_kept: Whether compiled code is kept on disk.
+    """
+    import numba
+
+    return numba.njit(cache=is_kept, nogil=True, error_model="numpy")
 
 
 @kernel

@@ -13,7 +13,6 @@ interpolate eps = (x - D) / sigma instead.
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import hyp1f1
 
 from theory.checks import Array, one_of, whole
 from theory.noise.processes import PROCESSES
@@ -50,6 +49,8 @@ def _nodes(h: Array, count: int) -> Array:
 
 def _moment(h: Array, k: int) -> Array:
     """The moment int_0^1 e^{-(1 - theta) h} theta^k dtheta = M(1, k + 2, -h) / (k + 1)."""
+    from scipy.special import hyp1f1
+
     return np.asarray(hyp1f1(1.0, k + 2.0, -h) / (k + 1.0))
 
 

@@ -14,11 +14,11 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 
 from theory.checks import Array
 from toys.information.channel import Components, components
 from toys.information.moments import log_moments
+from toys.information.quadrature import log_sum
 from toys.mixture import SIGMA_RANGE, Mixture
 from toys.progress import progress
 
@@ -85,7 +85,7 @@ def curves(toy: Mixture, sigma: ArrayLike, samples: int = SAMPLES, seed: int = 0
         return _estimated(toy, sigma, samples, seed)
     levels = progress(sigma.tolist(), "information")
     parts = np.array([[_exact_1d(f, s) for f in factors] for s in levels])  # (m, d, 3)
-    log_mmse = logsumexp(parts[:, :, 0], axis=1)
+    log_mmse = log_sum(parts[:, :, 0])
     information = parts[:, :, 1].sum(axis=1)
     entropy: Array | None = None
     if toy.is_points:
@@ -211,7 +211,7 @@ def renyi_entropy(toy: Mixture, order: float) -> float:
         raise ValueError(f"order must be at least 0 and finite, got {order:g}")
     if order == 1:
         return entropy(toy)
-    return float(logsumexp(order * np.log(merged(toy).weights)) / (1.0 - order))
+    return float(log_sum(order * np.log(merged(toy).weights)) / (1.0 - order))
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from theory.checks import Array
 
@@ -42,8 +41,8 @@ def log_integrals(
     """
     whole = _panel_logs(log_f, anchor, left, right)
     # Most panels, between or far from features, are negligible by any estimate.
-    seen = np.any(whole >= logsumexp(whole, axis=1, keepdims=True) - NEGLIGIBLE, axis=0)
-    done = logsumexp(np.where(seen, -np.inf, whole), axis=1, keepdims=True)
+    seen = np.any(whole >= log_sum(whole)[:, None] - NEGLIGIBLE, axis=0)
+    done = log_sum(np.where(seen, -np.inf, whole))[:, None]
     error = np.zeros(len(whole))
     anchor, left, right, whole = anchor[seen], left[seen], right[seen], whole[:, seen]
     for _ in range(MAX_DEPTH):
@@ -53,12 +52,12 @@ def log_integrals(
         halves = _panel_logs(log_f, anchor2, left2, right2)
         p = anchor.size
         refined = np.logaddexp(halves[:, :p], halves[:, p:])
-        total = logsumexp(np.concatenate([done, refined], axis=1), axis=1, keepdims=True)
+        total = log_sum(np.concatenate([done, refined], axis=1))[:, None]
         scale = np.where(np.isfinite(total), total, 0.0)
         # The first estimate of a narrow peak may be too large by any factor.
         moved = np.abs(np.exp(refined - scale) - np.exp(np.minimum(whole - scale, 600.0)))
         open_ = np.any(moved > rtol / 50, axis=0)
-        done = logsumexp(np.concatenate([done, refined[:, ~open_]], axis=1), axis=1, keepdims=True)
+        done = log_sum(np.concatenate([done, refined[:, ~open_]], axis=1))[:, None]
         error += moved[:, ~open_].sum(axis=1)
         if not open_.any():
             return done[:, 0], error
@@ -68,6 +67,14 @@ def log_integrals(
         f"rtol must be within reach of {MAX_DEPTH} bisections, got {rtol:g} "
         f"with {anchor.size} panels unresolved"
     )
+
+
+def log_sum(terms: Array) -> Array:
+    """Log of the sum of the exponentials along the last axis; -inf if all terms are."""
+    top = terms.max(axis=-1, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(top[..., 0] + np.log(np.exp(terms - top).sum(axis=-1)))
 
 
 def _panel_logs(log_f: LogIntegrand, anchor: Ints, left: Array, right: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from theory.checks import Array
 from toys import kernels
+from toys.information.quadrature import log_sum
 from toys.sampling import available_threads
 
 NORMALISE = np.log(np.sqrt(2 * np.pi))
@@ -40,7 +41,7 @@ class Components:
         """Log density at x, shape of x."""
         terms = self.log_weights - np.log(self.stds) - NORMALISE
         z = (np.asarray(x)[..., None] - self.means) / self.stds
-        return _log_sum(terms - 0.5 * z**2)
+        return log_sum(terms - 0.5 * z**2)
 
     def log_mass(self, low: Array, high: Array) -> Array:
         """Log probability of each interval [low, high], shape of low."""
@@ -106,9 +107,9 @@ def _interval_logs(
         bound = log_weights - 0.5 * np.maximum(np.maximum(a, -b), 0.0) ** 2
         least = bound.max() - FAR
         near = bound >= least
-        value = _log_sum(log_weights[near] + _log_masses(a[near], b[near]))
+        value = log_sum(log_weights[near] + _log_masses(a[near], b[near]))
         if not value > least + np.log(bound.size) + NEGLIGIBLE:
-            value = _log_sum(log_weights + _log_masses(a, b))
+            value = log_sum(log_weights + _log_masses(a, b))
         out.flat[i] = value
     return out
 
@@ -131,11 +132,3 @@ def _log_masses(a: Array, b: Array) -> Array:
             np.log(np.maximum(ndtr(b) - ndtr(a), 0.0)),
         )
     return out
-
-
-def _log_sum(terms: Array) -> Array:
-    """Log of the sum of the exponentials along the last axis; -inf if all terms are."""
-    top = terms.max(axis=-1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(top[..., 0] + np.log(np.exp(terms - top).sum(axis=-1)))

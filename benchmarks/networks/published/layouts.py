@@ -17,8 +17,12 @@ def network_of(tensors: Mapping[str, Tensor]) -> Edm2 | Edm:
     """The network whose parameters and buffers are these tensors.
 
     Raises:
-        ValueError: Names or shapes are not those of an EDM2 or EDM network.
+        ValueError: Names or shapes are not those of an EDM2 or EDM network, or there are too many
+            numbers.
     """
+    count = sum(tensor.numel() for tensor in tensors.values())
+    if count > MOST_PARAMETERS:
+        raise ValueError(f"tensors must have at most {MOST_PARAMETERS} numbers, got {count}")
     with torch.device("meta"):
         made: Edm2 | Edm = _edm2(tensors) if "unet.out_gain" in tensors else _edm(tensors)
     wanted = made.state_dict()
