@@ -188,15 +188,18 @@ def test_a_functional_that_has_settled_is_not_read_again() -> None:
 
 
 def test_one_law_out_of_reach_leaves_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Far narrow components make the true law at a low first level wider than the noise."""
-    monkeypatch.setattr("toys.laws.panels.MAX_NODES", 3000)
-    toy = Mixture([1, 1], [-300.0, 300.0], 0.01)
-    wanted = {"kl_data_model": 1e-8, "kl_discretisation": 1e-8}
-    found = divergences.measures(toy, stochastic_ddim_table([1.0, 0.99]), metrics=wanted)
-    assert "must need at most 3000 nodes" not in (found["kl_data_model"].reason or "")
-    assert "must need at most 3000 nodes" in found["kl_discretisation"].reason
-    with pytest.raises(ValueError, match="must need at most 3000 nodes"):
-        found["kl_discretisation"].known()
+    """Far apart components make the true law at a low first level much wider than the noise."""
+    monkeypatch.setattr("toys.laws.panels.MAX_NODES", 10_000)
+    toy = Mixture([1, 1], [-3000.0, 3000.0], 0.01)
+    wanted = {start: Functional(lambda law: 1.0, 1e-8, start) for start in ("noise", "data")}
+    found = settle(Passes(toy, stochastic_ddim_table([1.0, 0.5]), 1e-8), wanted)
+    assert found["noise"].value == 1.0
+    assert found["data"].value is None
+    assert "must need at most 10000 nodes" in found["data"].reason
+    metrics = {"kl_discretisation": 1e-8}
+    lost = divergences.measures(toy, stochastic_ddim_table([1.0, 0.5]), metrics=metrics)
+    with pytest.raises(ValueError, match="must need at most 10000 nodes"):
+        lost["kl_discretisation"].known()
 
 
 def test_points_after_a_last_level_of_zero_are_binned() -> None:
