@@ -126,10 +126,13 @@ def denoise_mp(x: float, sigma: float, weights: Array, means: Array, stds: Array
 
 
 def posterior_mp(
-    x: float, sigma: float, weights: Array, means: Array, stds: Array
+    x: float, sigma: float, weights: Array, means: Array, stds: Array, digits: int
 ) -> tuple[mp.mpf, ...]:
-    """Log p(x), Var(x0 | x), H(r) and KL(r || w), r the posterior of the component; one state."""
-    with mp.workdps(3000):  # of 1 - r, where log r is -6000
+    """Log p(x), Var(x0 | x), H(r) and KL(r || w), r the posterior of the component; one state.
+
+    digits must exceed those of 1 - r: 2400 where the second log odds are -5500.
+    """
+    with mp.workdps(digits):
         components = _components(sigma, weights, means, stds)
         terms = [mp.exp(a) for a in _log_terms(mp.mpf(x), components)]
         p = mp.fsum(terms)

@@ -155,6 +155,21 @@ def test_a_weight_close_to_1_keeps_the_entropy_of_the_rest() -> None:
     assert parts.label_entropy == pytest.approx(1e-20 * (1 + 20 * np.log(10.0)), rel=1e-14)
 
 
+@pytest.mark.parametrize("light", [1e-20, 1e-60])
+@pytest.mark.parametrize("std", [0.0, 0.05])
+def test_trapezoid_rules_and_panels_agree_on_light_components(light: float, std: float) -> None:
+    """The divergence of a component that is never likely comes from its density, not its weight."""
+    parts = components(Mixture([light, 1.0, 3.0 * light], [-0.4, 0.0, 0.3], std))
+    arrays = (parts.w, parts.log_w, parts.mean, parts.std0, parts.outside)
+    out, accepted = np.empty(3), 0
+    for sigma in (0.1, 0.5, 2.0):
+        if kernels.trapezoid_moments(sigma, *arrays, parts.label_entropy, out) > 0:
+            want = np.exp(_resolved(Channel(parts, sigma), points=std == 0.0))
+            np.testing.assert_allclose(out[[0, 2]], want[[0, 2]], rtol=5e-13)
+            accepted += 1
+    assert accepted >= 2
+
+
 def test_panels_evaluated_in_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = Channel(Mixture([1, 2], [0, 1], [1e-3, 1.0]), 0.01)
     whole = _resolved(channel, points=False)

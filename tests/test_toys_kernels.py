@@ -130,9 +130,10 @@ def posterior_logs(
     outside[0, 1:], outside[1, :-1] = np.cumsum(w), np.cumsum(w[::-1])[::-1]
     out = np.empty((4, x.size, 1))
     start = mean[near]
-    visits = kernels.posterior_logs(
-        start, (x - start)[:, None], near, sigma, w, np.log(w), mean, std, outside, out
-    )
+    with np.errstate(divide="ignore", under="ignore"):  # where the kernel is interpreted
+        visits = kernels.posterior_logs(
+            start, (x - start)[:, None], near, sigma, w, np.log(w), mean, std, outside, out
+        )
     return out[:, :, 0], visits
 
 
@@ -141,14 +142,14 @@ def posterior_logs(
 def test_posterior_has_thirteen_digits_whatever_its_window_leaves_out(
     name: str, sigma: float
 ) -> None:
-    """Variance, entropy and divergence against 3000 digits, between and far outside the means."""
+    """Against hundreds of digits, at states between and far outside of the means."""
     w, mean, std = posterior_case(name)
     spread = 1.0 + 3.0 * sigma
     x = np.array([-2.0 * spread, mean[3], 0.5 * (mean[14] + mean[15]), 0.31, 1.7 * spread])
     logs, visits = posterior_logs(x, sigma, w, mean, std)
     assert (visits < x.size * mean.size) == (sigma < 1.0)
     for i, state in enumerate(x.tolist()):
-        want = oracles.posterior_mp(state, sigma, w, mean, std)
+        want = oracles.posterior_mp(state, sigma, w, mean, std, 3000 if sigma < 0.01 else 300)
         assert logs[0, i] == pytest.approx(float(want[0]), rel=1e-13)
         for q in (1, 2, 3):
             # The log of odds exp(-d) is good to the rounding of d, a product of four factors.
@@ -160,6 +161,6 @@ def test_posterior_visits_few_components_where_the_noise_is_low() -> None:
     """The work per state follows the noisy width, not the number of components."""
     mean = np.arange(2000.0)
     w, std = np.full(2000, 1 / 2000), np.zeros(2000)
-    x = np.linspace(-5.0, 2005.0, 4001)
+    x = np.linspace(-5.0, 2005.0, 201)
     assert posterior_logs(x, 0.01, w, mean, std)[1] <= 3 * x.size
     assert posterior_logs(x, 2.0, w, mean, std)[1] <= 2 * 2.0 * 12 * x.size

@@ -1161,6 +1161,8 @@ def _add_nodes(
     """
     mean, found = table[MEAN], np.empty(7)
     visited, faint, near = 0, False, 0
+    # Even the lightest component has then a density, without its weight, that is negligible.
+    limit = FAINT - table[LOG_W].min()
     sums[:] = 0.0
     for i in range(count):
         x = begin + i * stride
@@ -1168,7 +1170,7 @@ def _add_nodes(
             near += 1
         offset = x - (mean[near] - mean[0])
         visited += _posterior(
-            mean[near], offset, near, table, outside, scales, FAINT, with_gain, work, found
+            mean[near], offset, near, table, outside, scales, limit, with_gain, work, found
         )
         faint = faint or found[1] == -np.inf
         p, small = np.exp(found[0] + found[2]), np.exp(found[1])

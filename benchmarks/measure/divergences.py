@@ -82,7 +82,8 @@ def measures(
             functionals[name] = Functional(by.w1, rtol, begin)
     rtol = min((f.rtol for f in functionals.values()), default=1e-8)
     passes = Passes(data if model is None else model, table, rtol, blur)
-    found = {name: _measured(s, by) for name, s in settle(passes, functionals).items()}
+    settled = settle(passes, functionals)
+    found = {name: _measured(name, outcome, by) for name, outcome in settled.items()}
     if "kl_start" in wanted:
         same = (0.0, 0.0)
         kl = same if start == "data" else start_kl(data, float(table.sigma[0]), table.start_std)
@@ -113,7 +114,7 @@ def exact_kl(
     return measures(mixture, table, start, {name: rtol}, model)[name].known()
 
 
-def _measured(settled: Settled, by: ByBins | ByDensity) -> Measured:
+def _measured(name: str, settled: Settled, by: ByBins | ByDensity) -> Measured:
     """What a functional of a law has given."""
     route = "bins" if isinstance(by, ByBins) else "exact law"
     if settled.value is None:
@@ -123,7 +124,10 @@ def _measured(settled: Settled, by: ByBins | ByDensity) -> Measured:
     if np.isinf(settled.value):
         reason = f"{empty} empty bins" if empty else NO_MASS
         return Measured(None, 0.0, route=route, reason=reason, empty_bins=empty)
-    return Measured(settled.value, settled.error, route=route, empty_bins=empty)
+    error = settled.error
+    if name in ("tv", "w1") and isinstance(by, ByDensity) and law is not None:
+        error += by.slack(name, law)
+    return Measured(settled.value, error, route=route, empty_bins=empty)
 
 
 def start_kl(toy: Mixture, sigma: float, start_std: float) -> tuple[float, float]:

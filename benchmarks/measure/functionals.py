@@ -33,7 +33,7 @@ class ByDensity:
         self._cuts = data_cuts(data, sigma)
         # One pass asks at most two laws, each for several numbers.
         self.kl: Callable[[Law], float] = lru_cache(2)(self._kl)
-        self._distances: Callable[[Law], tuple[float, float]] = lru_cache(2)(self._both)
+        self._distances: Callable[[Law], tuple[float, float, float]] = lru_cache(2)(self._both)
 
     def _kl(self, law: Law) -> float:
         """KL(data || law) over the data's range; infinite where the law has a hole there."""
@@ -60,8 +60,14 @@ class ByDensity:
         low, high = float(self._cuts[0]), float(self._cuts[-1])
         return np.unique(np.concatenate([self._cuts, law.folds(low, high)]))
 
-    def _both(self, law: Law) -> tuple[float, float]:
-        """TV and W1, from the same densities."""
+    def slack(self, metric: str, law: Law) -> float:
+        """Error of "tv" or "w1" from the mass that the panels miss beside folds of the map."""
+        low, high = law.support
+        lost = self._distances(law)[2]
+        return 0.5 * lost if metric == "tv" else lost * (high - low)
+
+    def _both(self, law: Law) -> tuple[float, float, float]:
+        """TV and W1, from the same densities, and the mass of the law that the panels miss."""
         cuts = self._with_folds(law)
         low, high = law.support
         wide = np.geomspace(1.0, 1.0 + max(high - cuts[-1], cuts[0] - low, 1e-9), 40) - 1.0
@@ -80,7 +86,8 @@ class ByDensity:
         gap = values[0] - values[1]
         behind = np.concatenate([[0.0], np.cumsum(gap @ WEIGHTS * half)[:-1]])
         gap_cdf = behind[:, None] + half[:, None] * (gap @ _tables()[2])
-        return 0.5 * _absolute_integral(gap, half), _absolute_integral(gap_cdf, half)
+        lost = abs(1.0 - float(values[1] @ WEIGHTS @ half))
+        return 0.5 * _absolute_integral(gap, half), _absolute_integral(gap_cdf, half), lost
 
 
 class ByBins:
