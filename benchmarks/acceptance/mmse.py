@@ -2,8 +2,8 @@
 
 The checks are times (of levels and components), linear (cost over components), command (`entropic
 profile` with 1e5 components, in time and memory), and before (values as they were when every
-component was visited at every node, mmse_before.json). Times hold for compiled code in the cache
-and an idle machine. `--freeze` writes the present values as those of before.
+component was visited at every node, mmse_before.json). Times are those of compiled code
+in the cache. `--freeze` writes the present values as those of before.
 """
 
 import json
@@ -38,13 +38,13 @@ def many(k_max: int, std: float = 0.01) -> Mixture:
 
 
 def seconds(toy: Mixture, sigma: Array) -> float:
-    """Seconds of all information curves of a mixture, the fastest of three runs."""
+    """Processor seconds of all information curves, the fastest of three runs on one thread."""
     found = []
     for _ in range(3):
         fresh = Mixture(toy.weights, toy.means, toy.stds)  # unknown to the caches
-        begin = time.perf_counter()
+        begin = time.process_time()
         information.curves(fresh, sigma)
-        found.append(time.perf_counter() - begin)
+        found.append(time.process_time() - begin)
     return min(found)
 
 

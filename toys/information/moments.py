@@ -18,8 +18,8 @@ RTOL = 1e-12
 def log_moments(parts: Components, sigma: float) -> tuple[float, float, float]:
     """Logs of E Var(x0 | x), E H(r) and E KL(r || w); -inf where they are 0.
 
-    E H(r) has a relative accuracy of 1e-12 for points, where it is the conditional entropy, and an
-    absolute one of 1e-12 otherwise.
+    The relative accuracy is 1e-12. That of E H(r) is controlled for points only, where it is the
+    conditional entropy.
 
     Args:
         parts: The components.
