@@ -155,6 +155,18 @@ def test_a_weight_close_to_1_keeps_the_entropy_of_the_rest() -> None:
     assert parts.label_entropy == pytest.approx(1e-20 * (1 + 20 * np.log(10.0)), rel=1e-14)
 
 
+@pytest.mark.parametrize("std", [0.0, 0.02])
+def test_trapezoid_rules_are_not_accepted_too_early(std: float) -> None:
+    """Levels close to each other, so that some are just accepted at every step."""
+    parts = components(Mixture([1.0, 2.0, 1.5], [0.0, 1.0, 2.3], std))
+    arrays = (parts.w, parts.log_w, parts.mean, parts.std0, parts.outside)
+    out = np.empty(3)
+    for sigma in np.geomspace(0.1, 1.0, 150).tolist():
+        if kernels.trapezoid_moments(sigma, *arrays, parts.label_entropy, out) > 0:
+            want = np.exp(_resolved(Channel(parts, sigma), points=std == 0.0))
+            np.testing.assert_allclose(out[[0, 2]], want[[0, 2]], rtol=2e-13)
+
+
 @pytest.mark.parametrize("light", [1e-20, 1e-60])
 @pytest.mark.parametrize("std", [0.0, 0.05])
 def test_trapezoid_rules_and_panels_agree_on_light_components(light: float, std: float) -> None:
