@@ -23,13 +23,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from benchmarks.claims.run import claims
-    from benchmarks.engine.recommend import Recommendation, recommend
+    from benchmarks.engine.compare import compare
+    from benchmarks.engine.recommend import Recommendation
     from benchmarks.engine.toy_profiles import profile
     from benchmarks.measure.exact import KL, kl
     from benchmarks.measure.orders import order
     from entropic import testing as testing
     from entropic.commands.figures import figure
     from entropic.commands.profile import profile_of_network
+    from entropic.commands.schedule import recommend
     from theory.infonoise.allocation import InfoNoise
     from theory.profiles.files import read_profile
     from theory.profiles.profile import Profile
@@ -57,6 +59,7 @@ _PLACES = {
     "ReducingIteration": ("theory.solvers.reducing", "ReducingIteration"),
     "SolverTable": ("theory.solvers.table", "SolverTable"),
     "claims": ("benchmarks.claims.run", "claims"),
+    "compare": ("benchmarks.engine.compare", "compare"),
     "exact_law": ("toys.laws.exact", "exact_law"),
     "figure": ("entropic.commands.figures", "figure"),
     "kl": ("benchmarks.measure.exact", "kl"),
@@ -65,7 +68,7 @@ _PLACES = {
     "profile_from_losses": ("theory.profiles.risks", "profile_from_losses"),
     "profile_of_network": ("entropic.commands.profile", "profile_of_network"),
     "read_profile": ("theory.profiles.files", "read_profile"),
-    "recommend": ("benchmarks.engine.recommend", "recommend"),
+    "recommend": ("entropic.commands.schedule", "recommend"),
     "sample": ("toys.sampling", "sample"),
     "schedule": ("theory.schedules.registry", "schedule"),
     "schedules": ("theory.schedules.registry", "schedules"),
@@ -86,6 +89,7 @@ __all__ = [
     "SolverTable",
     "__version__",
     "claims",
+    "compare",
     "exact_law",
     "figure",
     "kl",

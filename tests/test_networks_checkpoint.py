@@ -13,7 +13,6 @@ pytest.importorskip("safetensors", reason=WHY)
 
 from safetensors.torch import save_file
 
-from benchmarks.networks import checkpoint
 from benchmarks.networks.adapters import Predictor
 from benchmarks.networks.checkpoint import (
     FILE,
@@ -82,7 +81,7 @@ def test_a_write_that_fails_leaves_the_old_file(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr("theory.writing.os.fsync", full)
     with pytest.raises(ValueError, match=r"the file must be writable, got No space left") as error:
         write_checkpoint(path, build_network(ARCH), ARCH, 0.75, (1, 8, 8))
     assert str(error.value).startswith(str(path))

@@ -1,7 +1,9 @@
 """Solver tables: rows against the update rules of their papers in mpmath, and the words."""
 
 import itertools
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from theory.solvers import registry
 from theory.solvers.ddim import ddim_table, stochastic_ddim_table
 from theory.solvers.registry import SOLVERS, make_table
 from theory.solvers.table import SolverTable
@@ -204,3 +207,83 @@ def test_errors_say_what_to_change(call: object, message: str) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
         call()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Euler", "ddim"),
+        ("euler a", "euler_ancestral"),
+        ("ancestral", "stochastic_ddim"),
+        ("DDPM", "stochastic_ddim"),
+        ("DPM++ 2M", "dpmpp_2m"),
+        ("DPM++ 2M SDE", "sde_dpmpp_2m"),
+        ("dpm2", "dpm_solver_2"),
+        ("UniPC-2", "unipc_2"),
+    ],
+)
+def test_names_in_common_use_are_accepted_where_they_are_exact(written: str, name: str) -> None:
+    assert registry.REGISTRY.name(written) == name
+    sigmas = [9.0, 3.0, 1.0, 0.1]
+    one, two = registry.make_table(written, sigmas), registry.make_table(name, sigmas)
+    assert isinstance(one, SolverTable)
+    assert isinstance(two, SolverTable)
+    np.testing.assert_array_equal(one.weights, two.weights)
+
+
+@pytest.mark.parametrize(
+    ("written", "near"), [("unipc", "unipc_2"), ("DPMSolver++", "dpmpp_2m"), ("edm", "heun")]
+)
+def test_names_of_something_near_are_suggested(written: str, near: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean '{near}'"):
+        registry.make_table(written, [1.0, 0.5])
+
+
+def test_ddpm_with_the_posteriors_variance_is_stochastic_ddim() -> None:
+    """Ho et al. 2020, eqs. 6 and 7, with steps of alpha-bar from the levels, divided by alpha."""
+    sigmas = np.array([9.0, 3.0, 1.0, 0.1])
+    bar = 1.0 / (1.0 + sigmas**2)
+    now, after = bar[:-1], bar[1:]
+    alpha = now / after
+    variance = (1.0 - after) / (1.0 - now) * (1.0 - alpha)
+    on_x0 = np.sqrt(after) * (1.0 - alpha) / (1.0 - now)
+    on_x = np.sqrt(alpha) * (1.0 - after) / (1.0 - now)
+    table = registry.make_table("ddpm", sigmas)
+    assert isinstance(table, SolverTable)
+    np.testing.assert_allclose(table.noise, np.sqrt(variance / after), rtol=1e-13)
+    np.testing.assert_allclose(table.weights[:, 0], on_x0 / np.sqrt(after), rtol=1e-13)
+    np.testing.assert_allclose(table.keep[:, 0], on_x * np.sqrt(now / after), rtol=1e-13)
+
+
+def test_a_solver_of_ones_own_is_called_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "steps_of_mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from theory.solvers.ddim import ddim_table\n"
+        "def plain(sigmas, start_std=None, *, gain: float = 1.0):\n"
+        "    table = ddim_table(sigmas, start_std)\n"
+        "    return replace(table, weights=gain * table.weights)\n"
+        "def early(sigmas, start_std=None):\n"
+        "    return ddim_table(sigmas[:-1], start_std)\n"
+        "def nothing(sigmas, start_std=None):\n"
+        "    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    sigmas = [9.0, 3.0, 1.0]
+    mine, ddim = (registry.make_table(n, sigmas) for n in ("steps_of_mine:plain", "ddim"))
+    assert isinstance(mine, SolverTable)
+    assert isinstance(ddim, SolverTable)
+    np.testing.assert_array_equal(mine.weights, ddim.weights)
+    assert registry.REGISTRY.parse("steps_of_mine:plain:gain=2") == (
+        "steps_of_mine:plain", {"gain": 2}
+    )  # fmt: skip
+    for call, message in (
+        (lambda: registry.make_table("steps_of_mine:plain", sigmas, eta=1), "which takes gain"),
+        (lambda: registry.make_table("steps_of_mine:early", sigmas), "must end at the last level"),
+        (lambda: registry.make_table("steps_of_mine:nothing", sigmas), "table must be a Solver"),
+        (lambda: registry.make_table("steps_of_mine:absent", sigmas), "must name a function"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -153,7 +153,7 @@ def test_a_save_that_is_cut_short_leaves_the_last_whole_state(
     def cut(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmarks.networks.checkpoint.os.fsync", cut)
+    monkeypatch.setattr("theory.writing.os.fsync", cut)
     with pytest.raises(KeyboardInterrupt):
         state.save_state(tmp_path, {key: torch.zeros(3) for key in state.KEYS})
     assert (tmp_path / state.FILE).read_bytes() == before

@@ -12,6 +12,7 @@ import pandas as pd
 
 from benchmarks.claims.ledger import VERDICTS
 from benchmarks.claims.run import run_claims
+from benchmarks.engine.results import rows_new
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.studies.claims_ledger import FULL_RUN, read_full_run
 from theory.writing import write_text
@@ -116,7 +117,7 @@ def _cell(row: dict[str, Any]) -> str:
 def compute_full_run(store: Store, jobs: int | None) -> None:
     """Run all claims on FULL_CASES random cases each, resumably, and save the rows."""
     rows, _ = run_claims((), store, FULL_CASES, jobs=jobs)
-    write_csv(to_table(rows, f"entropic claims --cases {FULL_CASES}"), FULL_RUN)
+    write_csv(to_table(rows, f"entropic claims --cases {FULL_CASES}"), rows_new(FULL_RUN))
 
 
 def write(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Path]:

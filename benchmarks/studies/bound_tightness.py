@@ -8,14 +8,13 @@ only through their inner products.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_new, rows_now
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.measure.mmse_slope import disc, fourth_moment, probabilities, smallest_nu, steepness
 from theory.bounds import entropy_bound, mmse_slope_bound, renyi_half_bound, slope_bound
@@ -287,15 +286,15 @@ def study(jobs: int | None = 1) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def compute_study(store: Store, jobs: int | None, path: Path = ROWS) -> None:
+def compute_study(store: Store, jobs: int | None) -> None:
     """Compute the rows of the figure `bound_tightness` in some minutes on one core."""
     table = study(jobs).assign(**versions())
     table.insert(0, "command", COMMAND)
-    write_csv(table, path)
+    write_csv(table, rows_new(ROWS))
 
 
 def bound_tightness(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """The committed rows; with the budget "paper" they are computed anew."""
     if budget == "paper":
         return study(jobs).assign(**versions())
-    return pd.read_csv(ROWS).drop(columns="command")
+    return pd.read_csv(rows_now(ROWS)).drop(columns="command")

@@ -5,15 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_now
 from benchmarks.engine.store import Store
 
 FULL_RUN = results_file("claims")
 
 
-def read_full_run(path: Path = FULL_RUN) -> list[dict[str, Any]]:
+def read_full_run(path: Path | None = None) -> list[dict[str, Any]]:
     """Rows of the committed full run."""
-    table = pd.read_csv(path, keep_default_na=False)
+    table = pd.read_csv(path or rows_now(FULL_RUN), keep_default_na=False)
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 

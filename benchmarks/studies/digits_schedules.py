@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_now
 from benchmarks.engine.store import Store
 from benchmarks.studies.infonoise_transfer import ABOUT
 
@@ -18,7 +18,7 @@ SCORES = {"digits": "Frechet distance to the training images", "mixture": "Wasse
 
 def read_scores() -> pd.DataFrame:
     """One row per target, schedule, solver and number of calls; schedule "real" is the floor."""
-    return pd.read_csv(SCHEDULE_ROWS)
+    return pd.read_csv(rows_now(SCHEDULE_ROWS))
 
 
 def winners(rows: pd.DataFrame) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def winners(rows: pd.DataFrame) -> pd.DataFrame:
 
 def digits_schedules(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper A's image tables repeated on networks that we trained; see `schedules_table`."""
-    return schedules_table(read_scores(), pd.read_csv(IMAGE_ROWS))
+    return schedules_table(read_scores(), pd.read_csv(rows_now(IMAGE_ROWS)))
 
 
 def schedules_table(scores: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_now
 from benchmarks.engine.store import Store
 from benchmarks.studies.infonoise_transfer import METHODS
 from theory.checks import Array
@@ -16,7 +16,7 @@ SIGMA_DATA = {"mixture": 1.1010, "digits": 0.7525}  # for EDM's weight, to four 
 
 def infonoise_emergence(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper D Fig. 5 on small targets; see `emergence_table`."""
-    return emergence_table(pd.read_csv(EMERGENCE_ROWS))
+    return emergence_table(pd.read_csv(rows_now(EMERGENCE_ROWS)))
 
 
 def emergence_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_now
 from benchmarks.engine.store import Store
 from theory.checks import Array
 
@@ -53,7 +53,7 @@ def is_discrete(target: str) -> bool:
 
 def read_rows() -> pd.DataFrame:
     """The scores, one row per run and evaluation; method "real" is the floor of each target."""
-    return pd.read_csv(TRANSFER_ROWS)
+    return pd.read_csv(rows_now(TRANSFER_ROWS))
 
 
 def target_score(rows: pd.DataFrame) -> tuple[float, str]:

@@ -7,13 +7,12 @@ likelihood has the standard error asked for.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_new, rows_now
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.engine.toy_profiles import SAMPLED_POINTS, ToyProfile, to_profile
@@ -207,11 +206,11 @@ def mixture_study(store: Store, jobs: int | None) -> pd.DataFrame:
     return pd.DataFrame(run_tasks(tasks, store, jobs, "mixtures"))
 
 
-def compute_mixture_study(store: Store, jobs: int | None, path: Path = MIXTURE_ROWS) -> None:
+def compute_mixture_study(store: Store, jobs: int | None) -> None:
     """Compute the rows of the figure `las_mixtures`, resuming; takes about five minutes."""
     table = mixture_study(store, jobs)
     table.insert(0, "command", "entropic figures las_mixtures --recompute")
-    write_csv(table, path)
+    write_csv(table, rows_new(MIXTURE_ROWS))
 
 
 def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
@@ -220,7 +219,7 @@ def las_mixtures(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     Kind "sampler": the rows of the study. Kinds "sample" and "data": SHOWN points (x, y) each, of
     stochastic DDIM after SHOWN_CALLS calls and of the data.
     """
-    rows = mixture_study(store, jobs) if budget == "paper" else pd.read_csv(MIXTURE_ROWS)
+    rows = mixture_study(store, jobs) if budget == "paper" else pd.read_csv(rows_now(MIXTURE_ROWS))
     rows = rows.drop(columns=["command", "kl_reason", "mode_shares", "sigmas"], errors="ignore")
     parts = [rows.assign(kind="sampler")]
     profiles = mixture_profiles(store, jobs, points=profile_points(budget))

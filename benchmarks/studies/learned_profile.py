@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_now
 from benchmarks.engine.store import Store
 from benchmarks.studies.infonoise_transfer import versions_of
 from theory.profiles.profile import Profile
@@ -15,7 +15,7 @@ STEPS = 16  # steps of the rescaled schedules
 
 def learned_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Learned profiles compared with exact ones; see `profile_table`."""
-    return profile_table(pd.read_csv(PROFILE_ROWS))
+    return profile_table(pd.read_csv(rows_now(PROFILE_ROWS)))
 
 
 def profile_table(rows: pd.DataFrame) -> pd.DataFrame:

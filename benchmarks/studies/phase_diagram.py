@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_new, rows_now
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store, write_csv
@@ -177,12 +177,12 @@ def _levels(
 
 def compute_study(store: Store, jobs: int | None) -> None:
     """Compute PHASE_ROWS again, for `entropic figures phase_diagram --recompute`."""
-    write_csv(phase_rows(STUDY, store, jobs), PHASE_ROWS)
+    write_csv(phase_rows(STUDY, store, jobs), rows_new(PHASE_ROWS))
 
 
 def read_rows() -> pd.DataFrame:
     """The study's rows as they are stored."""
-    read = pd.read_csv(PHASE_ROWS, dtype={"reason": object})
+    read = pd.read_csv(rows_now(PHASE_ROWS), dtype={"reason": object})
     return read.assign(reason=read["reason"].where(read["reason"].notna(), None))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_new, rows_now
 from benchmarks.engine.rows import figure_row
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.setting import Setting
@@ -81,7 +81,7 @@ def re_vs_baselines(budget: str, store: Store, jobs: int | None) -> pd.DataFrame
     if size.exact_kl:
         kl = kl_rows(size.calls, size.grids, profiles, store, jobs)
     else:
-        kl = read_kl_rows(KL_ROWS)
+        kl = read_kl_rows(rows_now(KL_ROWS))
         kl = kl[kl["calls"].isin(size.calls) & kl["schedule"].isin(size.grids)]
     table = pd.concat([table, kl], ignore_index=True)
     table["rank"] = table.groupby(GROUP)["value"].rank(method="min")
@@ -162,4 +162,4 @@ def steps_within(solver: str, calls: int) -> int:
 def compute_study(store: Store, jobs: int | None) -> None:
     """Compute KL_ROWS again, for `entropic figures re_vs_baselines --recompute`."""
     table = kl_rows(PAPER_CALLS, GRIDS, _profiles(store, jobs, GRIDS), store, jobs)
-    write_csv(table, KL_ROWS)
+    write_csv(table, rows_new(KL_ROWS))

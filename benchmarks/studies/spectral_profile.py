@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks.engine.results import results_file
+from benchmarks.engine.results import results_file, rows_now
 from benchmarks.engine.store import Store
 
 SPECTRUM_ROWS = results_file("spectral_profile")
@@ -10,4 +10,4 @@ SPECTRUM_ROWS = results_file("spectral_profile")
 
 def spectral_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     """Paper A v2 Fig. 2 on a network of the digits: the committed rows."""
-    return pd.read_csv(SPECTRUM_ROWS)
+    return pd.read_csv(rows_now(SPECTRUM_ROWS))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.engine.results import RESULTS
+from benchmarks.engine.results import rows_new
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store, make_folder, write_csv
 from benchmarks.networks.data import read_data
@@ -275,7 +275,7 @@ def write_study(store: Store, jobs: int | None, device: str, results: Path) -> N
 
 def compute_study(store: Store, jobs: int | None, device: str = "cpu") -> None:
     """Run the study and write its rows."""
-    write_study(store, jobs, device, RESULTS)
+    write_study(store, jobs, device, rows_new(SCHEDULE_ROWS).parent)
 
 
 @click.command()

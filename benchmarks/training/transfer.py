@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.engine.results import rows_new
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.measure.bins import bin_counts
@@ -224,7 +225,7 @@ def tasks(device: str) -> list[StudyRun]:
 
 def compute_study(store: Store, jobs: int | None, device: str = "cpu") -> None:
     """Run the study and write its rows."""
-    write_study(store, jobs, device, TRANSFER_ROWS, EMERGENCE_ROWS)
+    write_study(store, jobs, device, rows_new(TRANSFER_ROWS), rows_new(EMERGENCE_ROWS))
 
 
 def write_study(store: Store, jobs: int | None, device: str, scores: Path, emergence: Path) -> None:

@@ -46,7 +46,8 @@ STUDIES = {
 @click.option(
     "--recompute",
     is_flag=True,
-    help="Run the studies again whose results are stored in the package.",
+    help="Run the studies again whose rows are stored in the package. The new rows are written to "
+    "OUT/results, and win over those of the package in that folder.",
 )
 @click.option("--toy", type=Toy(), help="Mixture in place of the figure's targets.")
 @click.option("--steps", type=Counts(), help="Numbers of steps in place of the figure's.")
@@ -86,6 +87,7 @@ def command(
         rows = figure_rows()
         click.echo(json.dumps({"figures": rows}) if json_ else list_text(rows))
         return
+    from benchmarks.engine.results import results_under
     from benchmarks.engine.store import Store, default_store, make_folder
     from benchmarks.studies.registry import TABLES, checked_options, make_table
     from theory.checks import one_of
@@ -106,17 +108,17 @@ def command(
     budget = "quick" if quick else "paper" if paper else "default"
     folder = make_folder(Path(out))
     results = Store(default_store() if store is None else Path(store))
-    if recompute:
-        for name in names or STUDIES:
-            _study(name)(results, jobs)
     made = []
-    for name in names or TABLES:
-        stem = f"{name}-own" if given else name
-        table = make_table(name, budget, results, jobs, folder, stem, **given)
-        files = registry.save(registry.draw(name, table), folder, stem, write_bytes)
-        made.append({"name": name, "files": [str(folder / f"{stem}.csv"), *map(str, files)]})
-        if not json_:
-            click.echo(f"{name}: {', '.join(made[-1]['files'])}")
+    with results_under(folder / "results"):
+        for name in (names or STUDIES) if recompute else ():
+            _study(name)(results, jobs)
+        for name in names or TABLES:
+            stem = f"{name}-own" if given else name
+            table = make_table(name, budget, results, jobs, folder, stem, **given)
+            files = registry.save(registry.draw(name, table), folder, stem, write_bytes)
+            made.append({"name": name, "files": [str(folder / f"{stem}.csv"), *map(str, files)]})
+            if not json_:
+                click.echo(f"{name}: {', '.join(made[-1]['files'])}")
     if json_:
         click.echo(json.dumps({"budget": budget, "figures": made}))
 

@@ -1,7 +1,10 @@
 """`entropic schedule`: noise levels for a sampler."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +22,9 @@ from entropic.commands.options import (
     terminal_option,
 )
 
+if TYPE_CHECKING:
+    from benchmarks.engine.recommend import Recommendation
+
 
 @click.command(
     "schedule",
@@ -29,6 +35,15 @@ from entropic.commands.options import (
 )
 @click.option("--toy", type=Toy(), help="Name of a toy, or mixture file.")
 @click.option("--profile", help="Profile file.")
+@click.option(
+    "--network",
+    help="Trained network, whose profile is measured: checkpoint, published file, diffusers "
+    "folder, or module:function of your own.",
+)
+@click.option("--data", help="network: clean samples, an .npy, .npz or .zip file or a folder.")
+@click.option(
+    "--measured", help="network: profile file to write. The same command continues a broken run."
+)
 @losses_options
 @click.option(
     "--method",
@@ -73,7 +88,6 @@ def command(
     **options: Any,
 ) -> None:
     """Print noise levels for a sampler from a toy, a profile file or a loss log."""
-    from benchmarks.engine.recommend import recommend
     from benchmarks.engine.rows import enveloped
     from entropic.commands.options import schedule_registry
     from theory.writing import is_stdout
@@ -96,6 +110,57 @@ def command(
         click.echo(las_text(fields), err=True)
     elif fields["source"].get("band"):
         click.echo(band_text(fields), err=True)
+
+
+def recommend(
+    method: str,
+    n_steps: int,
+    *,
+    network: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    measured: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Recommendation:
+    """Noise levels for a sampler from a mixture, a profile, a loss log or a network.
+
+    A schedule that draws on the data needs exactly one of `toy`, `profile`, `losses` and `network`.
+    An option that means nothing to the schedule or to the source is refused.
+
+    Args:
+        method: Name of the schedule, or "module:function" of your own.
+        n_steps: Number of steps, 1 to 10^6.
+        network: A trained network, whose profile is measured first (`profile_of_network`).
+        data: Clean samples for the network.
+        measured: Profile file of the network to write; an interrupted measurement is continued.
+        **options: toy, profile, losses and the other arguments of
+            `benchmarks.engine.recommend.recommend`, and the options of the schedule, such as rho of
+            edm.
+
+    Returns:
+        The levels, their origin, the bootstrap band and the warnings.
+
+    Raises:
+        ValueError: One line that names the argument, the rule and the value.
+    """
+    from benchmarks.engine import recommend as engine
+
+    if network is None:
+        for name, value in (("data", data), ("measured", measured)):
+            if value is not None:
+                raise ValueError(f"{name} must come with network, got {os.fspath(value)} without")
+        return engine.recommend(method, n_steps, **options)
+    from entropic.commands.profile import profile_of_network
+    from theory.profiles.loss_files import one_source
+
+    others = {name: options.get(name) for name in ("toy", "profile", "losses")}
+    one_source(**others, network=network)
+    for name, value in (("data", data), ("measured", measured)):
+        if value is None:
+            raise ValueError(f"{name} must be given with network, got none")
+    assert data is not None
+    assert measured is not None
+    profile_of_network(network, data, measured)
+    return engine.recommend(method, n_steps, profile=measured, **options)
 
 
 def band_text(fields: dict[str, Any]) -> str:
