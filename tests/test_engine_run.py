@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from benchmarks.engine.experiments import Divergences
 
 from benchmarks.engine import store as stores
-from benchmarks.engine.run import run_tasks, task_key
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store
 from benchmarks.engine.toy_profiles import ToyProfile, to_profile
 from benchmarks.studies.information_window import stable_fixed_point
 from benchmarks.studies.registry import TABLES, make_table
 from figures import registry
-from theory.schedules.registry import needs_profile, schedule
+from theory.schedules.registry import draws_on_profile, schedule
 from theory.writing import write_bytes
 
 TASKS = [
-    Divergences("gaussian", "edm", "x", (80.0, 1.0, s), paths=p, repeats=2 if p else 1)
+    Setting("gaussian", "x", 2, sigmas=(80.0, 1.0, s), paths=p, repeats=2 if p else 1)
     for s in (0.01, 0.1, 0.5)
     for p in (0, 2000)
 ]
@@ -33,43 +33,44 @@ def test_workers_and_this_process_find_the_same(tmp_path: Path) -> None:
     here = run_tasks(TASKS, Store(tmp_path / "a"), jobs=1)
     there = run_tasks(TASKS, Store(tmp_path / "b"), jobs=2)
     assert here == there
-    assert [row["sigma_min"] for row in here] == [t.sigmas[-1] for t in TASKS]
+    assert [row["sigma_min"] for [row] in here] == [(t.sigmas or ())[-1] for t in TASKS]
 
 
 def test_what_is_stored_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
     first = run_tasks(TASKS, store, jobs=1)
 
-    def never(self: Divergences) -> None:
+    def never(self: Setting) -> None:
         raise AssertionError("ran again")
 
-    monkeypatch.setattr(Divergences, "run", never)
+    monkeypatch.setattr(Setting, "run", never)
     assert run_tasks(TASKS, store, jobs=1) == first
 
 
 def test_edited_sources_make_old_results_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, key = Store(tmp_path), task_key(TASKS[0])
-    store.put(key, {"x": 1})
-    assert store.get(key) == {"x": 1}
-    monkeypatch.setattr(stores, "fingerprint", lambda: "other sources")
-    assert store.get(key) is None
+    store, task = Store(tmp_path), TASKS[0]
+    store.put(task, {"x": 1})
+    assert store.get(task) == {"x": 1}
+    monkeypatch.setattr(stores, "fingerprint", lambda roots: "other sources")
+    assert store.get(task) is None
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"result"', "[]", "\x00\x01"])
 def test_a_damaged_result_counts_as_absent(tmp_path: Path, damage: str) -> None:
-    store, key = Store(tmp_path), task_key(TASKS[0])
-    store.put(key, {"x": 1})
-    store.path(key).write_text(damage)
-    assert store.get(key) is None
-    assert run_tasks(TASKS[:1], store, jobs=1)[0]["kl_data_model"] > 0
-    assert store.get(key) is not None
+    store, task = Store(tmp_path), TASKS[0]
+    store.put(task, {"x": 1})
+    store.path(task).write_text(damage)
+    assert store.get(task) is None
+    [[row]] = run_tasks(TASKS[:1], store, jobs=1)
+    assert row["value"] > 0
+    assert store.get(task) == [row]
 
 
 def test_tasks_that_differ_in_anything_have_their_own_files(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert len({store.path(task_key(t)) for t in TASKS}) == len(TASKS)
+    assert len({store.path(t) for t in TASKS}) == len(TASKS)
 
 
 def test_a_killed_run_keeps_what_had_finished(tmp_path: Path) -> None:
@@ -91,13 +92,13 @@ def test_a_killed_run_keeps_what_had_finished(tmp_path: Path) -> None:
         json.loads(path.read_text())
     rows = run_tasks(slow_tasks(), Store(tmp_path), jobs=1)
     assert len(rows) == len(slow_tasks())
-    assert all(row["kl_data_model"] > 0 for row in rows)
+    assert all(row["value"] > 0 for [row] in rows)
 
 
-def slow_tasks() -> list[Divergences]:
+def slow_tasks() -> list[Setting]:
     """Enough work that a run can be killed in its middle."""
     return [
-        Divergences("gaussians15_overlap", "edm", "x", (80.0, 1.0, 0.01), paths=10_000 + i)
+        Setting("gaussians15_overlap", "x", 2, sigmas=(80.0, 1.0, 0.01), paths=10_000 + i)
         for i in range(60)
     ]
 
@@ -107,9 +108,10 @@ def test_schedules_by_name_have_the_processes_ends() -> None:
     assert vp[0] == pytest.approx(152.167, rel=1e-5)
     assert vp[-1] == pytest.approx(0.010486, rel=1e-4)
     assert schedule("edm", 4, "edm", None, sigma_min=0.1)[-1] == 0.1
-    assert needs_profile("rescaled")
-    assert not needs_profile("arctan", 1.0)
-    assert not needs_profile("edm")
+    assert draws_on_profile("rescaled")
+    assert draws_on_profile("arctan")
+    assert not draws_on_profile("arctan", {"c": 1.0})
+    assert not draws_on_profile("edm")
 
 
 def test_profiles_of_toys_reach_their_ends() -> None:
@@ -146,19 +148,3 @@ def test_the_pitchfork_solves_its_equation() -> None:
     np.testing.assert_allclose(x, np.tanh(x / sigma**2), atol=1e-12)
     assert np.all(x[:4] > 0)
     assert np.all(x[4:] == 0)
-
-
-def test_the_fingerprint_covers_the_computing_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every module of the computing packages is read; an edit in any of them changes the key."""
-    found = {package: stores.sources(package) for package in stores.COMPUTING}
-    for package, paths in found.items():
-        assert stores.path_of(package) / "__init__.py" in paths
-        assert len(paths) > 15
-    assert stores.path_of("toys") / "kernels.py" in found["toys"]
-    assert stores.path_of("benchmarks") / "measure" / "divergences.py" in found["benchmarks"]
-    before = stores.fingerprint.__wrapped__()
-    assert before == stores.fingerprint()
-    kernels = stores.path_of("toys") / "kernels.py"
-    read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == kernels))
-    assert stores.fingerprint.__wrapped__() != before

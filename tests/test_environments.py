@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.engine.experiments import Divergences
 from click.testing import CliRunner
 
 from benchmarks.engine import run, workers
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store, default_store, make_folder, write_csv
 from entropic.commands.main import main
 from theory import caches, writing
@@ -448,7 +448,7 @@ def test_processes_add_to_one_file_one_after_another(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------
 # Worker processes
 
-TASKS = [Divergences("gaussian", "edm", "x", (80.0, 1.0, s)) for s in (0.01, 0.1)]
+TASKS = [Setting("gaussian", "x", 2, sigmas=(80.0, 1.0, s)) for s in (0.01, 0.1)]
 
 
 def no_room(*_: object, **__: object) -> None:
@@ -487,8 +487,8 @@ def test_tasks_go_on_in_this_process_where_no_worker_can_start(
 def test_other_errors_of_tasks_are_not_taken_for_missing_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Divergences, "run", no_room)
-    with pytest.raises(ValueError, match=r"Divergences must have its files, got .* No space left"):
+    monkeypatch.setattr(Setting, "run", no_room)
+    with pytest.raises(ValueError, match=r"Setting must have its files, got .* No space left"):
         run.run_tasks(TASKS, Store(tmp_path), jobs=1)
 
     def wrong(*_: object, **__: object) -> None:

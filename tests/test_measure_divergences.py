@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from benchmarks.engine.experiments import Divergences, smoothed
 from scipy import stats
 
+from benchmarks.engine.setting import Setting
 from benchmarks.measure import bins, divergences, samples
+from benchmarks.measure.measured import Measured, without
 from theory.gaussian import gaussian_kl_data_model, table_variances
 from theory.schedules.standard import edm_sigmas, log_snr_sigmas
 from theory.solvers.ddim import ddim_table, stochastic_ddim_table
@@ -54,22 +55,23 @@ def test_distances_of_samples_come_near_the_exact_ones() -> None:
     toy = zoo.toy("gaussians15_overlap")
     exact = divergences.measures(toy, TABLE, metrics=DISTANCES)
     x = sampling.sample(toy, TABLE, 200_000, seed=0)
-    found = samples.sample_distances(toy, x, 0.002)
-    assert found["w1"] == pytest.approx(exact["w1"].value, abs=0.01)
-    assert found["ks"] <= exact["tv"].value + 0.005  # a half line is one of the events TV looks at
+    w1, ks = samples.sample_distances(toy, x, 0.002)
+    assert w1 == pytest.approx(exact["w1"].value, abs=0.01)
+    assert ks <= exact["tv"].value + 0.005  # a half line is one of the events TV looks at
 
 
 def test_kernel_estimate_converges_to_the_smoothed_exact_kl() -> None:
     """Paper A's estimate is, up to noise, the KL to the sampler's law plus N(0, 1e-4)."""
     toy = zoo.toy("gaussians15_narrow")
     table = stochastic_ddim_table(log_snr_sigmas(16, 80.0, 0.002))
-    target = divergences.exact_kl(toy, smoothed(table, 0.002, samples.KDE_STD))
+    wanted = {"kl_data_model": 1e-8}
+    target = divergences.measures(toy, table, metrics=wanted, blur=samples.KDE_STD)
     values = []
     for r in range(6):
         x = sampling.sample(toy, table, 200_000, seed=0, path=200_000 * r)
-        values.append(samples.sample_kl(toy, x, 0.002, seed=0, path=1000 * r).value)
+        values.append(samples.kernel_kl(toy, x, 0.002, seed=0, path=1000 * r).value)
     stderr = np.std(values, ddof=1) / np.sqrt(6)
-    assert abs(np.mean(values) - target.value) < 5 * stderr
+    assert abs(np.mean(values) - target["kl_data_model"].value) < 5 * stderr
 
 
 def test_bins_count_every_sample_once() -> None:
@@ -90,7 +92,7 @@ def test_bins_in_two_dimensions_are_balls() -> None:
 
 def test_empty_bins_make_the_kl_infinite_with_a_count() -> None:
     toy = zoo.toy("points15")
-    found = samples.sample_kl(toy, np.zeros((100, 1)) + toy.means[0], 0.0, seed=0)
+    found = samples.kernel_kl(toy, np.zeros((100, 1)) + toy.means[0], 0.0, seed=0)
     assert found.value is None
     assert found.empty_bins == 14
     assert found.reason == "14 empty bins"
@@ -102,24 +104,34 @@ def test_a_single_point_is_always_hit() -> None:
 
 
 def test_summary_reports_the_spread_and_never_hides_infinities() -> None:
-    from benchmarks.engine.experiments import summary
+    def kls(*values: float) -> list[Measured]:
+        return [Measured(value, 0.1, "standard", empty_bins=0) for value in values]
 
-    row = summary([1.0, 2.0, 3.0], [])
-    assert row["kl_data_model"] == 2.0
-    assert row["stderr"] == pytest.approx(1 / np.sqrt(3))
-    assert summary([1.0], [])["stderr"] is None
-    row = summary([1.0, 2.0], [4, 1, 2])
-    assert row["kl_data_model"] is None
-    assert (row["infinite_repeats"], row["empty_bins"]) == (3, 4)
-    assert row["kl_finite_mean"] == 1.5
+    def empty(*counts: int) -> list[Measured]:
+        return [without(f"{n} empty bins", "bins", empty_bins=n) for n in counts]
+
+    found = samples.summary(kls(1.0, 2.0, 3.0), 10)
+    assert (found.value, found.sd, found.infinite_repeats) == (2.0, 1.0, 0)
+    assert found.error == pytest.approx(1 / np.sqrt(3))
+    assert (found.error_kind, found.paths, found.repeats) == ("standard", 10, 3)
+    alone = samples.summary(kls(1.0), 10)
+    assert (alone.sd, alone.error) == (None, 0.1)  # the error of the one estimate
+    found = samples.summary([*kls(1.0, 2.0), *empty(4, 1, 2)], 10)
+    assert found.value is None
+    assert found.is_infinite
+    assert (found.infinite_repeats, found.empty_bins) == (3, 4)
+    assert found.finite_mean == 1.5
+    assert found.reason == "3 repeats with up to 4 empty bins"
 
 
 def test_terminal_zero_of_densities_is_the_law_of_the_denoised_state() -> None:
     """N(0, 1), two steps to 0: the final state is Gaussian with a known variance."""
     sigmas = (2.0, 0.5, 0.0)
-    task = Divergences("gaussian", "edm", "x", sigmas, terminal="zero")
-    want = gaussian_kl_data_model(1.0, float(table_variances(task.table, 1.0)[-1]))
-    assert task.run()["kl_data_model"] == pytest.approx(float(want), rel=1e-9)
+    setting = Setting("gaussian", "x", 2, terminal="zero", sigmas=sigmas)
+    table = setting.table(setting.levels())
+    want = gaussian_kl_data_model(1.0, float(table_variances(table, 1.0)[-1]))  # type: ignore[arg-type]
+    [row] = setting.run()
+    assert row["value"] == pytest.approx(float(want), rel=1e-9)
 
 
 def test_all_metrics_together_are_those_alone() -> None:
@@ -141,7 +153,7 @@ def test_all_metrics_together_are_those_alone() -> None:
 
 def test_from_the_true_law_there_is_no_share_of_the_start() -> None:
     found = divergences.measures("gaussians5", TABLE, "data")
-    assert found["kl_start"] == divergences.Measured(0.0, 0.0)
+    assert found["kl_start"] == Measured(0.0, 0.0, route="quadrature")
     assert found["kl_discretisation"] == found["kl_data_model"]
 
 

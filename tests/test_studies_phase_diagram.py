@@ -186,7 +186,9 @@ def test_the_study_is_reproduced(
     """To the sum of both tolerances; schedules without a profile, whose curve takes longer."""
     name = study.method(label, process)
     sigmas = tuple(schedule(name, 8, process, None, *end).tolist())
-    row = study.PhaseKL(std, process, *end, smoothing, label, sigmas).run()
+    cell = study.PhaseCell(std, process, *end, smoothing, label, sigmas)
+    assert cell.setting is not None
+    row = cell.row(cell.setting.run()[0])
     kept = study.read_rows().set_index([*study.CELL, "label"])
     found = kept.loc[(std, process, *end, smoothing, 8, label)]
     assert found["kl_data_model"] == pytest.approx(row["kl_data_model"], rel=2e-5)

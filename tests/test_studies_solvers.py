@@ -1,20 +1,29 @@
 """What the solver tables measure, against closed forms and other routes to the same number."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store
 from benchmarks.measure import divergences, orders
-from benchmarks.measure.solver_errors import ExactKL, MomentErrors, PathErrors, Wasserstein
 from benchmarks.studies import re_vs_baselines
-from benchmarks.studies.re_vs_baselines import KL_ROWS, steps_within
-from benchmarks.studies.solver_convergence import DETERMINISTIC, SAME, STOCHASTIC
+from benchmarks.studies.re_vs_baselines import KL_ROWS, KL_RTOL, steps_within
+from benchmarks.studies.solver_convergence import (
+    DETERMINISTIC,
+    MOMENT,
+    PATHS,
+    SAME,
+    STOCHASTIC,
+    error_row,
+)
 from theory.gaussian import table_variances
 from theory.schedules.registry import schedule
 from theory.solvers.registry import SOLVERS
+from theory.solvers.table import SolverTable
 from toys import zoo
 from toys.mixture import normals
 
@@ -23,71 +32,91 @@ def levels(n: int, grid: str = "log_snr") -> tuple[float, ...]:
     return tuple(schedule(grid, n, "edm", None).tolist())
 
 
+def path_setting(toy: str, n: int, solver: str, paths: int = 200, seed: int = 0) -> Setting:
+    return Setting(toy, "log_snr", n, solver, metrics=PATHS, paths=paths, seed=seed)
+
+
+def kl_setting(n: int, solver: str) -> Setting:
+    kl = (("kl_data_model", KL_RTOL),)
+    return Setting("gaussians15_overlap", "log_snr", n, solver, sigmas=levels(n), metrics=kl)
+
+
+def table_of(setting: Setting, start_std: float | None = None) -> SolverTable:
+    table = setting.table(setting.levels(), start_std)
+    assert isinstance(table, SolverTable)
+    return table
+
+
 def test_every_solver_is_in_the_convergence_figure() -> None:
     shown = {name for name, _ in (*DETERMINISTIC, *STOCHASTIC)}
     assert shown | set(SAME) == set(SOLVERS)
     assert not shown & set(SAME)
     for other, name in SAME.items():
-        assert SOLVERS[other] is SOLVERS[name]
+        assert SOLVERS[other].func is SOLVERS[name]  # type: ignore[attr-defined]
 
 
 def test_path_errors_on_one_gaussian_are_the_closed_form() -> None:
     """Every state is the start times a gain: the solver's, or the ratio of stds for the flow."""
-    task = PathErrors("gaussian", "log_snr", levels(8), "heun", paths=64, seed=3)
-    gain = np.sqrt(table_variances(task.table(1.0), 1.0)[-1])  # type: ignore[arg-type]
+    setting = path_setting("gaussian", 8, "heun", paths=64, seed=3)
+    gain = np.sqrt(table_variances(table_of(setting, 1.0), 1.0)[-1])
     flow = np.hypot(1.0, 0.002) / np.hypot(1.0, 80.0)
     starts = 80.0 * normals(64, 1, 3, 0, 0)[:, 0]
-    row = task.run()
-    assert row["value"] == pytest.approx(abs(gain - flow) * np.sqrt(np.mean(starts**2)), rel=1e-9)
-    assert row["median"] == pytest.approx(
-        abs(gain - flow) * np.sqrt(np.median(starts**2)), rel=1e-9
-    )
-    assert row["nfe"] == 16
+    rms, median = setting.run()
+    assert rms["value"] == pytest.approx(abs(gain - flow) * np.sqrt(np.mean(starts**2)), rel=1e-9)
+    expected = abs(gain - flow) * np.sqrt(np.median(starts**2))
+    assert median["value"] == pytest.approx(expected, rel=1e-9)
+    assert (rms["nfe"], rms["seed"], rms["paths"]) == (16, 3, 64)
+    shown = error_row([rms, median])
+    assert (shown["value"], shown["median"]) == (rms["value"], median["value"])
+    assert (shown["stderr"], shown["error"]) == (rms["error"], None)
 
 
 def test_path_errors_are_those_of_the_fitted_orders() -> None:
     error = orders.error_of("dpmpp_2m", "gaussians15_overlap", 80.0, 0.002, {})(16)
-    row = PathErrors("gaussians15_overlap", "log_snr", levels(16), "dpmpp_2m").run()
+    row, _ = path_setting("gaussians15_overlap", 16, "dpmpp_2m").run()
     assert row["value"] == pytest.approx(error, rel=1e-12)
 
 
 def test_standard_errors_of_path_errors_are_those_of_independent_starts() -> None:
     """The spread over 40 seeds; its own relative error is 1 / sqrt(78), 11 %."""
-    tasks = [
-        PathErrors("gaussian", "log_snr", levels(8), "ddim", paths=400, seed=s) for s in range(40)
-    ]
-    rows = [task.run() for task in tasks]
+    settings = [path_setting("gaussian", 8, "ddim", paths=400, seed=s) for s in range(40)]
+    rows = [setting.run()[0] for setting in settings]
     spread = np.std([row["value"] for row in rows], ddof=1)
-    assert spread == pytest.approx(np.mean([row["stderr"] for row in rows]), rel=0.4)
+    assert spread == pytest.approx(np.mean([row["error"] for row in rows]), rel=0.4)
 
 
 def test_a_path_that_is_lost_leaves_no_value_but_a_reason() -> None:
-    shared = "gaussians15_overlap", "log_snr"
-    row = PathErrors(*shared, levels(64), "evodiff").run()
-    assert row["value"] is None
-    assert "of 200 beyond; the solver diverges" in row["reason"]
-    row = PathErrors("two_points", "log_snr", levels(256), "evodiff").run()
-    assert row["value"] is None
-    assert "must end within 1000 of the flow's ends" in row["reason"]
+    for row in path_setting("gaussians15_overlap", 64, "evodiff").run():
+        assert row["value"] is None
+        assert row["error"] is None
+        assert "of 200 beyond; the solver diverges" in row["reason"]
+    for row in path_setting("two_points", 256, "evodiff").run():
+        assert row["value"] is None
+        assert "must end within 1000 of the flow's ends" in row["reason"]
 
 
 @pytest.mark.parametrize("solver", ["stochastic_ddim", "edm_stochastic"])
 def test_moments_of_law_and_paths_agree(solver: str) -> None:
     """Within 4 standard errors: a false alarm in 16000."""
-    shared = "gaussians15_overlap", "log_snr", levels(8), solver
-    exact, sampled = MomentErrors(*shared).run(), MomentErrors(*shared, paths=20_000).run()
-    assert abs(exact["excess"] - sampled["excess"]) < 4.0 * sampled["stderr"]
-    assert exact["value"] == abs(exact["excess"])
-    assert (exact["method"], sampled["method"]) == ("exact law", "Monte Carlo")
-    error = orders.error_of(solver, shared[0], 80.0, 0.002, {})(8)
-    assert exact["value"] == pytest.approx(error, rel=1e-6)
+    setting = Setting("gaussians15_overlap", "log_snr", 8, solver, start="data", metrics=MOMENT)
+    [exact], [sampled] = setting.run(), replace(setting, paths=20_000).run()
+    assert abs(exact["value"] - sampled["value"]) < 4.0 * sampled["error"]
+    assert (exact["route"], sampled["route"]) == ("exact law", "Monte Carlo")
+    shown = error_row([exact])
+    assert (shown["value"], shown["excess"]) == (abs(exact["value"]), exact["value"])
+    error = orders.error_of(solver, setting.toy, 80.0, 0.002, {})(8)
+    assert shown["value"] == pytest.approx(error, rel=1e-6)
+
+
+def w1_by_quantiles(toy: str, n: int, solver: str) -> Setting:
+    return Setting(toy, "log_snr", n, solver, metrics=(("w1", 0.0),), quantiles=2**15)
 
 
 def test_wasserstein_of_ddim_on_one_gaussian_is_the_closed_form() -> None:
     """Two Gaussians of mean 0 are |s1 - s2| sqrt(2 / pi) apart."""
-    task = Wasserstein("gaussian", "log_snr", levels(8), "ddim")
-    std = np.sqrt(table_variances(task.table(), 1.0)[-1])  # type: ignore[arg-type]
-    row = task.run()
+    setting = w1_by_quantiles("gaussian", 8, "ddim")
+    std = np.sqrt(table_variances(table_of(setting), 1.0)[-1])
+    [row] = setting.run()
     expected = abs(std - np.hypot(1.0, 0.002)) * np.sqrt(2.0 / np.pi)
     assert row["value"] == pytest.approx(expected, rel=1e-4)
     assert abs(row["value"] - expected) < 3.0 * row["error"]
@@ -96,19 +125,18 @@ def test_wasserstein_of_ddim_on_one_gaussian_is_the_closed_form() -> None:
 @pytest.mark.parametrize(("solver", "n"), [("dpmpp_2m", 8), ("heun", 5), ("evodiff", 10)])
 def test_wasserstein_by_quantiles_is_that_of_the_exact_law(solver: str, n: int) -> None:
     """Monotone, folded and torn maps."""
-    task = Wasserstein("gaussians15_overlap", "log_snr", levels(n), solver)
-    law = divergences.measures(zoo.toy(task.toy), task.table(), metrics={"w1": 1e-4})
-    assert task.run()["value"] == pytest.approx(law["w1"].value, rel=1e-3)
+    setting = w1_by_quantiles("gaussians15_overlap", n, solver)
+    table = setting.table(setting.levels())
+    law = divergences.measures(zoo.toy(setting.toy), table, metrics={"w1": 1e-4})
+    [row] = setting.run()
+    assert row["value"] == pytest.approx(law["w1"].value, rel=1e-3)
 
 
 def test_a_law_that_does_not_settle_leaves_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsettled(*_: object) -> None:
-        raise ValueError("the exact law must settle to 1e-05 relative, got 1, 2")
-
-    monkeypatch.setattr(divergences, "exact_kl", unsettled)
-    row = ExactKL("gaussians15_overlap", "log_snr", levels(4), "ddim").run()
-    assert row["value"] is None
-    assert row["reason"].startswith("the exact law must settle")
+    monkeypatch.setattr("toys.laws.passes.MAX_PASSES", 1)
+    [row] = kl_setting(4, "ddim").run()
+    assert (row["value"], row["error"]) == (None, None)
+    assert row["reason"].startswith("the exact law must settle to 1e-05 relative, got ")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +167,7 @@ def test_the_study_has_a_row_for_every_case_and_is_reproduced() -> None:
     assert len(keys) == 2 * 3 * 7 * 11
     for solver, calls in (("ddim", 5), ("deis_3", 12), ("re_multi", 6), ("evodiff", 10)):
         n = steps_within(solver, calls)
-        row = ExactKL("gaussians15_overlap", "log_snr", levels(n), solver).run()
+        [row] = kl_setting(n, solver).run()
         kept = keys.loc[("gaussians15_overlap", "log_snr", calls, solver)]
         assert kept["reason"] == row["reason"]
         if row["value"] is None:

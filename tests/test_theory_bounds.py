@@ -1,10 +1,13 @@
 """Paper B's identities and bounds, against quadrature, Monte Carlo and exact laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from benchmarks.engine.setting import Setting
 from benchmarks.measure import divergences
-from benchmarks.measure.pathwise import Pathwise, split, terminal_kl
+from benchmarks.measure.pathwise import split, terminal_kl
 from tests.oracle_las import path_mismatch, path_mismatch_sampled
 from theory import bounds
 from theory.gaussian import gaussian_conditional_entropy, gaussian_kl_data_model, gaussian_mmse
@@ -223,10 +226,17 @@ def test_proposition_8() -> None:
     assert entropy < h <= bounds.renyi_half_bound(entropy, nu) * (1 + 1e-12)
 
 
-def test_row_of_the_task() -> None:
-    row = Pathwise("gaussians5", "log_snr", tuple(np.geomspace(20.0, 0.05, 6).tolist())).run()
-    assert 0 < row["kl_data_model"] < row["pathwise_kl"]
-    assert row["nfe"] == row["n_steps"] == 5
+def test_pathwise_kl_is_measured_beside_that_of_the_terminal_laws() -> None:
+    """By data processing, from the true law as start, the pathwise KL is the larger."""
+    sigmas = np.geomspace(20.0, 0.05, 6)
+    metrics = (("kl_data_model", 1e-8), ("pathwise_kl", 1e-8))
+    shared = Setting("gaussians5", "log_snr", 5, start="data", metrics=metrics)
+    terminal, pathwise = replace(shared, sigmas=tuple(sigmas.tolist())).run()
+    assert 0 < terminal["value"] < pathwise["value"]
+    assert pathwise["value"] == float(np.sum(split(zoo.toy("gaussians5"), sigmas)[0]))
+    assert terminal["value"] == terminal_kl(zoo.toy("gaussians5"), sigmas).value
+    assert terminal["nfe"] == terminal["n_steps"] == 5
+    assert [terminal["route"], pathwise["route"]] == ["exact law", "mmse"]
 
 
 @pytest.mark.parametrize(
