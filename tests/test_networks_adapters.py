@@ -4,12 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from mixture_network import MixtureDenoiser
+
 from benchmarks.networks.adapters import (
     Predictor,
     edm_time,
     flow_time,
 )
-from benchmarks.networks.mixture import MixtureDenoiser
 from benchmarks.networks.protocol import Counting
 from toys import zoo
 from toys.mixture import Mixture

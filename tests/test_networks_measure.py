@@ -12,6 +12,7 @@ from click.testing import CliRunner
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+from mixture_network import MixtureDenoiser
 from PIL import Image
 
 from benchmarks.networks import measure as measuring
@@ -21,7 +22,6 @@ from benchmarks.networks.measure import (
     edm_levels,
     measure,
 )
-from benchmarks.networks.mixture import MixtureDenoiser
 from benchmarks.networks.spectrum import amplitudes, multiplicity, radial_mean, radius, spectrum
 from entropic.commands.main import main
 from theory.profiles.files import read_profile
@@ -30,7 +30,7 @@ from toys.mixture import Mixture
 
 TOY = Mixture([0.4, 0.6], [[-1.0], [1.0]], [0.2, 0.5])
 CODE = '''
-from benchmarks.networks.mixture import MixtureDenoiser
+from mixture_network import MixtureDenoiser
 from toys.mixture import Mixture
 
 def exact():

@@ -5,7 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.networks.mixture import MixtureDenoiser
+from mixture_network import MixtureDenoiser
+
 from benchmarks.networks.protocol import Counting
 from benchmarks.networks.sampling import (
     philox,

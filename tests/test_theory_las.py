@@ -1,11 +1,15 @@
 """Loss-adaptive schedules: against brute force over all grids, and against closed forms."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracle_las import brute_force
+from theory.checks import Array, floats
 from theory.gaussian import gaussian_mmse
 from theory.profiles.isotonic import isotonic
 from theory.profiles.profile import Profile
@@ -15,7 +19,6 @@ from theory.schedules.las import (
     Axis,
     Objective,
     Saturating,
-    UserAxis,
     optimal_grid,
 )
 from theory.schedules.las_levels import (
@@ -26,6 +29,33 @@ from theory.schedules.las_levels import (
     polish,
 )
 from theory.schedules.registry import schedule
+
+
+@dataclass(frozen=True)
+class UserAxis:
+    """An axis given as a function, with finite differences of fourth order as derivatives.
+
+    Args:
+        function: Maps SNRs of any shape to strictly increasing numbers of that shape.
+    """
+
+    function: Callable[[Array], Array]
+
+    def phi(self, snr: Array) -> Array:
+        """The axis; ValueError unless the function returns finite numbers of the shape of snr."""
+        out = floats("axis", self.function(snr))
+        if out.shape != snr.shape:
+            raise ValueError(f"axis must keep the shape {snr.shape}, got {out.shape}")
+        return out
+
+    def derivatives(self, snr: Array) -> tuple[Array, Array]:
+        """First and second derivative of phi in log snr, each of the shape of snr."""
+        step = 2e-3
+        low2, low, mid, high, high2 = (self.phi(snr * np.exp(step * k)) for k in range(-2, 3))
+        first = (8.0 * (high - low) - (high2 - low2)) / (12.0 * step)
+        second = (16.0 * (high + low) - (high2 + low2) - 30.0 * mid) / (12.0 * step**2)
+        return first, second
+
 
 ALL_AXES: dict[str, Axis] = {
     "identity": IDENTITY,

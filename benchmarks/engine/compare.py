@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.engine.recommend import Recommendation
 from benchmarks.engine.run import run_settings
 from benchmarks.engine.setting import Options, Setting, metrics_of, tidy
+from benchmarks.measure.divergences import METRICS
 from theory.checks import monotone, one_of, vector, whole
 from theory.levels import TERMINALS, resampled
 from theory.names import is_user_function
@@ -131,6 +132,8 @@ def compare(
         repeats=repeats,
         seed=seed,
     )
+    for setting in found.settings:
+        setting.check()
     rows = run_settings(found.settings, store, jobs, "settings")
     return pd.DataFrame([row | {"toy": found.label} for row in [*rows, *found.left_out]])
 
@@ -153,7 +156,7 @@ def grid(
     repeats: int = 1,
     seed: int = 0,
 ) -> Grid:
-    """The settings of `compare`, all checked; the arguments are those of `compare`."""
+    """The settings of `compare`, not yet checked; the arguments are those of `compare`."""
     spec, label = toy_spec(mixture), _label(mixture)
     items = [levels_of(item, name) for name, item in _named(schedules)]
     chosen = solvers_of(solvers)
@@ -161,6 +164,8 @@ def grid(
     own = named_process(process).name
     one_of("terminal", terminal, TERMINALS)
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    for name in names:
+        one_of("metrics", name, METRICS)
     base = Setting(
         spec,
         items[0].name,
@@ -178,14 +183,13 @@ def grid(
     for item in items:
         for solver, options in chosen:
             here = replace(base, solver=solver, solver_options=options)
-            for setting in _of_levels(here, item, budgets, by_calls):
+            made = _of_levels(here, item, budgets, by_calls)
+            for budget, setting in zip(budgets, made, strict=False):  # a list gives one setting
                 if not setting.n_steps:
-                    left_out += setting.without_steps(min(budgets))
+                    left_out += setting.without_steps(budget)
                     continue
                 sampled = paths and not has_exact_law(setting)
-                kept = replace(setting, paths=paths, repeats=repeats) if sampled else setting
-                kept.check()
-                found[kept] = None
+                found[replace(setting, paths=paths, repeats=repeats) if sampled else setting] = None
     if len(found) > MOST_SETTINGS:
         raise ValueError(f"settings must be at most {MOST_SETTINGS}, got {len(found)}")
     return Grid(list(found), left_out, label)

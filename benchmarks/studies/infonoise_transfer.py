@@ -136,17 +136,6 @@ def speedup(rows: pd.DataFrame, seed: int = 0) -> dict[str, object]:
     }
 
 
-def final_scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """Median final score of every method on one target, with its quartiles over seeds."""
-    last = rows[rows["kex"] == rows["kex"].max()]
-    out = [
-        {"method": method, **dict(zip(("low", "score", "high"), quartiles, strict=True))}
-        for method, part in last.groupby("method")
-        for quartiles in [part["score"].quantile([0.25, 0.5, 0.75]).tolist()]
-    ]
-    return pd.DataFrame(out)
-
-
 SAMPLES = 5000  # per score, in both studies
 NFE, LINE_NFE = 15, 63  # of Heun in the study of training noise; in one dimension
 ABOUT = ["torch", "numpy", "scipy", "numba"]

@@ -102,7 +102,7 @@ def settings_of(
     option: tuple[str, ...],
     **more: Any,
 ) -> tuple[list[Setting], list[list[dict[str, Any]]]]:
-    """The settings that the options describe, checked: one, or one per solver for all.
+    """The settings that the options describe: one, or one per solver for all.
 
     The second part are rows of the solvers whose single step takes too many calls.
     """
@@ -110,10 +110,13 @@ def settings_of(
 
     from benchmarks.engine.compare import grid, is_file, levels_of
     from benchmarks.engine.setting import metrics_of, tidy
+    from theory.checks import check_seed, whole
     from toys.files import load_toy, toy_spec
 
     given = given_options(more)
     file = is_file(schedule)
+    if paths is not None:
+        whole("paths", paths, 1)
     if paths is None and (repeats is not None or seed is not None):
         name = "repeats" if repeats is not None else "seed"
         raise ValueError(f"{name} must come with paths, got it alone")
@@ -138,6 +141,8 @@ def settings_of(
     )
     found = grid(toy, item, solver, terminal=terminal or "stop", **calls, **more)
     own = _solver_options(solver, option, eta)
+    whole("repeats", 1 if repeats is None else repeats, 1)
+    check_seed(seed or 0)
     line = load_toy(toy_spec(toy)).dim == 1
     metrics = metrics_of(EXACT if paths is None else SAMPLED if line else SAMPLED[:2])
     out = []
@@ -153,9 +158,6 @@ def settings_of(
             repeats=1 if repeats is None else repeats,
             seed=seed or 0,
         )
-        if paths is not None and paths < 1:
-            raise ValueError(f"paths must be a whole number at least 1, got {paths}")
-        new.check()
         out.append(new)
     return out, [[row] for row in found.left_out]
 

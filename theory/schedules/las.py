@@ -10,14 +10,13 @@ with d_k = log(snr_{k+1} / snr_k). The axis phi may compress high SNRs. This mod
 exactly over a list of candidates; `theory.schedules.las_levels` continues on continuous levels.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.checks import Array, floats, monotone, one_of, positive, require, vector, whole, within
+from theory.checks import Array, monotone, one_of, positive, require, vector, whole, within
 from theory.profiles.profile import LARGEST
 from theory.schedules import las_kernels
 
@@ -64,32 +63,6 @@ class Saturating:
         damping = 1.0 / (1.0 + self.lam * snr)
         first = snr * damping**2
         return first, first * (2.0 * damping - 1.0)
-
-
-@dataclass(frozen=True)
-class UserAxis:
-    """An axis given as a function; its derivatives are finite differences of fourth order.
-
-    Args:
-        function: Maps SNRs of any shape to strictly increasing numbers of that shape.
-    """
-
-    function: Callable[[Array], Array]
-
-    def phi(self, snr: Array) -> Array:
-        """The axis; ValueError unless the function returns finite numbers of the shape of snr."""
-        out = floats("axis", self.function(snr))
-        if out.shape != snr.shape:
-            raise ValueError(f"axis must keep the shape {snr.shape}, got {out.shape}")
-        return out
-
-    def derivatives(self, snr: Array) -> tuple[Array, Array]:
-        """First and second derivative of phi in log snr, each of the shape of snr."""
-        step = 2e-3
-        low2, low, mid, high, high2 = (self.phi(snr * np.exp(step * k)) for k in range(-2, 3))
-        first = (8.0 * (high - low) - (high2 - low2)) / (12.0 * step)
-        second = (16.0 * (high + low) - (high2 + low2) - 30.0 * mid) / (12.0 * step**2)
-        return first, second
 
 
 IDENTITY = Saturating(0.0)

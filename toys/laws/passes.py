@@ -10,6 +10,7 @@ from toys.laws.build import Start, laws_of, maps
 from toys.laws.law import Law
 from toys.laws.transported import FIRST_REACH
 from toys.mixture import Mixture
+from toys.progress import progress
 
 MAX_PASSES = 8
 ROUNDING = 1e-12
@@ -114,8 +115,10 @@ def settle(passes: Passes, functionals: Mapping[str, Functional]) -> dict[str, S
     """
     readings: dict[str, list[float]] = {name: [] for name in functionals}
     settled: dict[str, Settled] = {}
-    for i in range(MAX_PASSES):
+    for i in progress(range(MAX_PASSES), "passes"):
         waiting = {name: f for name, f in functionals.items() if name not in settled}
+        if not waiting:
+            break
         starts = [f.start for f in waiting.values()]
         for name, functional in waiting.items():
             try:
