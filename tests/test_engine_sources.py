@@ -11,6 +11,13 @@ from benchmarks.engine import sources
 from benchmarks.engine.setting import Setting
 from benchmarks.engine.store import Store
 from benchmarks.engine.toy_profiles import ToyProfile
+from benchmarks.studies.las_mixtures import MixtureSampler
+from theory.names import named
+from theory.solvers.multistep import unipc_table
+from theory.solvers.registry import SOLVERS
+from toys import zoo
+from toys.files import load_toy
+from toys.mixture import Mixture
 
 SETTING = Setting("gaussians5", "edm", 4)
 ROOT = Path(__file__).parents[1]
@@ -106,6 +113,43 @@ def test_a_new_line_of_a_registry_voids_nothing_but_its_functions_count(
     assert Store("x").path(SETTING) == before
     edit(module, "\ndef added():\n    return 1\n")
     assert Store("x").path(SETTING) != before
+
+
+def test_what_a_setting_takes_from_the_lists_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contents of its toy, and the arguments that a registry fixes."""
+    unipc = Setting("gaussians5", "edm", 4, "unipc_2")
+    tasks = [SETTING, unipc, ToyProfile("gaussians5", 0.01, 10.0), Setting("gaussian", "edm", 4)]
+
+    def paths() -> list[Path]:
+        return [Store("x").path(task) for task in tasks]
+
+    before = paths()
+    fixed = named(unipc_table, "another order", 3)
+    with monkeypatch.context() as patch:
+        patch.setitem(SOLVERS, "unipc_2", fixed)
+        assert [a != b for a, b in zip(before, paths(), strict=True)] == [False, True, False, False]
+    for cached in (load_toy, zoo._made):
+        cached.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setitem(zoo.ZOO, "gaussians5", ("moved", lambda: Mixture([1], [0.5], 1)))
+        assert [a != b for a, b in zip(before, paths(), strict=True)] == [True, True, True, False]
+        for cached in (load_toy, zoo._made):
+            cached.cache_clear()
+    assert paths() == before
+
+
+def test_a_task_that_names_no_module_depends_on_all_that_it_may_use(edit: Edit) -> None:
+    task = MixtureSampler("circle8", "edm", "las", (80.0, 1.0, 0.1), "ddim")
+    assert not hasattr(task, "computed_by")
+    for module, added in (
+        ("theory.solvers.multistep", "\n# edited\n"),
+        ("theory.solvers.registry", '\nSOLVERS["new"] = ddim_table\n'),
+        ("toys.zoo", "\nGRID_WEIGHTS = (1,)\n"),
+    ):
+        forget()
+        before = Store("x").path(task)
+        edit(module, added)
+        assert Store("x").path(task) != before, module
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ def load_toy(spec: str) -> Mixture:
     return zoo.toy(spec) if spec in zoo.ZOO else parse_toy(spec)
 
 
+def toy_text(spec: str) -> str:
+    """The contents of a mixture as JSON, from its name or from a text that `toy_spec` returned."""
+    return json.dumps(load_toy(spec).to_dict())
+
+
 def toy_spec(toy: str | os.PathLike[str] | Mixture) -> str:
     """The text that identifies a mixture: its name, or its contents as JSON.
 

@@ -6,8 +6,9 @@ result, which is one row (`benchmarks.engine.rows`) for every metric.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from theory.schedules import registry as schedules
 from theory.solvers import registry as solvers
 from theory.solvers.reducing import Solver
 from theory.versions import versions
-from toys.files import load_toy
+from toys.files import load_toy, toy_text
 from toys.mixture import Mixture
 
 Options = tuple[tuple[str, Option], ...]
@@ -88,18 +89,27 @@ class Setting:
     @property
     def computed_by(self) -> tuple[str, ...]:
         """Modules of the schedule and the solver, for the key of the stored result."""
-        found = [solvers.REGISTRY.function(self.solver)]
-        if self.sigmas is None:
-            found.append(schedules.REGISTRY.function(self.schedule))
-        return tuple(getattr(f, "func", f).__module__ for f in found)
+        return tuple(getattr(f, "func", f).__module__ for f in self._functions())
 
     @property
     def own_code(self) -> str:
-        """Sources of the user's own schedule and solver, for the key of the stored result."""
-        texts = [source_of("solver", self.solver)]
+        """What the key of the stored result needs beside the names and the modules of the suite.
+
+        These are the mixture, the arguments that the registries fix, and the sources of the user's
+        own schedule and solver.
+        """
+        texts = [toy_text(self.toy), source_of("solver", self.solver)]
         if self.sigmas is None:
             texts.append(source_of("schedule", self.schedule))
-        return "".join(texts)
+        fixed = [(f.args, f.keywords) for f in self._functions() if isinstance(f, partial)]
+        return "\n".join([*texts, repr(fixed)])
+
+    def _functions(self) -> list[Callable[..., Any]]:
+        """The functions of the solver and of the schedule, if it has a name."""
+        found = [solvers.REGISTRY.function(self.solver)]
+        if self.sigmas is None:
+            found.append(schedules.REGISTRY.function(self.schedule))
+        return found
 
     def check(self) -> None:
         """Raise ValueError if the setting has no meaning, before any work."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from theory.versions import versions
 
 PACKAGES = ("toys", "theory", "benchmarks")
-# Of these only the functions count. Their lists name every schedule and solver; the one that a
-# setting uses is among its roots.
+# Unless they are roots, only their functions count, and what they import does not. Their lists name
+# every schedule, solver and toy; the ones that a setting uses are in its key.
 REGISTRIES = ("theory.schedules.registry", "theory.solvers.registry", "toys.zoo")
 _FROM = re.compile(r"^\s*from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 _PLAIN = re.compile(r"^\s*import\s+([\w., ]+)", re.MULTILINE)
@@ -67,17 +67,17 @@ def reached(roots: frozenset[str]) -> tuple[str, ...]:
         module = todo.pop()
         if module not in seen and _file(module) is not None:
             seen.add(module)
-            if module not in REGISTRIES:
+            if module not in REGISTRIES or module in roots:
                 todo += imported(module)
     return tuple(sorted(seen))
 
 
 @cache
-def _digest(module: str) -> str:
+def _digest(module: str, whole: bool) -> str:
     path = _file(module)
     assert path is not None  # `reached` has checked
     text = path.read_text(encoding="utf-8")
-    if module in REGISTRIES:
+    if not whole:
         parts = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
         text = "\n".join(ast.unparse(part) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -86,12 +86,19 @@ def _digest(module: str) -> str:
 @cache
 def fingerprint(roots: frozenset[str]) -> str:
     """Hash of the sources that the roots need, and of the versions of the libraries under them."""
-    named = {module: _digest(module) for module in reached(roots)}
+    parts = {module: module not in REGISTRIES or module in roots for module in reached(roots)}
+    named = {module: _digest(module, whole) for module, whole in parts.items()}
     text = json.dumps([named, versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def roots_of(task: object) -> frozenset[str]:
-    """The modules that compute a task: that of its class, and those that it names itself."""
-    more: Iterable[str] = getattr(task, "computed_by", ())
-    return frozenset({type(task).__module__, *more})
+    """The modules that compute a task: that of its class, and those that it names itself.
+
+    A task that names none may use any schedule, solver and toy of the registries that it reaches.
+    """
+    own = frozenset({type(task).__module__})
+    named: Iterable[str] | None = getattr(task, "computed_by", None)
+    if named is None:
+        named = set(reached(own)) & set(REGISTRIES)
+    return own.union(named)

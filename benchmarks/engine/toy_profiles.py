@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from theory.checks import Array, positive, within
 from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
-from toys.files import load_toy, toy_spec
+from toys.files import load_toy, toy_spec, toy_text
 from toys.information import information
 from toys.mixture import SIGMA_RANGE, Mixture
 
@@ -35,6 +35,12 @@ class ToyProfile:
     sigma_min: float
     sigma_max: float
     points: int = PROFILE_POINTS
+    computed_by: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def own_code(self) -> str:
+        """The mixture, for the key of the stored result."""
+        return toy_text(self.toy)
 
     def run(self) -> dict[str, Any]:
         """Grid, mmse, its standard error and the exact entropies."""
