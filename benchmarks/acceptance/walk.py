@@ -140,6 +140,10 @@ def _differs(column: str, old: pd.DataFrame, new: pd.DataFrame) -> tuple[int, fl
     for error in ("error", "stderr"):
         if error in old and column != error:
             allowed = allowed + 2.0 * np.abs(old[error].fillna(0.0).to_numpy(float))
+    if column in ("sd", "stderr") and "kl_data_model" in old:  # differences of the values
+        allowed = allowed + 1e-12 * np.abs(old["kl_finite_mean"].fillna(0.0).to_numpy(float))
+    if column == "slope":  # of the log of a rate that is good to 1e-12, over a grid
+        allowed = allowed * 10.0
     if column == "error":  # of the engine itself: of the same size
         allowed = allowed + np.maximum(x, y)
     with np.errstate(invalid="ignore"):

@@ -70,9 +70,13 @@ def figure_row(row: dict[str, Any]) -> dict[str, Any]:
     A reason is kept only where there is no value.
     """
     exact, value = not row["paths"], row["value"]
-    kept = ("toy", "process", "schedule", "solver", "n_steps", "nfe", "terminal", "start")
-    return {name: row[name] for name in kept} | {
-        "options": row["solver_options"],
+    named = {name: row[name] for name in ("toy", "process", "schedule", "solver")}
+    named["options"] = row["solver_options"]
+    return named | {
+        "n_steps": row["n_steps"],
+        "nfe": row["nfe"],
+        "terminal": row["terminal"],
+        "start": row["start"],
         "sigma_max": row["sigma_max"],
         "sigma_min": row["sigma_min"],
         "metric": row["metric"],

@@ -118,7 +118,8 @@ def error_row(part: list[dict[str, Any]]) -> dict[str, Any]:
     """
     row = figure_row(part[0])
     if row["metric"] == "path_rms":
-        return row | {"median": part[1]["value"], "error": None}
+        versions = {name: row.pop(name) for name in ("numpy", "scipy", "numba")}
+        return row | {"median": part[1]["value"], "error": None} | versions
     value = row["value"]
     return row | {"value": None if value is None else abs(value), "excess": value}
 

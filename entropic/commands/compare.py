@@ -135,8 +135,8 @@ def _save_plot(table: pd.DataFrame, plot: str) -> None:
 def compare_text(table: pd.DataFrame) -> str:
     """The first metric as a table: one line per schedule and solver, one column per NFE.
 
-    Lines are in the order of the value at the largest NFE that all have, best first; the best value
-    of every column has a star.
+    Lines are in the order of the value at the largest NFE that all have, or else at the largest NFE
+    of each, best first. The best value of every column has a star.
     """
     metric = table["metric"].iloc[0]
     rows = table[table["metric"] == metric].copy()
@@ -160,7 +160,8 @@ def compare_text(table: pd.DataFrame) -> str:
         cells = {int(row["nfe"]): row for row in mine.to_dict("records")}
         lines.append((str(who), cells))
     best = {n: _best(cells.get(n) for _, cells in lines) for n in columns}
-    lines.sort(key=lambda line: [_rank(line[1].get(n)) for n in reversed(columns)])
+    shared = [n for n in reversed(columns) if all(n in cells for _, cells in lines)]
+    lines.sort(key=lambda line: [_rank(line[1][n]) for n in shared or [max(line[1])]])
     first = rows.iloc[0]
     names = {"kl_data_model": "KL(data || sampler), nats"}
     width = max(len(who) for who, _ in lines)
