@@ -281,7 +281,7 @@ def test_a_users_mixture_takes_the_place_of_all_others(
     [
         (
             ["--only", "A.99"],
-            "--only must be the id of a claim, as docs/claims.md lists them, got 'A.99'",
+            "only must be the id of a claim, got 'A.99'",
         ),
         (["--cases", "0"], "cases"),
         (["--seed", "-1"], "seed must be a whole number"),

@@ -269,7 +269,7 @@ def test_lists_of_names_are_what_the_functions_take() -> None:
         ),
         (lambda: entropic.InfoNoise(1, weight=3), "weight must be a function of sigma, got 3"),
         (lambda: entropic.claims("A.2", jobs=0), "jobs must be a whole number at least 1, got 0"),
-        (lambda: entropic.claims("A.99"), "--only must be the id of a claim"),
+        (lambda: entropic.claims("A.99"), "only must be the id of a claim"),
         (lambda: entropic.claims("A.2", cases=0), "cases must be a whole number at least 1, got 0"),
         (lambda: entropic.claims("A.2", seed=2**32 - 1), "seed must be a whole number in"),
         (lambda: entropic.claims("C.3.11", "circle8"), "the mixture must fit one of the claims"),

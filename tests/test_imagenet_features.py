@@ -83,7 +83,7 @@ def test_an_image_has_the_same_features_in_any_batch(
 
 
 def test_torchscript_runs_only_when_it_is_trusted_or_known(inception_file: Path) -> None:
-    with pytest.raises(ValueError, match="must come with --inception-sha256 or --trust") as error:
+    with pytest.raises(ValueError, match="must come with inception_sha256 or trust") as error:
         load_inception(inception_file)
     assert str(error.value).startswith(str(inception_file))
     digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()

@@ -63,7 +63,8 @@ def read_json(path: StrPath, kind: str, keys: tuple[str, ...]) -> dict[str, Any]
 
     Args:
         path: The file.
-        kind: Value that the key "kind" must have.
+        kind: Value that the key "kind" must have; a saved answer of a command may have it as the
+            key "schema", "entropic.KIND".
         keys: Keys that the object must contain.
 
     Raises:
@@ -84,14 +85,22 @@ def parse_json(path: StrPath, text: str, kind: str, keys: tuple[str, ...]) -> di
             raise ValueError("the file must be valid JSON, got endless nesting") from None
         if not isinstance(fields, dict):
             raise ValueError(f"the file must hold a JSON object, got {type(fields).__name__}")
-        if fields.get("kind") != kind:
-            raise ValueError(f"kind must be {kind!r}, got {fields.get('kind')!r:.40}")
+        found = fields.get("kind", _answer_kind(fields))
+        if found != kind:
+            raise ValueError(f"kind must be {kind!r}, got {found!r:.40}")
         missing = [key for key in keys if key not in fields]
         if missing:
             raise ValueError(f"the file must have the key {missing[0]!r}, got {', '.join(fields)}")
         if not isinstance(fields.setdefault("source", {}), dict):
             raise ValueError(f"source must be a JSON object, got {fields['source']!r:.40}")
         return fields
+
+
+def _answer_kind(fields: Mapping[str, Any]) -> str | None:
+    """The kind that the schema of a command's JSON answer names, or None for other objects."""
+    schema = fields.get("schema")
+    prefix, dot, kind = schema.partition(".") if isinstance(schema, str) else ("", "", "")
+    return kind if dot and prefix == "entropic" else None
 
 
 def numbers(fields: Mapping[str, Any], key: str) -> Array:

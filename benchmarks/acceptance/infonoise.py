@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from benchmarks.acceptance.report import Check, run
 from theory.checks import Array
@@ -26,6 +25,7 @@ from theory.profiles.pivots import allocate
 from toys import zoo
 from toys.information import information
 from toys.mixture import Mixture
+from toys.progress import progress
 
 DENSITIES = ("gaussian", "gaussians5", "gaussians15_overlap", "gaussians15_narrow")
 POINTS = ("two_points", "points15")
@@ -98,7 +98,7 @@ def density() -> Iterator[Check]:
     kinds = [(name, size, "onset") for name in TOYS for size in (2048, 256)]
     kinds += [(name, size, "slope") for name in POINTS for size in (2048, 256)]
     runs = [Run(name, size, seed, rule) for name, size, rule in kinds for seed in SEEDS]
-    loop = tqdm(runs, desc="density", leave=False)
+    loop = progress(runs, "density")
     found = Parallel(n_jobs=-1)(delayed(run.variations)() for run in loop)
     for i, (name, size, rule) in enumerate(kinds):
         rows = np.array(found[i * len(SEEDS) : (i + 1) * len(SEEDS)])[:, -LAST:]

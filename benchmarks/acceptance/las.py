@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from benchmarks.acceptance.report import ROOT, Check, by_tests, fresh, run
 from benchmarks.engine.results import printed_file
@@ -34,6 +33,7 @@ from toys import zoo
 from toys.information import information
 from toys.information.wrong import WrongDenoiser
 from toys.mixture import Mixture
+from toys.progress import progress
 
 CASES = 500
 LEVELS = (80.0, 0.589, 0.319, 0.194, 0.122, 0.078, 0.05)  # docs/papers/b.md, Check values
@@ -209,7 +209,7 @@ def _margins(seed: int) -> tuple[float, float, float]:
 
 def pathwise() -> Iterator[Check]:
     """Pathwise KL >= exact terminal KL on random cases."""
-    loop = tqdm(range(CASES), desc="pathwise", leave=False)
+    loop = progress(range(CASES), "pathwise")
     margins = np.array(Parallel(n_jobs=-1)(delayed(_margins)(seed) for seed in loop))
     for name, column in zip(
         ("exact denoiser", "wrong denoiser", "wrong denoiser, start noise"), margins.T, strict=True

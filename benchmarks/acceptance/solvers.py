@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.acceptance.report import ROOT, Check, by_tests, fresh, run
 from benchmarks.measure.orders import order
@@ -24,6 +23,7 @@ from theory.solvers.registry import SOLVERS, make_table
 from toys import sampling, zoo
 from toys.laws.build import law_of
 from toys.mixture import Mixture
+from toys.progress import meter
 
 STATE_DEPENDENT = ("re_multi", "re_multi_2025", "evodiff")
 HISTOGRAM_PATHS = 10**8
@@ -133,7 +133,7 @@ def folds() -> Iterator[Check]:
 def _histogram(toy: Mixture, table: Solver) -> Array:
     counts = np.zeros(EDGES.size - 1)
     batches = sampling.sample_batches(toy, table, HISTOGRAM_PATHS, seed=11)
-    with tqdm(total=HISTOGRAM_PATHS, desc="paths", leave=False) as bar:
+    with meter(HISTOGRAM_PATHS, "paths") as bar:
         for x in batches:
             counts += np.histogram(x[:, 0], EDGES)[0]
             bar.update(len(x))

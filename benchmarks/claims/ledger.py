@@ -187,7 +187,7 @@ def verify(claim: Claim) -> Verified:
         ValueError: If there is no counterexample or the claim has no routes.
     """
     if claim.routes is None:
-        raise ValueError(f"--verify must stand with a claim that fails, got {claim.id}")
+        raise ValueError(f"verify must stand with a claim that fails, got {claim.id}")
     case, _ = load_case(claim.counterexample)
     reading = claim.measure(case)
     first, second = (float(route(case)) for route in claim.routes)

@@ -19,6 +19,6 @@ def find(ids: Sequence[str]) -> tuple[Claim, ...]:
         if name not in known:
             close = get_close_matches(name, known, n=1)
             advice = f"; did you mean {close[0]!r}?" if close else ""
-            rule = "be the id of a claim, as docs/claims.md lists them"
-            raise ValueError(f"--only must {rule}, got {name!r}{advice}")
+            rule = "be the id of a claim"
+            raise ValueError(f"only must {rule}, got {name!r}{advice}")
     return tuple(known[name] for name in ids) or tuple(known.values())

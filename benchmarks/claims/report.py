@@ -120,9 +120,11 @@ def compute_full_run(store: Store, jobs: int | None) -> None:
     write_csv(to_table(rows, f"entropic claims --cases {FULL_CASES}"), rows_new(FULL_RUN))
 
 
-def write(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Path]:
-    """Write claims.csv and claims.md, and return their paths."""
-    csv, page = folder / "claims.csv", folder / "claims.md"
+def write(
+    rows: Sequence[dict[str, Any]], folder: Path, command: str, name: str = "claims"
+) -> list[Path]:
+    """Write NAME.csv and NAME.md, and return their paths."""
+    csv, page = folder / f"{name}.csv", folder / f"{name}.md"
     write_csv(to_table(rows, command), csv)
     lines = [f"# Claims\n\n`{command}`\n", markdown(rows), "## Evidence\n"]
     lines += [

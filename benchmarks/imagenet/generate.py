@@ -80,7 +80,7 @@ def claim(folder: Path, key: Mapping[str, Any], source: Mapping[str, Any]) -> No
         if other is not None:
             raise ValueError(
                 f"{path}: the images must belong to this run, got {other} "
-                f"{found.get(other)!r:.40} for {plain.get(other)!r:.40}; give another --out"
+                f"{found.get(other)!r:.40} for {plain.get(other)!r:.40}; name another folder"
             )
         return
     write_json(path, {"kind": "images", "key": plain, "source": dict(source)})
@@ -179,5 +179,5 @@ def to_pixels(network: Network, states: Tensor) -> Tensor:
         states = network.decode(states)
     if states.ndim != 4 or states.shape[1] not in (1, 3):
         shape = tuple(states.shape[1:])
-        raise ValueError(f"samples must be images of 1 or 3 channels, got {shape}; give --vae?")
+        raise ValueError(f"samples must be images of 1 or 3 channels, got {shape}; give vae?")
     return (states * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)

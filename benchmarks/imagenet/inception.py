@@ -123,9 +123,7 @@ def load_inception(
     """
     with naming(path):
         if sha256 is None and not trust:
-            raise ValueError(
-                "TorchScript must come with --inception-sha256 or --trust, got neither"
-            )
+            raise ValueError("TorchScript must come with inception_sha256 or trust, got neither")
         try:
             content = io.BytesIO(Path(path).read_bytes())  # read once: the verified bytes run
         except OSError as error:

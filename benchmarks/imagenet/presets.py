@@ -148,10 +148,10 @@ def preset(name: str) -> Preset:
     every = presets()
     if name not in every:
         near = difflib.get_close_matches(name, every, 1)
-        hint = f", did you mean {near[0]}?" if near else "; see `entropic imagenet table --list`"
-        raise ValueError(f"--preset must be a row of the papers' tables, got {name!r:.60}{hint}")
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"preset must be a row of the papers' tables, got {name!r:.60}{hint}")
     if every[name].needs:
-        raise ValueError(f"--preset must be a row with a command, got {name}: {every[name].needs}")
+        raise ValueError(f"preset must be a row with a command, got {name}: {every[name].needs}")
     return every[name]
 
 
@@ -184,7 +184,7 @@ def _add(found: dict[str, Preset], letter: str, row: Mapping[str, str]) -> None:
 
 
 def listing() -> list[dict[str, Any]]:
-    """Rows for `--list`."""
+    """Every printed row as plain values."""
     return [
         {
             "name": p.name, "paper": p.paper, "table": p.table, "dataset": p.dataset, "net": p.net,

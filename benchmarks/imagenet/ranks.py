@@ -60,7 +60,7 @@ def fitting(batch: int) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise ValueError(f"--batch must fit the card's memory, got {batch}; give less") from None
+        raise ValueError(f"batch must fit the card's memory, got {batch}; give less") from None
 
 
 def join(device: str) -> Ranks:

@@ -28,8 +28,8 @@ def recipe_of(
         given = [n for n in ("solver", "schedule", "steps", "terminal", "sigma_min", "sigma_max",
                              "rule") if o.get(n) is not None]  # fmt: skip
         if given or options:
-            name = (given or ["option"])[0].replace("_", "-")
-            raise ValueError(f"--{name} must not stand with --preset, got both; give one")
+            name = (given or ["option"])[0]
+            raise ValueError(f"{name} must not stand with preset, got both; give one")
         o = o | {"solver": chosen.solver, "schedule": chosen.schedule, "steps": chosen.steps}
         o |= chosen.quadrature
     sigmas, source = _levels(opened, folder, o)
@@ -54,15 +54,14 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
     if looks_like_path(name):
         for option in ("steps", "terminal", "sigma_min", "sigma_max", "rule", "profile"):
             if o.get(option) is not None:
-                said = option.replace("_", "-")
-                raise ValueError(f"--{said} must not stand with a schedule file, got {o[option]}")
+                raise ValueError(f"{option} must not stand with a schedule file, got {o[option]}")
         found = read_schedule(name)
         return found.sigmas, {"schedule": name, "method": found.method}
     name = REGISTRY.name(name)
     if name == "las":
         raise ValueError(
-            "--schedule must be a file for las, which `entropic schedule --profile "
-            f"{folder / PROFILE} --method las --out FILE` writes, got the name"
+            "schedule must be a file for las, which `entropic schedule` writes from "
+            f"{folder / PROFILE}, got the name"
         )
     grid: Profile | None = None
     source: dict[str, Any] = {"schedule": name}
@@ -70,14 +69,14 @@ def _levels(opened: Network, folder: Path, o: dict[str, Any]) -> tuple[Array, di
         path = Path(o.get("profile") or folder / PROFILE)
         if str(path) != "-" and not path.exists():
             raise ValueError(
-                f"--profile must be given for {name}, got none and no {path}; `entropic imagenet "
+                f"profile must be given for {name}, got none and no {path}; `entropic imagenet "
                 "profile` measures one"
             )
         grid = read_profile(path)
         if o.get("profile") is None and grid.source.get("weights") != opened.weights:
             raise ValueError(
-                f"{path}: the profile must be of this network, got another's; give it as "
-                "--profile to use it all the same"
+                f"{path}: the profile must be of this network, got another's; name the "
+                "file to use it all the same"
             )
         source |= {"profile": path.name, "measured": dict(grid.source)}
     quadrature: dict[str, Any] = {}

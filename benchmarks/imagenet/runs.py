@@ -30,7 +30,7 @@ MOST_IMAGES = 10_000  # that a profile reads, for samples and amplitudes
 def profile(net: str, data: str | None, out: str, **o: Any) -> dict[str, Any]:
     """The profile of a network at 128 levels of EDM's grid, 1024 samples, in OUT/profile.json."""
     if data is None:
-        raise ValueError("--data must be given for a profile, got none")
+        raise ValueError("data must be given for a profile, got none")
     ranks = join(o["device"])
     row: dict[str, Any] = {}
     if ranks.first:
@@ -68,10 +68,10 @@ def score(
     images: Batches
     if data is None:
         if o["batch"] is not None:
-            raise ValueError(f"--batch must come with --data, got {o['batch']} for {out}")
+            raise ValueError(f"batch must come with data, got {o['batch']} for {out}")
         images, about = shards_in(folder)
         if net is not None and weights_of(net) != about["key"]["weights"]:
-            raise ValueError(f"{out}: the images must be those of --net, got another network's")
+            raise ValueError(f"{out}: the images must be those of net, got another network's")
         wanted = parse_seeds(seeds or "0-49999")
         lost = images.missing(wanted)
         if lost:
@@ -83,12 +83,12 @@ def score(
         images = Given(given, o["batch"] or BATCH)
         wanted = range(len(given)) if seeds is None else parse_seeds(seeds)
         if wanted.stop > len(given):
-            raise ValueError(f"--seeds must be below the {len(given)} images, got {seeds}")
+            raise ValueError(f"seeds must be below the {len(given)} images, got {seeds}")
         key = {"data": data, "fingerprint": given.fingerprint()}
         kept = make_folder(folder) / f"features-{key['fingerprint']}-{images.batch}"
     extractors = _extractors(ranks, o)
     if not extractors:
-        raise ValueError("--inception or --dino must be given, got neither")
+        raise ValueError("inception or dino must be given, got neither")
     found = scores(images, wanted, read_reference(ref), extractors, kept, ranks)
     if ranks.first:
         found["images_of"] = key
@@ -100,10 +100,10 @@ def score(
 def table(net: str, out: str, ref: str, seeds: tuple[str, ...], **o: Any) -> dict[str, Any]:
     """Profile, levels, images and scores for a printed row, for every range of seeds."""
     if o["preset"] is None:
-        raise ValueError("--preset must be given, got none; see --list")
+        raise ValueError("preset must be given, got none")
     chosen, ranks = preset(o["preset"]), join(o["device"])
     if not Path(net).is_file():
-        raise ValueError(f"--net must be a published file for a printed row, got {net}")
+        raise ValueError(f"net must be a published file for a printed row, got {net}")
     ranges = [parse_seeds(text) for text in seeds] or list(SEED_RANGES)
     reference, extractors = read_reference(ref), _extractors(ranks, o)
     _check_metrics(chosen, reference, extractors)
@@ -112,7 +112,7 @@ def table(net: str, out: str, ref: str, seeds: tuple[str, ...], **o: Any) -> dic
     if draws_on_profile(chosen.schedule) and o["profile"] is None:
         if ranks.first and not (folder / PROFILE).exists():
             if o["data"] is None:
-                raise ValueError("--data or --profile must be given for this row, got neither")
+                raise ValueError("data or profile must be given for this row, got neither")
             _measured(opened, o["data"], folder / PROFILE, ranks, o | {"batch": None})
         ranks.wait()
     recipe, source = recipe_of(opened, folder, chosen, o)
@@ -149,7 +149,7 @@ def _opened(net: str, ranks: Ranks, o: dict[str, Any]) -> Network:
         net, ranks.device.type, o["precision"], guidance=o.get("guidance"), null=null, **official
     )
     if opened.condition not in (None, "class_labels") and o.get("condition") is None:
-        raise ValueError(f"--condition must be given, {opened.condition} by name, got none")
+        raise ValueError(f"condition must be given, {opened.condition} by name, got none")
     return opened
 
 
@@ -199,8 +199,8 @@ def _check_metrics(chosen: Preset, reference: Reference, extractors: list[Extrac
         if maker in makers and (feature is None or getattr(reference, feature) is not None):
             return
     needed = ", ".join(PRINTED[m] for m in chosen.published)
-    got = ", ".join(sorted(makers)) or "neither --inception nor --dino"
+    got = ", ".join(sorted(makers)) or "neither inception nor dino"
     raise ValueError(
-        f"--inception or --dino must be given for {needed}, with a reference that has them, got "
+        f"inception or dino must be given for {needed}, with a reference that has them, got "
         f"{got} and {reference.source}"
     )

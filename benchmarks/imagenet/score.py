@@ -149,7 +149,7 @@ def scores(
         ranks: The processes that share the work.
     """
     if len(seeds) < 2:
-        raise ValueError(f"--seeds must name at least 2 images, got {len(seeds)}")
+        raise ValueError(f"seeds must name at least 2 images, got {len(seeds)}")
     values: dict[str, float | None] = dict.fromkeys(METRICS)
     reasons: dict[str, str] = {}
     by_feature: dict[str, tuple[Extractor, Callable[[], Iterator[Features]]]] = {}
@@ -219,7 +219,7 @@ def _without(feature: str, extractors: list[Extractor], found: Mapping[str, Any]
     maker = "dinov2" if feature == "dinov2" else "inception"
     used = next((e for e in extractors if e.name == maker), None)
     if used is None:
-        return f"needs --{'dino' if maker == 'dinov2' else maker}"
+        return f"needs the network {'dino' if maker == 'dinov2' else maker}"
     return used.missing.get(feature, f"{maker} does not answer with {feature}")
 
 

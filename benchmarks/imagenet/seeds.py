@@ -22,10 +22,10 @@ def parse_seeds(text: str) -> range:
     """Seeds from text such as 0-49999, or a single seed."""
     first, dash, last = text.partition("-")
     if not first.isascii() or not first.isdigit() or (dash and not last.isdigit()):
-        raise ValueError(f"--seeds must be such as 0-49999, got {text!r:.40}")
+        raise ValueError(f"seeds must be such as 0-49999, got {text!r:.40}")
     ends = int(first), int(last if dash else first)
     if not ends[0] <= ends[1] < 2**40:
-        raise ValueError(f"--seeds must rise and stay below 2^40, got {text!r:.40}")
+        raise ValueError(f"seeds must rise and stay below 2^40, got {text!r:.40}")
     return range(ends[0], ends[1] + 1)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.measure import divergences, samples
 from theory.checks import Array
@@ -19,6 +18,7 @@ from theory.solvers.registry import SOLVERS, make_table
 from theory.solvers.table import SolverTable
 from toys import kernels, sampling, zoo
 from toys.mixture import Mixture
+from toys.progress import meter
 
 N_STEPS = 16
 PATHS = 1 << 15
@@ -30,7 +30,7 @@ TOY = "gaussians15_overlap"
 
 def measure() -> dict[str, Any]:
     """Times and ratios by key; `text` names the unit and the meaning of each."""
-    bar = tqdm(total=5, desc="speed", leave=False)
+    bar = meter(5, "speed")
     toy = zoo.toy("gaussians15_narrow")
     table = stochastic_ddim_table(log_snr_sigmas(N_STEPS, 80.0, 0.002))
     x, out = -30.0 * np.random.default_rng(0).random(EXPS), np.empty(EXPS)

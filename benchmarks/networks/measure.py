@@ -188,7 +188,7 @@ def _start(
             other = next((k for k in ours if theirs.get(k) != ours[k]), "key")
             raise ValueError(
                 f"{path}: the file must belong to this run, got {other} {theirs.get(other)!r:.40} "
-                f"for {ours.get(other)!r:.40}; give another --out, or delete it"
+                f"for {ours.get(other)!r:.40}; name another file, or delete it"
             )
         return found
     split = None if shape is None else np.full((sigma.size, *multiplicity(shape).shape), np.nan)

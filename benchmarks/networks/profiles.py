@@ -61,11 +61,11 @@ def profile(
     output, a device or a pipe, the errors are not kept.
     """
     if data is None or out is None:
-        missing = "--data" if data is None else "--out"
-        raise ValueError(f"{missing} must be given with --network, got none")
+        missing = "data" if data is None else "out"
+        raise ValueError(f"{missing} must be given with network, got none")
     target = Path(out)
     if target.suffix == ".npz" or not target.parent.is_dir():
-        raise ValueError(f"--out must be a .json file in a folder that is there, got {out}")
+        raise ValueError(f"out must be a .json file in a folder that is there, got {out}")
     seed = 0 if seed is None else seed
     check_seed(seed)
     clean = read_data(data)
@@ -188,10 +188,10 @@ def _levels(
     """The given levels, or EDM's grid over the levels that the network was trained for."""
     if sigma:
         if points is not None or low is not None or high is not None:
-            raise ValueError("--sigma must stand without --levels and --sigma-min/max, got both")
-        grid = np.unique(vector("--sigma", sigma))
+            raise ValueError("sigma must stand without levels, sigma_min and sigma_max, got both")
+        grid = np.unique(vector("sigma", sigma))
         if grid.size < 4:
-            raise ValueError(f"--sigma must name at least 4 levels, got {grid.size}")
+            raise ValueError(f"sigma must name at least 4 levels, got {grid.size}")
     else:
         ends = (
             network.sigma_min if low is None else low,
@@ -214,7 +214,7 @@ def _conditions(network: Network, data: Data, index: Any, path: str | None) -> d
         return {}
     if network.condition != "class_labels":
         raise ValueError(
-            f"--condition must be given for a network that needs {network.condition}, got none"
+            f"condition must be given for a network that needs {network.condition}, got none"
         )
     if data.labels is None:
         raise ValueError(

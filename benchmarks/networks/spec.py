@@ -80,7 +80,7 @@ def open_network(
         return open_official(spec, place, precision, **official)
     for name, value in official.items():
         if value:
-            raise ValueError(f"--{name} must come with a published file, got {spec}")
+            raise ValueError(f"{name} must come with a published file, got {spec}")
     if kind == "folder":
         return _from_folder(spec, place, PRECISIONS[low], time, guidance, null)
     if kind == "checkpoint":

@@ -229,7 +229,7 @@ def _check_run(folder: Path, recipe: Recipe, seed: int, device: str, resume: boo
     """Refuse a folder that contains a run, unless it is the same run and is to be resumed."""
     if not resume:
         which = "finished" if (folder / METRICS).exists() else "unfinished"
-        advice = "add --resume to go on with it, or name another folder"
+        advice = "resume it, or name another folder"
         raise ValueError(
             f"out must be a folder without a run, got {folder} with a {which} one; {advice}"
         )

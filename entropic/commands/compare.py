@@ -11,12 +11,13 @@ from entropic.commands.options import (
     Counts,
     Explained,
     Name,
-    Toy,
     as_json,
     choice,
     ends,
     start_option,
+    store_option,
     terminal_option,
+    toy_option,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ METRICS = ("kl_data_model", "kl_discretisation", "kl_start", "tv", "w1")
     schedules=True,
     solvers=True,
 )
-@click.option("--toy", type=Toy(), required=True, help="Name of a toy, or mixture file.")
+@toy_option(required=True)
 @click.option(
     "--schedule",
     type=Name("schedule", files=True),
@@ -72,8 +73,10 @@ METRICS = ("kl_data_model", "kl_discretisation", "kl_start", "tv", "w1")
 )
 @click.option("--repeats", type=int, help="Number of Monte Carlo repeats. Default: 1.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed, in [0, 2^32).")
-@click.option("--store", help="Folder of finished results. Default: the user's own.")
-@click.option("--jobs", type=click.IntRange(1), help="Number of worker processes.")
+@store_option
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Number of worker processes. Default: all cores."
+)
 @click.option("--csv", "csv_", help="CSV file to write, with one row per setting and metric.")
 @click.option("--plot", help="Picture to write, .png, .pdf or .svg: the metric against the NFE.")
 @as_json

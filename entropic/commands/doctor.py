@@ -1,24 +1,23 @@
 """`entropic doctor`: properties of the machine, versions, and one verified number."""
 
-import json
 import sys
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from entropic.commands.options import as_json
+from entropic.commands.options import Explained, as_json, print_json
 
 TWO_POINT_MMSE = 0.4495995092066728  # points at -1 and 1, sigma = 1, by 40-digit quadrature
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Explained, example="entropic doctor")
 @as_json
 def command(json_: bool) -> None:
     """Print versions, cores, vector width, compile cache and one verified number."""
     row = doctor()
     if json_:
-        click.echo(json.dumps(row))
+        print_json("doctor", row)
     else:
         for key, value in row.items():
             click.echo(f"{key:16s} {value}")

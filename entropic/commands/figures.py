@@ -1,6 +1,5 @@
 """`entropic figures`: the figures of the suite, each with its data."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,36 @@ import click
 from entropic.commands.options import (
     PROCESSES,
     Counts,
+    Explained,
+    Listed,
     Name,
     Toy,
     as_json,
     choice,
+    print_json,
     store_option,
 )
 
+FIGURES = (
+    "entropic_time",
+    "kl_vs_steps",
+    "information_window",
+    "low_noise_boundary",
+    "solver_convergence",
+    "re_vs_baselines",
+    "entropy_reduction",
+    "las_mixtures",
+    "pathwise_vs_terminal",
+    "schedules_compared",
+    "phase_diagram",
+    "bound_tightness",
+    "claims_ledger",
+    "infonoise_transfer",
+    "infonoise_emergence",
+    "learned_profile",
+    "spectral_profile",
+    "digits_schedules",
+)
 # For each figure, the module and function that --recompute calls with the store and --jobs.
 STUDIES = {
     "re_vs_baselines": ("benchmarks.studies.re_vs_baselines", "compute_study"),
@@ -35,8 +57,23 @@ STUDIES = {
 }
 
 
-@click.command("figures")
-@click.argument("names", nargs=-1, metavar="[NAME ...]")
+def figure_titles() -> list[tuple[str, str]]:
+    """Every figure with the first line of its module, read without an import."""
+    import figures
+
+    folder = Path(figures.__path__[0])
+    texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in FIGURES]
+    titles = [text.partition("\n")[0].strip('"').rstrip(".") for text in texts]
+    return list(zip(FIGURES, titles, strict=True))
+
+
+@click.command(
+    "figures",
+    cls=Explained,
+    example="entropic figures kl_vs_steps schedules_compared --quick",
+    names=(("Figures", figure_titles),),
+)
+@click.argument("names", nargs=-1, metavar="[NAME ...]", type=Listed("figure", lambda: FIGURES))
 @click.option("--quick", is_flag=True, help="Draw small versions, for tests.")
 @click.option(
     "--paper",
@@ -47,7 +84,9 @@ STUDIES = {
     "--recompute",
     is_flag=True,
     help="Run the studies again whose rows are stored in the package. The new rows are written to "
-    "OUT/results, and win over those of the package in that folder.",
+    "OUT/results, and win over those of the package in that folder. They are: "
+    + ", ".join(STUDIES)
+    + ".",
 )
 @click.option("--toy", type=Toy(), help="Mixture in place of the figure's targets.")
 @click.option("--steps", type=Counts(), help="Numbers of steps in place of the figure's.")
@@ -120,7 +159,7 @@ def command(
             if not json_:
                 click.echo(f"{name}: {', '.join(made[-1]['files'])}")
     if json_:
-        click.echo(json.dumps({"budget": budget, "figures": made}))
+        print_json("figures", {"budget": budget, "figures": made})
 
 
 def figure_rows() -> list[dict[str, Any]]:

@@ -1,20 +1,43 @@
 """`entropic imagenet`: the image tables of the papers."""
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from entropic.commands.options import as_json, solver_option
+from entropic.commands.options import (
+    DEVICES,
+    PRECISIONS,
+    RULES,
+    TERMINALS,
+    Explained,
+    ExplainedGroup,
+    Listed,
+    Name,
+    as_json,
+    choice,
+    print_json,
+    solver_option,
+)
 from entropic.commands.profile import profile_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("imagenet")
+NET, REF = "edm2-img64-s-1073741-0.075.pkl", "img64.pkl"  # the files of a printed row
+SCORE = f"--ref {REF} --inception inception-2015-12-05.pt"
+
+
+@click.group("imagenet", cls=ExplainedGroup, example="entropic imagenet table --list")
 def command() -> None:
     """Reproduce the papers' image tables: profiles, images and scores of published networks."""
+
+
+def preset_names() -> list[str]:
+    """Names of the printed rows."""
+    from benchmarks.imagenet.presets import presets
+
+    return list(presets())
 
 
 def parts_of(*names: str) -> Callable[[F], F]:
@@ -27,13 +50,13 @@ def parts_of(*names: str) -> Callable[[F], F]:
         "data": click.option(
             "--data", help="Images, clean or to score: folder, or .zip, .npy or .npz file."
         ),
-        "device": click.option(
-            "--device", default="auto", show_default=True, help="Device: auto, cpu or cuda."
+        "device": choice(
+            "--device", of=("auto", *DEVICES), default="auto", show_default=True,
+            help="Device. auto is cuda if there is a GPU.",
         ),
-        "precision": click.option(
-            "--precision",
-            help="Precision of the network: float32, bfloat16 or float16. "
-            "Default: the authors' rule.",
+        "precision": choice(
+            "--precision", of=PRECISIONS,
+            help="Precision of the network. Default: the authors' rule.",
         ),
         "sha256": click.option(
             "--sha256", help="SHA-256 digest that the network's file must have."
@@ -43,14 +66,15 @@ def parts_of(*names: str) -> Callable[[F], F]:
             "--batch", type=click.IntRange(1), help="Number of images per batch. Default: 64."
         ),
         "preset": click.option(
-            "--preset", help="Name of a printed row; `entropic imagenet table --list` shows all."
+            "--preset", type=Listed("preset", preset_names),
+            help="Name of a printed row; `entropic imagenet table --list` shows all."
         ),
-        "images": click.option(
-            "--images", default="png", show_default=True,
+        "images": choice(
+            "--images", of=("png", "array"), default="png", show_default=True,
             help="Format of the images: png (in .zip files) or array (.npy files).",
         ),
-        "noise": click.option(
-            "--noise", default="philox", show_default=True,
+        "noise": choice(
+            "--noise", of=("philox", "edm2"), default="philox", show_default=True,
             help="Source of the noise: philox, or edm2 for the authors' generators.",
         ),
         "compiled": click.option(
@@ -82,8 +106,8 @@ def parts_of(*names: str) -> Callable[[F], F]:
         "dino": click.option(
             "--dino", help="DINOv2 network: folder of transformers, such as dinov2-large."
         ),
-        "dino_positions": click.option(
-            "--dino-positions", default="hub", show_default=True,
+        "dino_positions": choice(
+            "--dino-positions", of=("hub", "transformers"), default="hub", show_default=True,
             help="Interpolation of DINOv2's position embeddings: hub or transformers.",
         ),
     }  # fmt: skip
@@ -106,7 +130,11 @@ def image_part() -> Any:
 SCORING = ("inception", "inception_sha256", "trust", "dino", "dino_positions")
 
 
-@command.command("profile")
+@command.command(
+    "profile",
+    cls=Explained,
+    example=f"entropic imagenet profile --net {NET} --data img64.zip --out out/img64",
+)
 @parts_of("net", "data", "out", "vae", "device", "precision", "sha256", "batch", "guidance",
           "condition")  # fmt: skip
 @click.option("--samples", type=int, help="Number of clean images. Default: 1024, or all if fewer.")
@@ -121,21 +149,37 @@ def imagenet_profile(json_: bool, **options: Any) -> None:
     """
     row = image_part().profile(**options)
     if row:
-        click.echo(json.dumps(row, allow_nan=False) if json_ else profile_text(row))
+        if json_:
+            print_json("profile", row)
+        else:
+            click.echo(profile_text(row))
 
 
-@command.command("generate")
+@command.command(
+    "generate",
+    cls=Explained,
+    example=f"entropic imagenet generate --net {NET} --out out/img64 --solver heun --steps 16",
+    schedules=True,
+    solvers=True,
+)
 @parts_of("net", "out", "preset", "vae", "device", "precision", "sha256", "batch", "images",
           "noise", "compiled", "guidance", "condition", "profile")  # fmt: skip
 @click.option(
     "--seeds", default="0-49999", show_default=True, help="Range of the seeds of the images."
 )
-@click.option("--solver", help="Name of the solver. Default: ddim.")
-@solver_option
-@click.option("--schedule", help="Name of a schedule, or schedule file. Default: edm.")
-@click.option("--steps", type=int, help="Number of steps. Default: 32.")
 @click.option(
+    "--solver", type=Name("solver", options=False), help="Name of the solver. Default: ddim."
+)
+@solver_option
+@click.option(
+    "--schedule",
+    type=Name("schedule", files=True, options=False),
+    help="Name of a schedule, or schedule file. Default: edm.",
+)
+@click.option("--steps", type=int, help="Number of steps. Default: 32.")
+@choice(
     "--terminal",
+    of=TERMINALS,
     help="zero to make the last step to 0, stop to end at sigma-min. Default: zero.",
 )
 @click.option(
@@ -148,9 +192,7 @@ def imagenet_profile(json_: bool, **options: Any) -> None:
     type=float,
     help="Highest level, in data units. Default: that of the profile, or of the network.",
 )
-@click.option(
-    "--rule", help="Quadrature of the profile: trapezoid, spline or left. Default: trapezoid."
-)
+@choice("--rule", of=RULES, help="Quadrature of the profile. Default: trapezoid.")
 def imagenet_generate(json_: bool, **options: Any) -> None:
     """Generate images with a network.
 
@@ -161,14 +203,14 @@ def imagenet_generate(json_: bool, **options: Any) -> None:
     if not row.pop("first"):
         return
     if json_:
-        click.echo(json.dumps(row, allow_nan=False))
+        print_json("images", row)
     else:
         first, last = row["seeds"]
         made = f"{row['batches_made']} batches made, {row['calls']} calls an image"
         click.echo(f"{row['out']}: images of seeds {first}-{last}, {made}")
 
 
-@command.command("score")
+@command.command("score", cls=Explained, example=f"entropic imagenet score --out out/img64 {SCORE}")
 @parts_of("out", "ref", *SCORING, "data", "batch", "device")
 @click.option("--net", help="Network with which the images in OUT must have been made.")
 @click.option(
@@ -184,13 +226,19 @@ def imagenet_score(json_: bool, **options: Any) -> None:
     if not row:
         return
     if json_:
-        click.echo(json.dumps(row, allow_nan=False))
+        print_json("scores", row)
         return
     for metric, value in row["values"].items():
         click.echo(f"{metric:10s} " + (row["reasons"][metric] if value is None else f"{value:.6g}"))
 
 
-@command.command("table")
+@command.command(
+    "table",
+    cls=Explained,
+    example="entropic imagenet table --list\n"
+    f"entropic imagenet table --preset A-in64-S-ddim-rescaled-16 --net {NET} --out out/table "
+    f"--data img64.zip {SCORE}",
+)
 @click.option("--list", "list_", is_flag=True, help="List the printed rows and exit.")
 @click.option("--net", help="Published file of the network of the row. Required without --list.")
 @click.option("--ref", help="Published file of reference statistics. Required without --list.")
@@ -211,12 +259,19 @@ def imagenet_table(json_: bool, list_: bool, **options: Any) -> None:
         from benchmarks.imagenet.presets import listing, listing_text
 
         rows = listing()
-        click.echo(json.dumps(rows, allow_nan=False) if json_ else listing_text(rows))
+        if json_:
+            print_json("presets", {"presets": rows})
+        else:
+            click.echo(listing_text(rows))
         return
-    for name in ("net", "ref", "out"):
+    for name in ("preset", "net", "ref", "out"):
         if options[name] is None:
-            raise ValueError(f"--{name} must be given, got none")
+            advice = "; --list shows all" if name == "preset" else ""
+            raise ValueError(f"--{name} must be given, got none{advice}")
     row = image_part().table(**options)
     if row:
         text = row.pop("text")
-        click.echo(json.dumps(row, allow_nan=False) if json_ else text)
+        if json_:
+            print_json("table", row)
+        else:
+            click.echo(text)

@@ -10,7 +10,6 @@ import click
 from entropic.commands.options import (
     Explained,
     Name,
-    Toy,
     as_json,
     ends,
     given_options,
@@ -18,6 +17,7 @@ from entropic.commands.options import (
     solver_option,
     start_option,
     terminal_option,
+    toy_option,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SAMPLED = ("kl_data_model", "kl_start", "w1", "ks")
     schedules=True,
     solvers=True,
 )
-@click.option("--toy", type=Toy(), required=True, help="Name of a toy, or mixture file.")
+@toy_option(required=True)
 @click.option(
     "--schedule",
     type=Name("schedule", files=True),

@@ -19,7 +19,7 @@ GROUPS = {
     "Schedules": ("profile", "schedule"),
     "Samplers": ("kl", "compare", "order", "toys"),
     "Papers": ("figures", "claims", "train", "imagenet"),
-    "Machine": ("speed", "doctor"),
+    "Machine": ("speed", "doctor", "completion"),
 }
 PLAIN = {"standalone_mode": False}  # errors are raised
 EXAMPLE = "entropic kl --toy gaussians15_overlap --schedule rescaled --steps 8"

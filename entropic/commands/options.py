@@ -1,12 +1,14 @@
 """Options that several commands share; names and help of schedules and solvers are the registry's.
 
-Names are checked and completed by `Name`. The registries are loaded only when a name is checked,
-completed or explained.
+Names are completed by `Name`, `Listed` and `Words`. Their lists are loaded only when a name is
+checked, completed or explained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PROCESSES, TERMINALS, STARTS = ("edm", "vp"), ("stop", "zero"), ("noise", "data")
 RULES, AMPLITUDES = ("spline", "trapezoid", "left"), ("mean", "rms")
 PARAMETRISATIONS, REDUCTIONS = ("eps", "x0", "v", "edm"), ("sum", "mean")
+DEVICES, PRECISIONS = ("cpu", "cuda"), ("float32", "bfloat16", "float16")
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 store_option = click.option(
@@ -51,6 +54,22 @@ def toy_names() -> list[str]:
     return list(ZOO)
 
 
+def print_json(schema: str, fields: Mapping[str, Any]) -> None:
+    """Print an answer as one JSON object with the name of its schema and the version."""
+    from benchmarks.engine.rows import enveloped
+
+    click.echo(json.dumps(enveloped(schema, **fields), allow_nan=False))
+
+
+def completions(names: Iterable[str], incomplete: str, files: bool) -> list[CompletionItem]:
+    """Names that begin like the incomplete word, and files where they are accepted.
+
+    The files come first, since click's script for bash forgets what comes before them.
+    """
+    items = [CompletionItem(incomplete, type="file")] if files else []
+    return [*items, *(CompletionItem(name) for name in names if name.startswith(incomplete))]
+
+
 class Name(click.ParamType):  # type: ignore[type-arg]
     """A name of a registry, with options if the command takes them, or a file.
 
@@ -58,10 +77,13 @@ class Name(click.ParamType):  # type: ignore[type-arg]
         kind: "schedule" or "solver".
         extra: Further words that are accepted, such as "all".
         files: Whether a file is accepted too.
+        options: Whether NAME:OPTION=VALUE is accepted.
     """
 
-    def __init__(self, kind: str, extra: tuple[str, ...] = (), files: bool = False) -> None:
-        self.name, self.extra, self.files = kind, extra, files
+    def __init__(
+        self, kind: str, extra: tuple[str, ...] = (), files: bool = False, options: bool = True
+    ) -> None:
+        self.name, self.extra, self.files, self.options = kind, extra, files, options
 
     @property
     def registry(self) -> Registry:
@@ -77,37 +99,55 @@ class Name(click.ParamType):  # type: ignore[type-arg]
 
             if is_file(value):
                 return value
-        self.registry.parse(value)
+        if self.options:
+            self.registry.parse(value)
+        else:
+            self.registry.name(value)
         return value
 
     def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
-        """Names that begin like the incomplete word; then files, where they are accepted."""
-        names = [*self.registry.functions, *self.extra]
-        items = [CompletionItem(n) for n in names if n.startswith(incomplete)]
-        return [*items, CompletionItem(incomplete, type="file")] if self.files else items
+        """Names that begin like the incomplete word, and files, where they are accepted."""
+        return completions([*self.registry.functions, *self.extra], incomplete, self.files)
 
     def get_metavar(self, param: Any, ctx: Any = None) -> str:
         """What stands for the value in the help."""
         return "NAME|FILE" if self.files else "NAME"
 
 
-class Toy(click.ParamType):  # type: ignore[type-arg]
-    """The name of a toy, or a mixture file."""
+class Listed(click.ParamType):  # type: ignore[type-arg]
+    """A name of a list that completion offers; the command itself checks it.
 
-    name = "toy"
+    Args:
+        kind: What is named.
+        names: Returns the list.
+        files: Whether a file is accepted too.
+        metavar: What stands for the value in the help.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        names: Callable[[], Iterable[str]],
+        files: bool = False,
+        metavar: str = "NAME",
+    ) -> None:
+        self.name, self.names, self.files = kind, names, files
+        self.metavar = f"{metavar}|FILE" if files else metavar
 
     def convert(self, value: str, param: Any, ctx: Any) -> str:
-        """The text as it is; the file is read by the command."""
+        """The text as it is."""
         return value
 
     def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
-        """Names that begin like the incomplete word, and files."""
-        names = [CompletionItem(n) for n in toy_names() if n.startswith(incomplete)]
-        return [*names, CompletionItem(incomplete, type="file")]
+        """Names that begin like the incomplete word, and files, where they are accepted."""
+        return completions(self.names(), incomplete, self.files)
 
     def get_metavar(self, param: Any, ctx: Any = None) -> str:
         """What stands for the value in the help."""
-        return "NAME|FILE"
+        return self.metavar
+
+
+TOY = Listed("toy", toy_names, files=True)
 
 
 class Counts(click.ParamType):  # type: ignore[type-arg]
@@ -156,25 +196,46 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorated
 
 
-class Explained(click.Command):
-    """A command whose help ends with the names it takes, their options, and an example.
+Names = Callable[[], Iterable[tuple[str, str]]]
+
+
+class _WithExample(click.Command):
+    """A command whose help ends with an example.
 
     Args:
         example: The example, one command per line.
+    """
+
+    def __init__(self, *args: Any, example: str = "", **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line)
+
+
+class Explained(_WithExample):
+    """A command whose help ends with the names it takes, their options, and an example.
+
+    Args:
         schedules: Whether the help lists the schedules with their options.
         solvers: Whether the help lists the solvers with their options.
+        names: Further lists, each a title and a function that returns names and descriptions.
     """
 
     def __init__(
         self,
         *args: Any,
-        example: str = "",
         schedules: bool = False,
         solvers: bool = False,
+        names: tuple[tuple[str, Names], ...] = (),
         **extra: Any,
     ) -> None:
         super().__init__(*args, **extra)
-        self.example, self.schedules, self.solvers = example, schedules, solvers
+        self.schedules, self.solvers, self.names = schedules, solvers, names
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the names with their options, and the example."""
@@ -182,10 +243,14 @@ class Explained(click.Command):
             _write_names(formatter, "Schedules", schedule_registry())
         if self.solvers:
             _write_names(formatter, "Solvers", solver_registry())
-        if self.example:
-            with formatter.section("Example"):
-                for line in self.example.splitlines():
-                    formatter.write_text(line)
+        for title, names in self.names:
+            with formatter.section(title):
+                formatter.write_dl(list(names()), col_max=24)
+        super().format_epilog(ctx, formatter)
+
+
+class ExplainedGroup(_WithExample, click.Group):
+    """A group of commands whose help ends with an example."""
 
 
 def _write_names(formatter: click.HelpFormatter, title: str, registry: Registry) -> None:
@@ -199,7 +264,6 @@ def _write_names(formatter: click.HelpFormatter, title: str, registry: Registry)
         formatter.write_dl(rows, col_max=18)
 
 
-toy_option = click.option("--toy", type=Toy(), help="Name of a toy (`entropic toys`), or file.")
 solver_option = click.option(
     "--option",
     multiple=True,
@@ -261,21 +325,46 @@ def option_help(key: str) -> str:
     for name in registry.functions:
         options = registry.options(name)
         if key in options:
-            text = registry.option_texts(name)[key].rstrip(".")
+            text = SEE.sub("", registry.option_texts(name)[key]).rstrip(".").replace("`", "")
             default = options[key]
-            if default is not None and "efault" not in text:
-                text += f" (default {default:g})" if isinstance(default, float) else ""
+            if isinstance(default, float) and "efault" not in text:
+                text += f" (default {default:g})"
             texts.setdefault(text, []).append(name)
     return " ".join(f"{', '.join(names)}: {text}." for text, names in texts.items())
 
 
+# References to a module of the suite, which a docstring has and a help has not.
+SEE = re.compile(r";? see `[\w.]+`| \(see `[\w.]+`\)")
+
+
 class _Lazy(click.Option):
-    """An option of schedules, whose help is made from the registry when it is shown."""
+    """An option whose help is completed when it is shown."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The flag and the help."""
-        self.help = option_help(str(self.name))
-        return super().get_help_record(ctx)
+        said = self.help
+        self.help = self.full_help()
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.help = said
+
+    def full_help(self) -> str:
+        """The help as it is shown."""
+        return option_help(str(self.name))
+
+
+class _Toys(_Lazy):
+    """An option that takes a toy; its help lists them."""
+
+    def full_help(self) -> str:
+        """The help, and the names of the toys."""
+        return f"{self.help} Toys: {', '.join(toy_names())}."
+
+
+def toy_option(help: str = "Name of a toy, or mixture file.", **extra: Any) -> Callable[[F], F]:
+    """The option --toy, whose help lists the toys."""
+    return click.option("--toy", type=TOY, cls=_Toys, help=help, **extra)
 
 
 schedule_options = together(
@@ -353,10 +442,10 @@ network_options = together(
     click.option(
         "--seed", type=int, help="network: seed of samples and noise, in [0, 2^32). Default: 0."
     ),
-    click.option("--device", help="network: cpu or cuda. Default: cpu."),
+    choice("--device", of=DEVICES, help="network: device. Default: cpu."),
     choice(
         "--precision",
-        of=("float32", "bfloat16", "float16"),
+        of=PRECISIONS,
         help="network: precision inside the network. Default: float32.",
     ),
     choice(

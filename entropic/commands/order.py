@@ -1,20 +1,29 @@
 """`entropic order`: fit of a solver's order of convergence."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from entropic.commands.options import as_json, solver_option
-
-
-@click.command("order")
-@click.option("--solver", required=True, help="Name of a solver.")
-@click.option(
-    "--toy",
-    help="Name of a toy, or mixture file. Default: five Gaussians, or N(0, 1) with noise.",
+from entropic.commands.options import (
+    Explained,
+    Name,
+    as_json,
+    print_json,
+    solver_option,
+    toy_option,
 )
+
+
+@click.command("order", cls=Explained, example="entropic order --solver dpmpp_2m", solvers=True)
+@click.option(
+    "--solver",
+    type=Name("solver"),
+    required=True,
+    help="Name of a solver, such as heun or stochastic_ddim:eta=0.5, or module:function of your "
+    "own.",
+)
+@toy_option("Name of a toy, or mixture file. Default: gaussians5, or gaussian with noise.")
 @click.option(
     "--sigma-max",
     type=float,
@@ -34,7 +43,10 @@ from entropic.commands.options import as_json, solver_option
 def command(json_: bool, **options: Any) -> None:
     """Fit a solver's order of convergence: strong without noise, weak with noise."""
     row = order_row(**options)
-    click.echo(json.dumps(row, allow_nan=False) if json_ else order_text(row))
+    if json_:
+        print_json("order", row)
+    else:
+        click.echo(order_text(row))
 
 
 def order_row(
@@ -43,15 +55,16 @@ def order_row(
     """The fit for the given options, as plain values."""
     from benchmarks.engine.toy_profiles import ends
     from benchmarks.measure.orders import order
-    from theory.checks import one_of
+    from entropic.commands.options import solver_registry
     from theory.names import parse_options
-    from theory.solvers.registry import SOLVERS
     from toys.files import toy_spec
 
-    one_of("solver", solver, SOLVERS)
+    registry = solver_registry()
+    name, own = registry.parse(solver)
+    given = own | registry.checked(name, parse_options(option))
     spec = None if toy is None else toy_spec(toy)
     low, high = ends("edm", sigma_min, sigma_max)
-    row = order(solver, spec, high, low, parse_options(option))
+    row = order(name, spec, high, low, given)
     return row | {"toy": toy or row["toy"]}
 
 

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from entropic.commands.options import NETWORK_OPTIONS, OUT, as_json, losses_options, network_options
+from entropic.commands.options import (
+    NETWORK_OPTIONS,
+    OUT,
+    PROCESSES,
+    Explained,
+    as_json,
+    choice,
+    losses_options,
+    network_options,
+    print_json,
+    toy_option,
+)
 
 if TYPE_CHECKING:
     from theory.profiles.profile import Profile
 
 
-@click.command("profile")
-@click.option("--toy", help="Name of a toy, or mixture file.")
+@click.command(
+    "profile",
+    cls=Explained,
+    example="entropic profile --toy two_points --sigma 0.5 --sigma 1\n"
+    "entropic profile --losses losses.csv --parametrisation eps --out profile.json",
+)
+@toy_option()
 @losses_options
 @network_options
-@click.option(
+@choice(
     "--process",
+    of=PROCESSES,
     default="edm",
     show_default=True,
-    help="Noise process, edm or vp. It sets the range of levels, and the unit of a column t.",
+    help="Noise process. It sets the range of levels, and the unit of a column t.",
 )
 @click.option(
     "--sigma", type=float, multiple=True, help="Noise level, in data units. Repeat for several."
@@ -38,7 +54,10 @@ def command(json_: bool, **options: Any) -> None:
     row = profile_row(**options)
     if is_stdout(options["out"]):
         return
-    click.echo(json.dumps(row, allow_nan=False) if json_ else profile_text(row))
+    if json_:
+        print_json("profile", row)
+    else:
+        click.echo(profile_text(row))
 
 
 def profile_row(

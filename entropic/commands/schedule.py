@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,15 @@ from entropic.commands.options import (
     OUT,
     Explained,
     Name,
-    Toy,
     as_json,
     choice,
     ends,
     given_options,
     losses_options,
+    print_json,
     schedule_options,
     terminal_option,
+    toy_option,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "entropic schedule --losses losses.csv --parametrisation eps --method las --steps 20",
     schedules=True,
 )
-@click.option("--toy", type=Toy(), help="Name of a toy, or mixture file.")
+@toy_option()
 @click.option("--profile", help="Profile file.")
 @click.option(
     "--network",
@@ -88,7 +88,6 @@ def command(
     **options: Any,
 ) -> None:
     """Print noise levels for a sampler from a toy, a profile file or a loss log."""
-    from benchmarks.engine.rows import enveloped
     from entropic.commands.options import schedule_registry
     from theory.writing import is_stdout
 
@@ -103,7 +102,7 @@ def command(
         return
     fields = found.to_dict()
     if json_ or format_ == "json":
-        click.echo(json.dumps(enveloped("schedule", **fields), allow_nan=False))
+        print_json("schedule", fields)
         return
     click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
     if name == "las":

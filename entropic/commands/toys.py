@@ -1,20 +1,19 @@
 """`entropic toys`: the named mixtures."""
 
-import json
 from typing import Any
 
 import click
 
-from entropic.commands.options import as_json
+from entropic.commands.options import Explained, as_json, print_json
 
 
-@click.command("toys")
+@click.command("toys", cls=Explained, example="entropic toys")
 @as_json
 def command(json_: bool) -> None:
     """List the toys, the named mixtures on which samplers are tested."""
     rows = toy_rows()
     if json_:
-        click.echo(json.dumps(rows))
+        print_json("toys", {"toys": rows})
         return
     for row in rows:
         click.echo(

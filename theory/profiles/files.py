@@ -64,7 +64,8 @@ class Schedule:
 def read_profile(path: StrPath) -> Profile:
     """The profile in a JSON file `{"kind": "profile", "dim", "sigma", "mmse", "stderr", "source"}`.
 
-    The fields are those of `Profile`. "stderr", "source" and "spectral" may be missing.
+    The fields are those of `Profile`. "stderr", "source" and "spectral" may be missing. The JSON
+    answer of `entropic profile` is accepted too; it only names the amplitudes of "spectral".
 
     Args:
         path: The file.
@@ -75,6 +76,8 @@ def read_profile(path: StrPath) -> Profile:
     """
     fields = read_json(path, "profile", ("dim", "sigma", "mmse"))
     stderr, spectral = fields.get("stderr"), fields.get("spectral", {})
+    if "kind" not in fields:  # an answer
+        spectral = {}
     with naming(path):
         if not isinstance(spectral, dict):
             raise ValueError(f"spectral must be a JSON object, got {spectral!r:.40}")
@@ -115,7 +118,8 @@ def read_schedule(path: StrPath) -> Schedule:
     """The levels in a schedule file, or in a plain list of numbers.
 
     A schedule file is JSON `{"kind": "schedule", "method", "sigmas", "terminal", "source"}`, with
-    the fields of `Schedule`; "source" may be missing. A plain list is a JSON list, or text with one
+    the fields of `Schedule`; "source" may be missing. The JSON answer of `entropic schedule` has these
+    fields too. A plain list is a JSON list, or text with one
     level per line. Its method is "list", and its terminal is "zero" if the last level is 0.
 
     Args:

@@ -44,7 +44,7 @@ def open_official(
         compiled: Whether to compile the network, which takes a minute at the first call.
     """
     if compiled and device.type != "cuda":
-        raise ValueError(f"--compile must come with a CUDA device, got {device.type}")
+        raise ValueError(f"compile must come with a CUDA device, got {device.type}")
     made = load_network(path, sha256)
     dtype = authors_dtype(made, device) if precision is None else PRECISIONS[precision]
     dtype = dtype or torch.float32
@@ -60,7 +60,7 @@ def open_official(
 
         latents = Latents(load_autoencoder(vae, device))
     elif vae is not None:
-        raise ValueError(f"--vae must come with a network of latents, got one of {made.shape}")
+        raise ValueError(f"vae must come with a network of latents, got one of {made.shape}")
     ends = PROCESSES["edm"].sigma_min, PROCESSES["edm"].sigma_max
     return Network(
         Predictor(_ChannelsLast(called), "edm", sigma_data=SIGMA_DATA, dtype=dtype),
