@@ -249,8 +249,8 @@ def test_json_has_the_keys_of_the_design(
     assert set(report.JSON_KEYS) <= set(rows[0])
     assert [row["verdict"] for row in rows] == ["holds", "holds_as_corrected"]
     assert "counterexample repeated" in rows[1]["evidence"]
-    assert (tmp_path / "claims.csv").exists()
-    assert "## Evidence" in (tmp_path / "claims.md").read_text()
+    assert (tmp_path / "claims-only.csv").exists()
+    assert "## Evidence" in (tmp_path / "claims-only.md").read_text()
 
 
 def test_a_users_mixture_takes_the_place_of_all_others(
@@ -271,8 +271,8 @@ def test_a_users_mixture_takes_the_place_of_all_others(
     assert "A.7 " not in out.out
     assert "left out, being about other data: A.7" in out.err
     assert (
-        "user 0" in (tmp_path / "claims.csv").read_text()
-        or "user 1" in (tmp_path / "claims.csv").read_text()
+        "user 0" in (tmp_path / "claims-only.csv").read_text()
+        or "user 1" in (tmp_path / "claims-only.csv").read_text()
     )
 
 

@@ -811,7 +811,10 @@ def test_commands_share_the_store_whatever_their_folder(
     assert CliRunner().invoke(main, [*args, str(tmp_path / "b"), *store]).exit_code == 0
     monkeypatch.setenv("ENTROPIC_STORE", str(tmp_path / "s"))
     assert CliRunner().invoke(main, [*args, str(tmp_path / "c")]).exit_code == 0
-    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["claims.csv", "claims.md"]
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == [
+        "claims-only.csv",
+        "claims-only.md",
+    ]
 
 
 def test_a_result_of_another_task_counts_as_absent(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def imagenet_profile(json_: bool, **options: Any) -> None:
 @command.command(
     "generate",
     cls=Explained,
-    example=f"entropic imagenet generate --net {NET} --out out/img64 --solver heun --steps 16",
+    example=f"entropic imagenet generate --net {NET} --out out/img64",
     schedules=True,
     solvers=True,
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "profile",
     cls=Explained,
     example="entropic profile --toy two_points --sigma 0.5 --sigma 1\n"
-    "entropic profile --losses losses.csv --parametrisation eps --out profile.json",
+    "entropic profile --losses losses.csv --parametrisation eps",
 )
 @toy_option()
 @losses_options

@@ -118,9 +118,9 @@ def read_schedule(path: StrPath) -> Schedule:
     """The levels in a schedule file, or in a plain list of numbers.
 
     A schedule file is JSON `{"kind": "schedule", "method", "sigmas", "terminal", "source"}`, with
-    the fields of `Schedule`; "source" may be missing. The JSON answer of `entropic schedule` has these
-    fields too. A plain list is a JSON list, or text with one
-    level per line. Its method is "list", and its terminal is "zero" if the last level is 0.
+    the fields of `Schedule`; "source" may be missing. The JSON answer of `entropic schedule` has
+    these fields too. A plain list is a JSON list, or text with one level per line. Its method is
+    "list", and its terminal is "zero" if the last level is 0.
 
     Args:
         path: The file.
