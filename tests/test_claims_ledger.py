@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from answers import fields_of
 
 from benchmarks.claims import ledger, registry, report, run
 from benchmarks.claims.cases import (
@@ -244,7 +245,7 @@ def test_json_has_the_keys_of_the_design(
     with pytest.raises(SystemExit) as stop:
         main([*two, "--json", "--verify", "--out", str(tmp_path)])
     assert stop.value.code == 0
-    rows = json.loads(capsys.readouterr().out)["claims"]
+    rows = fields_of(capsys.readouterr().out, "claims")["claims"]
     assert [row["id"] for row in rows] == ["A.12", "A.2"]
     assert set(report.JSON_KEYS) <= set(rows[0])
     assert [row["verdict"] for row in rows] == ["holds", "holds_as_corrected"]

@@ -24,6 +24,7 @@ from benchmarks.studies.claims_ledger import read_full_run
 from benchmarks.studies.registry import TABLES
 from entropic.commands.main import main
 from theory.noise.processes import PROCESSES
+from theory.schedules import registry as schedule_registry
 from theory.schedules.registry import SCHEDULES
 from theory.solvers.registry import SOLVERS
 from toys.zoo import ZOO
@@ -348,3 +349,15 @@ def test_every_schedule_is_listed() -> None:
     text = (ROOT / "docs" / "schedules-and-solvers.md").read_text(encoding="utf-8")
     head = text[: text.index("## Solvers")]
     assert re.findall(r"^\| `(\w+)` \|", head, flags=re.MULTILINE) == list(SCHEDULES)
+    for line in head.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 7 and cells[1].strip("`") in SCHEDULES:
+            name, needs, shown = cells[1].strip("`"), cells[3], cells[4].strip("`")
+            options = schedule_registry.REGISTRY.options(name)
+            want = [
+                f"{k.rstrip('_')}={v}" if v is not None else k.rstrip("_")
+                for k, v in options.items()
+            ]
+            assert shown.split() == want, name
+            for need in schedule_registry.REGISTRY.needs(name):
+                assert need in needs, name

@@ -1,6 +1,5 @@
 """The command line: what it prints, what it refuses, and how."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from answers import fields_of
 from click.testing import CliRunner, Result
 
 from entropic.commands.main import main
@@ -32,7 +32,7 @@ def run(*args: str) -> Result:
 def printed(*args: str) -> dict:
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    return fields_of(result.stdout)
 
 
 @pytest.fixture
@@ -292,9 +292,7 @@ def test_help_answers_at_once() -> None:
 
 def kl_rows(*args: str) -> dict[str, dict]:
     """The rows of `entropic kl` by metric."""
-    answer = printed("kl", *args)
-    assert answer["schema"] == "entropic.rows"
-    return {row["metric"]: row for row in answer["rows"]}
+    return {row["metric"]: row for row in printed("kl", *args)["rows"]}
 
 
 def solver_rows(*args: str) -> list[dict]:
@@ -577,9 +575,7 @@ def test_kl_of_las_depends_on_lambda() -> None:
 
 
 def test_toys_and_doctor_answer() -> None:
-    assert {"points15", "circle8"} <= {
-        row["name"] for row in json.loads(run("toys", "--json").stdout)
-    }
+    assert {"points15", "circle8"} <= {row["name"] for row in printed("toys")["toys"]}
     row = printed("doctor")
     assert row["verified"] is True
     assert row["simd_bits"] in (128, 256, 512)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import fields_of
 from click.testing import CliRunner
 
 from benchmarks.engine import run, workers
@@ -285,7 +286,7 @@ def test_every_input_file_may_be_standard_input() -> None:
     schedule = runner.invoke(main, args, input=profile).stdout
     assert json.loads(schedule)["kind"] == "schedule"
     args = ["kl", "--toy", "gaussian", "--schedule", "-", "--json"]
-    assert json.loads(runner.invoke(main, args, input=schedule).stdout)["kl_data_model"] > 0
+    assert fields_of(runner.invoke(main, args, input=schedule).stdout)["rows"][0]["value"] > 0
     losses = "sigma,loss\n" + "".join(f"{s},{s * s}\n" for s in (0.1, 0.5, 1.0, 2.0, 4.0))
     args = ["profile", "--losses", "-", "--parametrisation", "x0", "--json"]
     found = runner.invoke(main, args, input=losses)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from answers import fields_of
 from click.testing import CliRunner, Result
 
 from benchmarks.imagenet.presets import listing, preset, presets
@@ -52,7 +53,7 @@ def run(*args: object) -> Result:
 def printed(*args: object) -> Any:
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    return fields_of(result.stdout)
 
 
 def refused(*args: object) -> str:
@@ -379,7 +380,7 @@ def test_bad_input_is_one_line_and_exit_code_2(files: Path, tmp_path: Path, faul
 
 
 def test_listing_says_every_row_and_what_it_needs() -> None:
-    rows = {row["name"]: row for row in printed("imagenet", "table", "--list")}
+    rows = {row["name"]: row for row in printed("imagenet", "table", "--list")["presets"]}
     assert len(rows) == len(presets()) == len(listing())
     assert rows[ROW]["published"] == {"fid": 3.46, "fd_dinov2": 117.26}
     assert rows[ROW]["needs"] is None

@@ -78,9 +78,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("args", "name"), ANSWERS, ids=lambda v: " ".join(v)[:50])
-def test_every_answer_is_as_the_schema_says(
-    folder: Path, args: tuple[str, ...], name: str
-) -> None:
+def test_every_answer_is_as_the_schema_says(folder: Path, args: tuple[str, ...], name: str) -> None:
     fields_of(printed(*args), name)
 
 

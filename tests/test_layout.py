@@ -174,7 +174,7 @@ def test_commands_import_nothing_heavy_at_their_tops() -> None:
     """`--help` answers at once: only click and the standard library before a command runs."""
     light = {"json", "sys", "collections.abc", "pathlib", "typing", "importlib", "click"}
     light |= {"importlib.metadata", "entropic", "os", "__future__"}
-    light |= {"click.shell_completion", "io", "signal", "contextlib", "types"}
+    light |= {"click.shell_completion", "functools", "re", "io", "signal", "contextlib", "types"}
     for path in (ROOT / "entropic" / "commands").glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from answers import fields_of
 from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
@@ -70,7 +71,7 @@ def run(*args: str):
 def printed(*args: str):
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    return fields_of(result.stdout)
 
 
 PROFILE = ("profile", "--network", "my_code:exact", "--data", "data.npy", "--out", "p.json")

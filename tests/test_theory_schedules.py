@@ -487,6 +487,8 @@ def test_names_with_options_are_parsed() -> None:
         REGISTRY.parse("log_snr:rho=5")
     with pytest.raises(ValueError, match="option must be NAME=VALUE, got 'mu'"):
         REGISTRY.parse("las:lambda=0,mu,power=3,x=")
+    with pytest.raises(ValueError, match="option must be NAME=VALUE, got 'rho'"):
+        REGISTRY.parse("edm:rho")
     with pytest.raises(ValueError, match="option must be given once, got rho twice"):
         REGISTRY.parse("edm:rho=5,rho=6")
 
@@ -503,7 +505,10 @@ def test_a_schedule_of_ones_own_is_called_and_checked(
         "def short(n_steps, sigma_max, sigma_min, terminal='stop'):\n"
         "    return [sigma_max, sigma_min]\n"
         "VALUE = 3\n"
+        "def broken(n_steps, sigma_max, sigma_min, terminal='stop'):\n"
+        "    return {}['x']\n"
     )
+    (tmp_path / "faulty_grids.py").write_text("nothing + 1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", ["", *sys.path])
     found = schedule("grids_of_mine:halving", 5)
@@ -516,6 +521,8 @@ def test_a_schedule_of_ones_own_is_called_and_checked(
         (lambda: schedule("grids_of_mine:none", 5), "schedule must name a function to import"),
         (lambda: schedule("no_such_module:none", 5), "No module named 'no_such_module'"),
         (lambda: schedule("grids_of_mine:VALUE", 5), "which is of type int"),
+        (lambda: schedule("grids_of_mine:broken", 5), "broken must run, got KeyError: 'x'"),
+        (lambda: schedule("faulty_grids:f", 5), "got 'faulty_grids:f': NameError: name 'nothing'"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from answers import fields_of
 from click.testing import CliRunner
 
 from entropic.commands.main import main
@@ -40,7 +41,7 @@ def test_train_leaves_its_files_and_what_it_prints_as_json(tmp_path: Path, recip
     out = tmp_path / "run"
     result = CliRunner().invoke(main, ["train", "--preset", recipe, "--out", str(out), "--json"])
     assert result.exit_code == 0, result.output
-    row = json.loads(result.stdout)
+    row = fields_of(result.stdout, "training")
     stored = json.loads((out / "metrics.json").read_text())
     assert {key: stored[key] for key in row} == row
     assert (row["steps"], row["kex"], row["noise"]) == (40, 2.56, "infonoise")

@@ -65,6 +65,27 @@ class Registry:
         known = ", ".join(self.functions)
         raise ValueError(f"{self.kind} must be one of {known}, got {text!r}{advice}")
 
+    def _is_known(self, text: str) -> bool:
+        plain = normalised(text)
+        return plain in self.same or plain in {normalised(name) for name in self.functions}
+
+    def call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
+        """The result of the function of that name.
+
+        Raises:
+            ValueError: The function raises it, or a function of the user's own raises anything.
+        """
+        function = self.function(name)
+        if name in self.functions:
+            return function(*arguments, **keywords)
+        try:
+            return function(*arguments, **keywords)
+        except ValueError:
+            raise
+        except Exception as error:
+            got = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{self.kind} {name} must run, got {got}") from None
+
     def function(self, name: str) -> Callable[..., Any]:
         """The function of a name, or the user's own function of module:function."""
         known = self.name(name)
@@ -138,7 +159,7 @@ class Registry:
             ValueError: The name or an option is unknown.
         """
         name, colon, last = text.rpartition(":")
-        if not colon or "=" not in last:
+        if not colon or ("=" not in last and not self._is_known(name)):
             return self.name(text), {}
         known, options = self.name(name), parse_options(last.split(","))
         return known, self.checked(known, options)
@@ -181,8 +202,9 @@ def user_function(kind: str, text: str) -> Callable[..., Any]:
         sys.path.insert(0, "")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"{kind} must name a function to import, got {text!r}: {error}") from None
+    except Exception as error:  # the user's code may raise anything
+        got = f"{text!r}: {type(error).__name__}: {error}"
+        raise ValueError(f"{kind} must name a function to import, got {got}") from None
     if not callable(found):
         got = type(found).__name__
         raise ValueError(f"{kind} must name a function, got {text!r}, which is of type {got}")

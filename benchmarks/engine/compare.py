@@ -163,6 +163,8 @@ def grid(
     budgets, by_calls = _budgets(steps, nfe)
     own = named_process(process).name
     one_of("terminal", terminal, TERMINALS)
+    whole("paths", paths, 0)
+    whole("repeats", repeats, 1)
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     for name in names:
         one_of("metrics", name, METRICS)

@@ -23,6 +23,7 @@ from entropic.commands.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
+PICTURES = ("png", "pdf", "svg")  # endings of the name of a picture
 METRICS = ("kl_data_model", "kl_discretisation", "kl_start", "tv", "w1")
 
 
@@ -95,9 +96,12 @@ def command(
 ) -> None:
     """Compare schedules and solvers on a mixture, best first, at equal numbers of calls."""
     from benchmarks.engine.compare import SCHEDULES_SHOWN, compare
+    from theory.checks import one_of
 
     if repeats is not None and paths is None:
         raise ValueError("repeats must come with paths, got it alone")
+    if plot is not None:
+        one_of("plot", plot.rpartition(".")[2].lower(), PICTURES)
     table = compare(
         toy,
         schedule or SCHEDULES_SHOWN,

@@ -12,11 +12,11 @@ from entropic.commands.options import (
     Explained,
     Listed,
     Name,
-    Toy,
     as_json,
     choice,
     print_json,
     store_option,
+    toy_option,
 )
 
 FIGURES = (
@@ -88,7 +88,7 @@ def figure_titles() -> list[tuple[str, str]]:
     + ", ".join(STUDIES)
     + ".",
 )
-@click.option("--toy", type=Toy(), help="Mixture in place of the figure's targets.")
+@toy_option("Mixture in place of the figure's targets.")
 @click.option("--steps", type=Counts(), help="Numbers of steps in place of the figure's.")
 @choice("--process", of=PROCESSES, help="Noise process in place of the figure's.")
 @click.option("--solver", type=Name("solver"), help="Solver in place of the figure's.")
@@ -123,8 +123,10 @@ def command(
     With --toy, --steps, --process or --solver the files are called NAME-own.
     """
     if list_:
-        rows = figure_rows()
-        click.echo(json.dumps({"figures": rows}) if json_ else list_text(rows))
+        if json_:
+            print_json("figure_list", {"figures": figure_rows()})
+        else:
+            click.echo(list_text(figure_rows()))
         return
     from benchmarks.engine.results import results_under
     from benchmarks.engine.store import Store, default_store, make_folder

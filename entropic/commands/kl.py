@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from entropic.commands.options import (
-    Explained,
     Name,
+    ScheduleCommand,
     as_json,
     ends,
     given_options,
-    schedule_options,
     solver_option,
     start_option,
     terminal_option,
@@ -29,7 +28,7 @@ SAMPLED = ("kl_data_model", "kl_start", "w1", "ks")
 
 @click.command(
     "kl",
-    cls=Explained,
+    cls=ScheduleCommand,
     example="entropic kl --toy gaussians15_overlap --schedule rescaled --steps 8",
     schedules=True,
     solvers=True,
@@ -68,7 +67,6 @@ SAMPLED = ("kl_data_model", "kl_start", "w1", "ks")
     help="Share of the ancestral noise of stochastic_ddim, in [0, 1]. Default: 1.",
 )
 @solver_option
-@schedule_options
 @as_json
 def command(toy: str, solver: str, json_: bool, **options: Any) -> None:
     """Compute KL(data || sampler) in nats, split into initial law and discretisation."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -304,19 +305,8 @@ start_option = choice(
     help="Initial law: noise for that of the process, data for the true law at sigma-max.",
 )
 
-# Options of schedules as options of a command: flag, name in the registry, type.
-SCHEDULE_OPTIONS: tuple[tuple[str, str, Any], ...] = (
-    ("--c", "c", float),
-    ("--rho", "rho", float),
-    ("--offset", "offset", float),
-    ("--beta-min", "beta_min", float),
-    ("--beta-max", "beta_max", float),
-    ("--rule", "rule", Words(RULES)),
-    ("--amplitude", "amplitude", Words(AMPLITUDES)),
-    ("--lambda", "lambda_", float),
-    ("--mu", "mu", float),
-    ("--power", "power", float),
-)
+# Options of schedules whose values are words; the others are numbers.
+WORDED = {"rule": Words(RULES), "amplitude": Words(AMPLITUDES)}
 
 
 def option_help(key: str) -> str:
@@ -367,14 +357,34 @@ def toy_option(help: str = "Name of a toy, or mixture file.", **extra: Any) -> C
     return click.option("--toy", type=TOY, cls=_Toys, help=help, **extra)
 
 
-schedule_options = together(
-    *(click.option(flag, key, type=of, cls=_Lazy) for flag, key, of in SCHEDULE_OPTIONS)
-)
+class ScheduleCommand(Explained):
+    """A command that takes every option of the schedules as an option of its own."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The parameters of the command, then the options of the schedules."""
+        own = super().get_params(ctx)
+        used = {flag for parameter in own for flag in parameter.opts}
+        more = [option for option in _schedule_flags() if not used.intersection(option.opts)]
+        return [*own[:-2], *more, *own[-2:]]  # --json and --help come last
+
+
+@cache
+def _schedule_flags() -> tuple[click.Option, ...]:
+    """One option for every keyword argument of a schedule."""
+    registry = schedule_registry()
+    defaults = {k: v for name in registry.functions for k, v in registry.options(name).items()}
+    found = []
+    for key, default in defaults.items():
+        flag = "--" + key.rstrip("_").replace("_", "-")
+        worded = str if isinstance(default, str) else bool if isinstance(default, bool) else float
+        found.append(_Lazy([flag, key], type=WORDED.get(key, worded)))
+    return tuple(found)
 
 
 def given_options(values: dict[str, Any]) -> dict[str, Any]:
     """The options of schedules that were given, taken out of the values of a command."""
-    found = {key: values.pop(key) for _, key, _ in SCHEDULE_OPTIONS if key in values}
+    keys = [str(option.name) for option in _schedule_flags()]
+    found = {key: values.pop(key) for key in keys if key in values}
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -9,15 +9,14 @@ import click
 
 from entropic.commands.options import (
     OUT,
-    Explained,
     Name,
+    ScheduleCommand,
     as_json,
     choice,
     ends,
     given_options,
     losses_options,
     print_json,
-    schedule_options,
     terminal_option,
     toy_option,
 )
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "schedule",
-    cls=Explained,
+    cls=ScheduleCommand,
     example="entropic schedule --toy gaussians15_overlap --method rescaled --steps 8\n"
     "entropic schedule --losses losses.csv --parametrisation eps --method las --steps 20",
     schedules=True,
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
 @click.option("--steps", type=int, required=True, help="Number of steps.")
 @ends
 @terminal_option
-@schedule_options
 @click.option("--isotonic", is_flag=True, help="las with losses: pool risks that fall with sigma.")
 @click.option(
     "--bins",

@@ -78,10 +78,11 @@ def las_sigmas(
         terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
         profile: The x0-prediction risks, which must cover sigma_min..sigma_max: the exact mmse, or
             a network's losses (`theory.profiles.risks.profile_from_losses`).
-        lambda_: Variance that damps high SNR, at least 0, in squared data units. Default: that of
-            `natural_lambda` for the number of steps between positive levels.
+        lambda_: Variance that damps high SNR, at least 0, in squared data units. Default: 2 s^2 / n
+            for n steps between positive levels, where s is the finest scale of the data
+            (`natural_lambda`).
         mu: Weight of the penalty on changes of the step size in log SNR, at least 0.
-        power: Exponent of that penalty, positive. Default: 2.
+        power: Exponent of the penalty, positive. Default: 2.
 
     Returns:
         Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.

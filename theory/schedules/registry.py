@@ -133,8 +133,8 @@ def schedule(
     if process is None and profile is not None:
         low, high = float(profile.sigma[0]), float(profile.sigma[-1])
     else:
-        ends = named_process(process or "edm")
-        low, high = ends.sigma_min, ends.sigma_max
+        default = named_process(process or "edm")
+        low, high = default.sigma_min, default.sigma_max
     span = Span(
         n_steps,
         high if sigma_max is None else sigma_max,
@@ -142,9 +142,8 @@ def schedule(
         terminal,
     )
     given |= _needed(known, profile, given)
-    sigmas = REGISTRY.function(known)(
-        span.n_steps, span.sigma_max, span.sigma_min, span.terminal, **given
-    )
+    ends = span.n_steps, span.sigma_max, span.sigma_min, span.terminal
+    sigmas = REGISTRY.call(known, *ends, **given)
     return sigmas if known in SCHEDULES else _checked(known, sigmas, span)
 
 

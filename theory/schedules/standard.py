@@ -150,8 +150,7 @@ def cosine_sigmas(
         sigma_max: Highest noise level, in data units.
         sigma_min: Lowest positive noise level, in data units.
         terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
-        offset: The paper's s, at least 0. With 0 the levels are those of
-            `theory.schedules.arctan.arctan_sigmas` with c = 1.
+        offset: The paper's s, at least 0. With 0 the levels are those of arctan with c = 1.
 
     Returns:
         Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.

@@ -136,7 +136,7 @@ def make_table(
     known = REGISTRY.name(name)
     if start_std is None:
         start_std = options.pop("start_std", None)
-    table = REGISTRY.function(known)(sigmas, start_std, **REGISTRY.checked(known, options))
+    table = REGISTRY.call(known, sigmas, start_std, **REGISTRY.checked(known, options))
     if is_user_function(known):
         check_solver(table)
         end = vector("sigmas", sigmas, 2)[-1]
