@@ -314,7 +314,7 @@ def test_latents_are_scaled_as_published() -> None:
 def test_latents_without_an_autoencoder_make_no_images(tmp_path: Path) -> None:
     path = write_network(tmp_path / "latents.safetensors", tiny_edm2(channels=4))
     opened = open_network(path)
-    with pytest.raises(ValueError, match="give --vae"):
+    with pytest.raises(ValueError, match="give vae"):
         generate_images(opened, recipe(), range(4), tmp_path / "out", join("cpu"))
     with pytest.raises(ValueError, match="vae must come with a network of latents"):
         open_network(write_network(tmp_path / "n.safetensors", tiny_edm2()), vae="folder")

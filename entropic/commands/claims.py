@@ -1,5 +1,6 @@
 """`entropic claims`: checks of the papers' statements."""
 
+from importlib import resources
 from pathlib import Path
 
 import click
@@ -18,10 +19,8 @@ def claim_ids() -> list[str]:
     """Ids of the claims, from the committed full run, which is read faster than the ledger."""
     import csv
 
-    import benchmarks
-
-    table = Path(benchmarks.__path__[0]) / "results" / "claims.csv"
-    with open(table, encoding="utf-8", newline="") as file:
+    table = resources.files("benchmarks") / "results" / "claims.csv"
+    with table.open(encoding="utf-8", newline="") as file:
         return [row["id"] for row in csv.DictReader(file)]
 
 

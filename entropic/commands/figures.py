@@ -1,6 +1,7 @@
 """`entropic figures`: the figures of the suite, each with its data."""
 
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,7 @@ STUDIES = {
 
 def figure_titles() -> list[tuple[str, str]]:
     """Every figure with the first line of its module, read without an import."""
-    import figures
-
-    folder = Path(figures.__path__[0])
+    folder = resources.files("figures")
     texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in FIGURES]
     titles = [text.partition("\n")[0].strip('"').rstrip(".") for text in texts]
     return list(zip(FIGURES, titles, strict=True))

@@ -7,7 +7,6 @@ checked, completed or explained.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -311,11 +310,13 @@ WORDED = {"rule": Words(RULES), "amplitude": Words(AMPLITUDES)}
 
 def option_help(key: str) -> str:
     """What an option of the schedules is, per schedule, from the registry."""
+    import re
+
     registry, texts = schedule_registry(), dict[str, list[str]]()
     for name in registry.functions:
         options = registry.options(name)
         if key in options:
-            text = SEE.sub("", registry.option_texts(name)[key]).rstrip(".").replace("`", "")
+            text = re.sub(SEE, "", registry.option_texts(name)[key]).rstrip(".").replace("`", "")
             default = options[key]
             if isinstance(default, float) and "efault" not in text:
                 text += f" (default {default:g})"
@@ -323,8 +324,8 @@ def option_help(key: str) -> str:
     return " ".join(f"{', '.join(names)}: {text}." for text, names in texts.items())
 
 
-# References to a module of the suite, which a docstring has and a help has not.
-SEE = re.compile(r";? see `[\w.]+`| \(see `[\w.]+`\)")
+# References to the suite's modules, which docstrings have and the help has not.
+SEE = r";? see `[\w.]+`| \(see `[\w.]+`\)"
 
 
 class _Lazy(click.Option):
