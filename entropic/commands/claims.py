@@ -20,8 +20,8 @@ def claim_ids() -> list[str]:
     import csv
 
     table = resources.files("benchmarks") / "results" / "claims.csv"
-    with table.open(encoding="utf-8", newline="") as file:
-        return [row["id"] for row in csv.DictReader(file)]
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [row["id"] for row in csv.DictReader(lines)]
 
 
 @click.command("claims", cls=Explained, example="entropic claims --only A.2 --cases 5")
