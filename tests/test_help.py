@@ -165,7 +165,7 @@ def test_short_lists_of_the_image_commands_are_those_of_the_suite() -> None:
 
 
 WRONG = [
-    (("kl", "--toy", "gausian", "--schedule", "edm", "--steps", "2"), "'gaussian'"),
+    (("kl", "--toy", "gausssian", "--schedule", "edm", "--steps", "2"), "'gaussian'"),
     (("profile", "--toy", "pionts15"), "'points15'"),
     (("order", "--solver", "heunn"), "'heun'"),
     (("compare", "--toy", "gaussian", "--metric", "kl_data_modle"), "'kl_data_model'"),
