@@ -322,7 +322,10 @@ def test_kl_by_monte_carlo_reports_a_standard_error_and_a_bias() -> None:
     assert one["error"] == pytest.approx(2.0 * many["error"], rel=0.9)
     exact = kl_rows(*args)["kl_data_model"]
     assert abs(many["value"] - many["gap"] - exact["value"]) < 5 * many["error"]
-    assert many["gap"] == pytest.approx(15 / 8000, rel=1.0)
+    # The mean of (1 - q) / q over the points is at least 14, and the bias falls as 1 / paths.
+    assert many["gap"] >= 14 / 8000
+    more = kl_rows(*args, "--paths", "16000", "--repeats", "4")["kl_data_model"]
+    assert more["gap"] == pytest.approx(many["gap"] / 4, rel=0.3)
     assert kl_rows(*args, "--paths", "4000", "--repeats", "4")["kl_data_model"] == many
 
 

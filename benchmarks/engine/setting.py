@@ -242,8 +242,11 @@ def metrics_of(names: tuple[str, ...], rtol: float | None = None) -> tuple[tuple
 
 
 def tidy(options: dict[str, Any]) -> Options:
-    """Options as (name, value) pairs in the order of their names."""
-    return tuple(sorted(options.items()))
+    """Options as (name, value) pairs in the order of their names, with 5 for 5.0."""
+    plain = {
+        k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in options.items()
+    }
+    return tuple(sorted(plain.items()))
 
 
 @lru_cache(maxsize=64)

@@ -108,6 +108,7 @@ def settings_of(
 
     from benchmarks.engine.compare import grid, is_file, levels_of
     from benchmarks.engine.setting import metrics_of, tidy
+    from entropic.commands.options import solver_registry
     from theory.checks import check_seed, whole
     from toys.files import load_toy, toy_spec
 
@@ -134,25 +135,23 @@ def settings_of(
         held = schedule_registry().checked(item.name, given)
         item = replace(item, options=tidy({**held, **dict(item.options)}))
     every = solver == "all"
-    calls: dict[str, Any] = (
-        {"nfe": steps or (len(item.sigmas or ()) - 1)} if every else {"steps": steps or 1}
-    )
-    found = grid(toy, item, solver, terminal=terminal or "stop", **calls, **more)
+    count = max(len(item.sigmas or ()) - 1, 1) if steps is None else steps
+    calls: dict[str, Any] = {"nfe": count} if every else {"steps": count}
     own = _solver_options(solver, option, eta)
+    solvers = [_taken(name, own) for name in solver_registry().functions] if every else solver
+    found = grid(toy, item, solvers, terminal=terminal or "stop", **calls, **more)
     whole("repeats", 1 if repeats is None else repeats, 1)
     check_seed(seed or 0)
     line = load_toy(toy_spec(toy)).dim == 1
     metrics = metrics_of(EXACT if paths is None else SAMPLED if line else SAMPLED[:2])
     out = []
     for setting in found.settings:
-        taken = own if not every else _taken(setting.solver, own)
-        options = tidy({**dict(setting.solver_options), **taken})
-        count = 0 if paths is None else paths
+        options = tidy({**dict(setting.solver_options), **({} if every else own)})
         new = replace(
             setting,
             solver_options=options,
             metrics=metrics,
-            paths=count,
+            paths=paths or 0,
             repeats=1 if repeats is None else repeats,
             seed=seed or 0,
         )
@@ -181,12 +180,14 @@ def _solver_options(solver: str, texts: tuple[str, ...], eta: float | None) -> d
     return dict(choices)
 
 
-def _taken(solver: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that a solver has."""
+def _taken(solver: str, options: dict[str, Any]) -> str:
+    """A solver with those of the options that it has, as text."""
     from entropic.commands.options import solver_registry
+    from theory.names import show_options
 
     known = solver_registry().options(solver)
-    return {key: value for key, value in options.items() if key in known}
+    taken = show_options({key: value for key, value in options.items() if key in known})
+    return f"{solver}:{taken.replace(' ', ',')}" if taken else solver
 
 
 def refuse_failure(row: dict[str, Any]) -> None:
