@@ -15,7 +15,7 @@ from benchmarks.engine.workers import NoWorkersError, in_workers
 from theory.writing import notice
 from toys.sampling import available_threads
 
-ALONE = 3.0  # seconds for which tasks run in this process before workers are started
+ALONE = 8.0  # seconds for which tasks run in this process before workers are started
 
 
 class Task(Protocol):

@@ -15,6 +15,8 @@ MAX_PIECES = 1000
 RESOLVED = 0.05  # tolerance in units of the length over which the denoiser's output varies
 FAR = 1e-4
 FINEST = 1e-15  # width of the brackets of kinks and jumps, relative to the interval
+SETTLED = 4e-8  # change of the slope in a Newton step after which one more reaches rounding
+NEAR = 1e-5  # largest such step, in widths of the cell
 HOLE = 1e-12  # part of an interval that may lack a preimage because of rounding
 
 
@@ -176,9 +178,30 @@ class Branches:
             a = np.where(upper, a, middle)
         return np.asarray(0.5 * (a + b))
 
+    def _cubic_places(self, right: Ints, y: Array) -> Array:
+        """Where the cubics of cells, given by their right ends, take the values y, in (0, 1).
+
+        Places are kept from the ends as far as rounding of F reaches at a turning point, where
+        the slope of a closer one would be arbitrary.
+        """
+        left = right - 1
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            rise = self.f[right] - self.f[left]
+            slope = (self.x[right] - self.x[left]) / rise
+            first, last = self.df[left] * slope, self.df[right] * slope
+            aim = (y - self.f[left]) / rise
+            apart = np.sqrt(4e-16 * np.abs(y / rise))
+            place = np.full(y.size, 0.5)
+            for halving in range(2, 26):
+                rest = 1.0 - place
+                value = place * (place * (3.0 - 2.0 * place) + rest * (first * rest - last * place))
+                place += np.where(value < aim, 0.5**halving, -(0.5**halving))
+        apart = np.nan_to_num(apart, nan=0.5, posinf=0.5)
+        return np.asarray(np.clip(place, np.minimum(apart, 0.5), np.maximum(1.0 - apart, 0.5)))
+
     def preimages(self, y: Array) -> tuple[Ints, Array, Array]:
         """All solutions x of F(x) = y: indices into y, x and F'(x), arrays of one length."""
-        owners, lows, highs, rise = [], [], [], []
+        owners, rights, rise = [], [], []
         for a, b in self.pieces:
             f = self.f[a : b + 1]
             up = bool(f[-1] >= f[0])
@@ -187,31 +210,40 @@ class Branches:
             at = np.clip(np.searchsorted(grid, y[inside]), 1, grid.size - 1)
             at = a + (at if up else grid.size - at)
             owners.append(inside)
-            lows.append(self.x[at - 1])
-            highs.append(self.x[at])
+            rights.append(at)
             rise.append(np.full(inside.size, up))
-        owner, low, high = np.concatenate(owners), np.concatenate(lows), np.concatenate(highs)
-        up_all = np.concatenate(rise)
-        target = y[owner]
-        x = 0.5 * (low + high)
-        slope = np.empty_like(x)
+        owner, right, up_all = (np.concatenate(column) for column in (owners, rights, rise))
+        low, high, target = self.x[right - 1], self.x[right], y[owner]
+        cell = high - low
+        x = low + cell * self._cubic_places(right, target)
+        slope = np.full_like(x, np.nan)
+        last = np.zeros(x.size, dtype=bool)  # one more step, and no further test
+        before = x.copy()
         active = np.arange(x.size)
         for step in range(200):
             if not active.size:
                 break
-            f, df = self.flow(x[active])
-            slope[active] = df
+            at = x[active]
+            f, df = self.flow(at)
             gap = f - target[active]
             above = (gap > 0) == up_all[active]
-            high[active] = np.where(above, x[active], high[active])
-            low[active] = np.where(above, low[active], x[active])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                newton = x[active] - gap / df
+            high[active] = np.where(above, at, high[active])
+            low[active] = np.where(above, low[active], at)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                move = gap / df
+                # Relative change of the slope over this step, by the last change.
+                bend = np.abs(move * (df - slope[active]) / (df * (at - before[active])))
+            newton = at - move
             trusted = (newton > low[active]) & (newton < high[active]) & (step % 4 != 3)
+            ending = last[active]
+            last[active] = (bend <= SETTLED) & (np.abs(move) <= NEAR * cell[active])
+            trusted |= ending | last[active]
             new = np.where(trusted, newton, 0.5 * (low[active] + high[active]))
             # Converged when the step is below rounding of x, or F agrees with y to rounding.
-            close = np.abs(new - x[active]) <= 4e-16 * np.abs(x[active])
+            close = np.abs(new - at) <= 4e-16 * np.abs(at)
             close |= np.abs(gap) <= 2e-16 * np.abs(target[active])
-            x[active] = np.where(close, x[active], new)
+            close |= ending
+            before[active], slope[active] = at, df
+            x[active] = np.clip(np.where(close & ~ending, at, new), low[active], high[active])
             active = active[~close]
         return owner, x, slope
