@@ -69,7 +69,7 @@ def draw(table: pd.DataFrame) -> Figure:
         stderr=pd.to_numeric(table["stderr"]),
     )
     known(list(SOLVERS), table["name"])
-    toys = toys_in(table["toy"])
+    toys = toys_in(table["toy"], TARGETS)
     figure = new_figure(12.0, 2.2 + 2.15 * len(toys))
     grid = figure.add_gridspec(
         len(toys) + 1, len(FAMILIES), height_ratios=[0.4] + [1.0] * len(toys)

@@ -819,12 +819,12 @@ def test_commands_share_the_store_whatever_their_folder(
 
 
 def test_a_result_of_another_task_counts_as_absent(tmp_path: Path) -> None:
-    store, key = Store(tmp_path), {"task": "x", "levels": (1.0, 2.0)}
+    store, key = Store(tmp_path), Setting("gaussian", "edm", 2)
     store.put(key, {"value": 1})
     assert store.get(key) == {"value": 1}
     whole = store.path(key).read_text()
     for damage in (
-        whole.replace('"x"', '"y"'),
+        whole.replace('"edm"', '"log_snr"'),
         whole.replace('{"value": 1}', "3"),
         "[" * 100_000,
     ):

@@ -111,7 +111,7 @@ def test_left_rule_shows_its_bias(folder: Path) -> None:
     assert left["source"]["left_bias"] == pytest.approx(gap, rel=1e-12)
     assert 0.02 < gap < 0.2
     shown = run(*args, "--rule", "left", "--format", "lines")
-    assert "left sum: up to" in shown.stderr
+    assert "warning: the left sum moves levels by up to" in shown.stderr
     assert "band: the middle 90% of 200 bootstrap replicates" in shown.stderr
 
 

@@ -112,6 +112,7 @@ def settings_of(
     from theory.checks import check_seed, whole
     from toys.files import load_toy, toy_spec
 
+    line = load_toy(toy_spec(toy)).dim == 1
     given = given_options(more)
     file = is_file(schedule)
     if paths is not None:
@@ -142,7 +143,6 @@ def settings_of(
     found = grid(toy, item, solvers, terminal=terminal or "stop", **calls, **more)
     whole("repeats", 1 if repeats is None else repeats, 1)
     check_seed(seed or 0)
-    line = load_toy(toy_spec(toy)).dim == 1
     metrics = metrics_of(EXACT if paths is None else SAMPLED if line else SAMPLED[:2])
     out = []
     for setting in found.settings:

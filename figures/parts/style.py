@@ -4,7 +4,7 @@ Figures are plain Figure objects: no pyplot, no global state, no display.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Literal
@@ -249,10 +249,11 @@ def toy_label(toy: str) -> str:
     return TOYS.get(toy, toy.replace("\\", "/").rpartition("/")[2][:32])
 
 
-def toys_in(column: pd.Series) -> list[str]:
-    """The targets of a column, those of TOYS first."""
+def toys_in(column: pd.Series, first: Iterable[str] = TOYS) -> list[str]:
+    """The targets of a column, those named first in their order and then the others."""
     present = list(dict.fromkeys(column.dropna()))
-    return [toy for toy in TOYS if toy in present] + [toy for toy in present if toy not in TOYS]
+    ordered = [toy for toy in first if toy in present]
+    return ordered + [toy for toy in present if toy not in ordered]
 
 
 def number(value: float) -> str:
