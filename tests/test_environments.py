@@ -297,10 +297,13 @@ def test_every_input_file_may_be_standard_input() -> None:
 
 
 def test_standard_input_is_read_once() -> None:
-    found = CliRunner().invoke(main, ["kl", "--toy", "-", "--schedule", "-"], input=MIXTURE)
+    args = ["kl", "--toy", "-", "--schedule"]
+    found = CliRunner().invoke(main, [*args, "-"], input="80\n2\n0.1\n")
     assert found.exit_code == 2
     assert found.stderr == ("entropic: -: standard input must be read once, got it for two files\n")
     assert looks_like_path("-")
+    found = CliRunner().invoke(main, [*args, "edm", "--steps", "2"], input=MIXTURE)
+    assert found.exit_code == 0, found.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{"])

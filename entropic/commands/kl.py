@@ -110,9 +110,8 @@ def settings_of(
     from benchmarks.engine.setting import metrics_of, tidy
     from entropic.commands.options import solver_registry
     from theory.checks import check_seed, whole
-    from toys.files import load_toy, toy_spec
+    from toys.files import load_toy
 
-    line = load_toy(toy_spec(toy)).dim == 1
     given = given_options(more)
     file = is_file(schedule)
     if paths is not None:
@@ -143,6 +142,7 @@ def settings_of(
     found = grid(toy, item, solvers, terminal=terminal or "stop", **calls, **more)
     whole("repeats", 1 if repeats is None else repeats, 1)
     check_seed(seed or 0)
+    line = not found.settings or load_toy(found.settings[0].toy).dim == 1
     metrics = metrics_of(EXACT if paths is None else SAMPLED if line else SAMPLED[:2])
     out = []
     for setting in found.settings:
