@@ -1,56 +1,26 @@
 """What one command walks through: the functions of the suite that it enters, and how often."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
+from benchmarks.acceptance.report import ROOT
+from benchmarks.acceptance.walk import walked
 from benchmarks.engine.toy_profiles import toy_profile
-from entropic.commands.main import main
 from theory.solvers.ddim import stochastic_ddim_table
 from toys.laws.passes import settle
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("entropic", "toys", "theory", "benchmarks", "figures")
-COMMAND = ("kl", "--toy", "gaussians15_overlap", "--schedule", "rescaled", "--steps", "8")
 # Functions by folder: what reads the command and makes the setting, and what computes.
 MOST = {"entropic": 45, "benchmarks": 53, "theory": 60, "toys": 102}
 
 
-def run() -> None:
-    done = CliRunner().invoke(main, COMMAND, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    assert "KL(data || sampler) = 0.0958542972" in done.output
-
-
 @pytest.fixture(scope="module")
 def walk() -> Counter[CodeType]:
-    """Calls by code object, once compilation and imports are done and with no cached answers."""
-    run()
-    for name, module in list(sys.modules.items()):
-        if name.split(".")[0] in ROOMS:
-            for value in vars(module).values():
-                if hasattr(value, "cache_clear"):
-                    value.cache_clear()
-    homes = tuple(f"{ROOT / room}/" for room in ROOMS)
-    calls: Counter[CodeType] = Counter()
-
-    def seen(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(homes):
-            calls[frame.f_code] += 1
-
-    before = sys.getprofile()
-    sys.setprofile(seen)
-    try:
-        run()
-    finally:
-        sys.setprofile(before)
-    return calls
+    return walked()
 
 
 def entered(walk: Counter[CodeType], function: Callable[..., Any]) -> int:
