@@ -320,3 +320,10 @@ def test_bad_options_of_the_command_are_one_line(args: list[str], said: str) -> 
     assert said in done.output
     assert "Traceback" not in done.output
     assert len(done.output.strip().splitlines()) == 1
+
+
+def test_lists_of_one_length_are_numbered(tmp_path: Path) -> None:
+    lists = [[80.0, 1.0, 0.1], [80.0, 2.0, 0.1], [80.0, 1.0, 0.1]]
+    table = compare("gaussian", [*lists, "edm"], steps=2, store=tmp_path, jobs=1)
+    assert list(table["schedule"]) == ["list of 2 steps (1)", "list of 2 steps (2)", "edm"]
+    assert table["value"].nunique() == 3

@@ -158,7 +158,7 @@ def grid(
 ) -> Grid:
     """The settings of `compare`, not yet checked; the arguments are those of `compare`."""
     spec, label = toy_spec(mixture), _label(mixture)
-    items = [levels_of(item, name) for name, item in _named(schedules)]
+    items = _numbered([levels_of(item, name) for name, item in _named(schedules)])
     chosen = solvers_of(solvers)
     budgets, by_calls = _budgets(steps, nfe)
     own = named_process(process).name
@@ -269,6 +269,21 @@ def levels_of(item: Any, label: str | None = None) -> Levels:
     levels = vector("schedules", item, 2)
     monotone("schedules", levels, falling=True, advice="a schedule runs from high to low noise")
     return Levels(label or f"list of {levels.size - 1} steps", (), tuple(levels.tolist()))
+
+
+def _numbered(items: list[Levels]) -> list[Levels]:
+    """The schedules, with lists of one name but other levels numbered in their order."""
+    lists: dict[str, list[tuple[float, ...]]] = {}
+    for item in items:
+        known = lists.setdefault(item.name, [])
+        if item.sigmas is not None and item.sigmas not in known:
+            known.append(item.sigmas)
+    return [
+        replace(item, name=f"{item.name} ({lists[item.name].index(item.sigmas) + 1})")
+        if item.sigmas is not None and len(lists[item.name]) > 1
+        else item
+        for item in items
+    ]
 
 
 def is_file(text: str) -> bool:

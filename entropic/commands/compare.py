@@ -173,7 +173,7 @@ def compare_text(table: pd.DataFrame) -> str:
     names = {"kl_data_model": "KL(data || sampler), nats"}
     width = max(len(who) for who, _ in lines)
     out = [
-        f"{first['toy']}, {first['process']}, terminal {first['terminal']}, "
+        f"{first['toy']}, {first['process']}, terminal {' and '.join(rows['terminal'].unique())}, "
         f"start {first['start']}: {names.get(metric, metric)}",
         f"{'':{width}s}" + "".join(f"{f'NFE {n}':>14s}" for n in columns),
     ]
