@@ -294,7 +294,10 @@ def compute_study(store: Store, jobs: int | None) -> None:
 
 
 def bound_tightness(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """The committed rows; with the budget "paper" they are computed anew."""
+    """How tight paper B's bounds on the slope of the mmse are, by a search for the worst case.
+
+    The rows are kept; with the budget "paper" they are computed anew.
+    """
     if budget == "paper":
         return study(jobs).assign(**versions())
     return pd.read_csv(rows_now(ROWS)).drop(columns="command")

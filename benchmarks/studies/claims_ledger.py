@@ -18,6 +18,9 @@ def read_full_run(path: Path | None = None) -> list[dict[str, Any]]:
 
 
 def claims_ledger(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """The committed full run, for the figure; every budget draws the same."""
+    """The verdicts on the claims of the four papers.
+
+    The rows are those of the kept full run; every budget draws the same.
+    """
     table = pd.DataFrame(read_full_run())
     return table.assign(place=range(len(table)))

@@ -43,7 +43,10 @@ def winners(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def digits_schedules(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A's image tables repeated on networks that we trained; see `schedules_table`."""
+    """Paper A's image tables repeated on networks that we trained.
+
+    The table is that of `schedules_table`.
+    """
     return schedules_table(read_scores(), pd.read_csv(rows_now(IMAGE_ROWS)))
 
 

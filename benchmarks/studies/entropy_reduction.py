@@ -39,7 +39,10 @@ class StepEntropies:
 
 
 def entropy_reduction(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper C's propositions 3.1, 3.2, 3.4, 4.1, 4.2 measured; kind "step" or "level"."""
+    """Paper C's propositions 3.1, 3.2, 3.4, 4.1, 4.2 measured on toys.
+
+    Kind "step" or "level".
+    """
     n_steps, n_levels = SIZES[budget]
     tasks = [StepEntropies(toy, n_steps, n_levels) for toy in TOYS]
     parts = run_tasks(tasks, store, jobs, "conditional entropies")

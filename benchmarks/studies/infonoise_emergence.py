@@ -15,7 +15,10 @@ SIGMA_DATA = {"mixture": 1.1010, "digits": 0.7525}  # for EDM's weight, to four 
 
 
 def infonoise_emergence(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper D Fig. 5 on small targets; see `emergence_table`."""
+    """Paper D Fig. 5 on small targets: how InfoNoise's density develops in one training.
+
+    The table is that of `emergence_table`.
+    """
     return emergence_table(pd.read_csv(rows_now(EMERGENCE_ROWS)))
 
 

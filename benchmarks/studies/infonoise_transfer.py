@@ -142,7 +142,10 @@ ABOUT = ["torch", "numpy", "scipy", "numba"]
 
 
 def infonoise_transfer(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper D Fig. 4 and Table 1(a) on small targets; see `transfer_table`."""
+    """Paper D Fig. 4 and Table 1(a) on small targets: rules of training noise compared.
+
+    The table is that of `transfer_table`.
+    """
     return transfer_table(read_rows())
 
 

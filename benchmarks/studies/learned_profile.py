@@ -14,7 +14,10 @@ STEPS = 16  # steps of the rescaled schedules
 
 
 def learned_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Learned profiles compared with exact ones; see `profile_table`."""
+    """Profiles measured on trained networks compared with exact ones.
+
+    The table is that of `profile_table`.
+    """
     return profile_table(pd.read_csv(rows_now(PROFILE_ROWS)))
 
 

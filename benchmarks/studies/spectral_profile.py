@@ -9,5 +9,8 @@ SPECTRUM_ROWS = results_file("spectral_profile")
 
 
 def spectral_profile(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
-    """Paper A v2 Fig. 2 on a network of the digits: the committed rows."""
+    """Paper A v2 Fig. 2 on a network of the digits: entropy rates by frequency.
+
+    The rows are kept ones.
+    """
     return pd.read_csv(rows_now(SPECTRUM_ROWS))
