@@ -45,9 +45,15 @@ def draw_comparison(table: pd.DataFrame) -> Figure:
 
     Args:
         table: Rows of `entropic.compare`.
+
+    Raises:
+        ValueError: No setting has a step.
     """
     metric = str(table["metric"].iloc[0])
-    rows = table[table["metric"] == metric].copy()
+    rows = table[(table["metric"] == metric) & table["nfe"].notna()].copy()
+    if rows.empty:
+        raise ValueError("table must have a setting with a step to draw, got none")
+    rows["nfe"] = rows["nfe"].astype(int)
     for left, options in (("schedule", "schedule_options"), ("solver", "solver_options")):
         rows[left] = [
             f"{name}:{given.replace(' ', ',')}" if given else name
@@ -58,11 +64,12 @@ def draw_comparison(table: pd.DataFrame) -> Figure:
     figure = new_figure(WIDTH, HEIGHT)
     ax = figure.subplots()
     handles = []
+    calls = _judged(rows)
     for (schedule, solver), mine in rows.groupby(["schedule", "solver"], sort=False):
         place = schedules.index(schedule), solvers.index(solver)
         looks = _colour(str(schedule), place[0]), MARKS[place[1] % 12], LINES[place[1] % 4]
-        handles.append((_last(mine), _curve(ax, mine, *looks, f"{schedule}, {solver}")))
-    panel(ax, _title(rows, metric), "denoiser calls (NFE)", METRICS.get(metric, metric))
+        handles.append((_rank(mine, calls), _curve(ax, mine, *looks, f"{schedule}, {solver}")))
+    panel(ax, _title(rows, calls), "denoiser calls (NFE)", METRICS.get(metric, metric))
     counts = sorted(int(n) for n in rows["nfe"].unique())
     count_axis(ax, counts if len(counts) < 12 else counts[:: -(-len(counts) // 8)])
     if (rows["value"] > 0).any():
@@ -85,9 +92,16 @@ def _colour(schedule: str, place: int) -> str:
     return known[schedule].colour if schedule in known else OTHERS[place % len(OTHERS)]
 
 
-def _last(rows: pd.DataFrame) -> float:
-    """The value at the most calls, by which the legend is ordered."""
-    value = float(rows.sort_values("nfe")["value"].iloc[-1])
+def _judged(rows: pd.DataFrame) -> int:
+    """The largest number of calls that every curve has, or else the largest of all."""
+    shared = set.intersection(*(set(own) for _, own in rows.groupby(["schedule", "solver"])["nfe"]))
+    return int(max(shared or rows["nfe"]))
+
+
+def _rank(rows: pd.DataFrame, calls: int) -> float:
+    """The value at a number of calls, or else at the curve's largest, which orders the legend."""
+    at = rows[rows["nfe"] == min(calls, rows["nfe"].max())]
+    value = float(at["value"].iloc[0]) if len(at) else float("inf")
     return value if value == value else float("inf")
 
 
@@ -119,16 +133,16 @@ def _curve(
     )  # fmt: skip
 
 
-def _title(rows: pd.DataFrame, metric: str) -> str:
-    """What is best at the most calls."""
-    good = rows[rows["value"].notna()]
+def _title(rows: pd.DataFrame, calls: int) -> str:
+    """What is best at that number of calls."""
+    toy, good = _short(str(rows["toy"].iloc[0])), rows[(rows["nfe"] == calls)]
+    good = good[good["value"].notna()]
     if good.empty:
-        return f"{rows['toy'].iloc[0]}: no value"
-    most = good[good["nfe"] == good["nfe"].max()]
-    best = most.loc[most["value"].idxmin()]
+        return f"{toy}: no value at {calls} calls"
+    best = good.loc[good["value"].idxmin()]
     return (
-        f"{_short(str(best['toy']))}: {best['schedule']} with {best['solver']} is best at "
-        f"{int(best['nfe'])} calls ({best['value']:.2g})"
+        f"{toy}: {best['schedule']} with {best['solver']} is best at {calls} calls "
+        f"({best['value']:.2g})"
     )
 
 
@@ -141,8 +155,8 @@ def _caption(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     parts = [
         f"Target {_short(str(first['toy']))}, {first['process']} process, terminal "
-        f"{first['terminal']}, start {first['start']}, noise levels {first['sigma_max']:.3g} to "
-        f"{rows['sigma_min'].min():.3g}."
+        f"{' and '.join(rows['terminal'].unique())}, start {first['start']}, noise levels "
+        f"{first['sigma_max']:.3g} to {rows['sigma_min'].min():.3g}."
     ]
     if (rows["error_kind"] == "standard").any():
         parts.append(

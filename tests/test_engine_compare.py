@@ -22,6 +22,7 @@ from benchmarks.engine.setting import Setting
 from benchmarks.measure.divergences import METRICS
 from entropic.commands.compare import compare_text
 from entropic.commands.main import main
+from figures.comparison import draw_comparison
 from theory.solvers.registry import SOLVERS, make_table
 from toys import zoo
 from toys.laws.build import maps
@@ -327,3 +328,19 @@ def test_lists_of_one_length_are_numbered(tmp_path: Path) -> None:
     table = compare("gaussian", [*lists, "edm"], steps=2, store=tmp_path, jobs=1)
     assert list(table["schedule"]) == ["list of 2 steps (1)", "list of 2 steps (2)", "edm"]
     assert table["value"].nunique() == 3
+
+
+def test_the_picture_judges_at_equal_calls(tmp_path: Path) -> None:
+    """The title and the first curve are those of the most calls that all curves have."""
+    found = compare("gaussian", "edm", ["ddim", "heun"], steps=[2, 4], store=tmp_path, jobs=1)
+    (ax,) = draw_comparison(found).axes
+    rows = found[found["nfe"] == 4].set_index("solver")["value"]
+    assert set(found["nfe"]) == {2, 4, 8}
+    best = rows.astype(float).idxmin()
+    assert ax.get_title(loc="left").startswith(f"gaussian: edm with {best} is best at 4 calls")
+    assert ax.get_legend().get_texts()[0].get_text() == f"edm, {best}"
+    few = compare("gaussian", "edm", "heun", nfe=1, store=tmp_path)
+    with pytest.raises(ValueError, match="table must have a setting with a step to draw, got none"):
+        draw_comparison(few)
+    both = compare("gaussian", "edm", ["heun", "ddim"], nfe=1, store=tmp_path)
+    assert len(draw_comparison(both).axes[0].get_legend().get_texts()) == 1
