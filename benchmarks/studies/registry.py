@@ -54,9 +54,28 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
 
 
 # Processor seconds on two cores, compiled code cached: of the figure from an empty store, and of
-# the study whose kept rows it reads (0 for none). Measured by `python -m
-# benchmarks.acceptance.walk times`, and by the runs that wrote the rows.
-SECONDS: dict[str, tuple[float, float]] = dict.fromkeys(TABLES, (0.0, 0.0))
+# the study whose kept rows it reads (None where it has none, or where it was not measured).
+# Measured by `python -m benchmarks.acceptance.walk times`, and by the runs that wrote the rows.
+SECONDS: dict[str, tuple[float, float | None]] = {
+    "entropic_time": (16, None),
+    "kl_vs_steps": (114, None),
+    "information_window": (4, None),
+    "low_noise_boundary": (4, None),
+    "solver_convergence": (41, None),
+    "re_vs_baselines": (31, 1200),
+    "entropy_reduction": (24, None),
+    "las_mixtures": (22, 300),
+    "pathwise_vs_terminal": (12, None),
+    "schedules_compared": (11, None),
+    "phase_diagram": (5, 900),
+    "bound_tightness": (4, 300),
+    "claims_ledger": (5, 1300),
+    "infonoise_transfer": (4, 9000),
+    "infonoise_emergence": (4, 9000),
+    "learned_profile": (3, None),
+    "spectral_profile": (3, None),
+    "digits_schedules": (4, None),
+}
 
 
 def make_table(

@@ -183,18 +183,20 @@ def list_text(rows: list[dict[str, Any]]) -> str:
     """The list of figures as text."""
     lines = ["name                    time  --recompute  shows [follows]"]
     for row in rows:
-        again = row["recompute_seconds"]
+        again = time_text(row["recompute_seconds"]) if row["name"] in STUDIES else ""
         follows = f" [{', '.join(row['options'])}]" if row["options"] else ""
         lines.append(
             f"{row['name']:22s}{time_text(row['seconds']):>6s}"
-            f"{'' if again is None else time_text(again):>13s}  {row['description']}{follows}"
+            f"{again:>13s}  {row['description']}{follows}"
         )
-    lines.append("Processor time on two cores from an empty store; stored results take none.")
+    lines.append("Processor time on two cores from an empty store; stored results take none; ? not measured.")
     return "\n".join(lines)
 
 
-def time_text(seconds: float) -> str:
+def time_text(seconds: float | None) -> str:
     """A time to one or two digits."""
+    if seconds is None:
+        return "?"
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
