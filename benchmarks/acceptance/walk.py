@@ -186,7 +186,9 @@ def _differs(column: str, old: pd.DataFrame, new: pd.DataFrame) -> tuple[int, fl
     for error in ("error", "stderr"):
         if error in old and column != error:
             allowed = allowed + 2.0 * np.abs(old[error].fillna(0.0).to_numpy(float))
-    if column in ("sd", "stderr") and "kl_data_model" in old:  # differences of the values
+    if column in ("value", "excess") and "excess" in old:  # a difference of moments of size 1
+        allowed = allowed + 1e-15
+    if column in ("sd", "stderr") and "kl_finite_mean" in old:  # differences of the values
         allowed = allowed + 1e-12 * np.abs(old["kl_finite_mean"].fillna(0.0).to_numpy(float))
     if column == "slope":  # of the log of a rate that is good to 1e-12, over a grid
         allowed = allowed * 10.0
