@@ -1,5 +1,7 @@
 """Divergences from laws and samples: closed forms, each route against the other."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -248,3 +250,36 @@ def test_an_infinite_kl_is_told_from_an_unknown_one() -> None:
 def test_wrong_arguments_are_named(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("std", "steps", "low", "high"),
+    [
+        (1.0, 4, 0.002, 80.0),
+        (0.01, 1, 0.002, 80.0),
+        (1000.0, 2, 0.002, 80.0),
+        (1.0, 1, 1e-8, 1e10),  # a sampler 1e-8 as wide as the data
+        (1.0, 4, 1e-6, 1e8),
+    ],
+)
+def test_distances_of_a_gaussian_are_the_closed_form(
+    std: float, steps: int, low: float, high: float
+) -> None:
+    """DDIM on N(0, std^2) is linear, so that the sampler's law is a Gaussian."""
+    sigmas = log_snr_sigmas(steps, high, low)
+    wide, own = float(np.hypot(std, low)), high
+    for s, t in pairwise(sigmas.tolist()):
+        own *= t / s + (1 - t / s) * std**2 / (std**2 + s**2)
+    found = divergences.measures(
+        Mixture([1], [0], std), ddim_table(sigmas), metrics={"tv": 1e-5, "w1": 1e-5}
+    )
+    a, b = min(wide, own), max(wide, own)
+    x = np.sqrt(2 * np.log(b / a) / (1 / a**2 - 1 / b**2))
+    tv = 2 * abs(float(stats.norm.cdf(x / a) - stats.norm.cdf(x / b)))
+    w1 = abs(wide - own) * np.sqrt(2 / np.pi)
+    for name, want in (("tv", tv), ("w1", w1)):
+        value, error = found[name].value, found[name].error
+        assert value is not None
+        assert error is not None
+        assert abs(value - want) <= error + 1e-14 * want
+        assert value == pytest.approx(want, rel=1e-8)

@@ -14,7 +14,7 @@ from theory.checks import Array, number, one_of
 from theory.solvers.reducing import Solver, check_solver
 from toys.files import as_mixture
 from toys.information.quadrature import integrals
-from toys.laws.passes import Functional, Passes, Settled, settle
+from toys.laws.passes import ATOL, Functional, Passes, Settled, settle
 from toys.laws.transported import DATA_REACH
 from toys.mixture import Mixture
 
@@ -26,6 +26,7 @@ METRICS = {
     "tv": 1e-5,
     "w1": 1e-5,
 }
+UNKNOWN = 0.01  # relative error of tv or w1 beyond which there is no value
 NO_W1 = "points without noise are compared by bins"
 
 
@@ -127,6 +128,12 @@ def _measured(name: str, settled: Settled, by: ByBins | ByDensity) -> Measured:
     error = settled.error
     if name in ("tv", "w1") and isinstance(by, ByDensity) and law is not None:
         error += by.slack(name, law)
+        if error > UNKNOWN * abs(settled.value) + ATOL:
+            return without(
+                f"{name} must be known to {UNKNOWN:.0%}, got {settled.value:.3g} +- {error:.2g}: "
+                "the law is too narrow for the quadrature; use Monte Carlo (paths)",
+                route,
+            )
     return Measured(settled.value, error, route=route, empty_bins=empty)
 
 

@@ -189,7 +189,9 @@ def list_text(rows: list[dict[str, Any]]) -> str:
             f"{row['name']:22s}{time_text(row['seconds']):>6s}"
             f"{again:>13s}  {row['description']}{follows}"
         )
-    lines.append("Processor time on two cores from an empty store; stored results take none; ? not measured.")
+    lines.append(
+        "Processor time on two cores from an empty store; stored results take none; ? not measured."
+    )
     return "\n".join(lines)
 
 

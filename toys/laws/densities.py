@@ -16,6 +16,7 @@ NORMALISE = np.log(np.sqrt(2 * np.pi))
 THREADED = 2**16  # points from which on threads save more than they cost
 FAR = 60.0  # nats below the largest term at which a term is first left out
 NEGLIGIBLE = 40.0  # nats below the sum at which the terms that were left out do not matter
+PLACES = np.array([-8.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0])  # in stds
 SURE = 9.0  # stds inside an interval from which on its probability is 1 to 1e-18
 
 
@@ -27,6 +28,9 @@ class Density(Protocol):
 
     def log_mass(self, low: Array, high: Array) -> Array:
         """Log probability of each interval [low, high], shape of low."""
+
+    def places(self) -> Array:
+        """Points around the bulk of the mass, rising, a few of them per width of a component."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Components:
     def log_mass(self, low: Array, high: Array) -> Array:
         """Log probability of each interval [low, high], shape of low."""
         return _interval_logs(self.log_weights, self.means, self.stds, low, high)
+
+    def places(self) -> Array:
+        """Points around the bulk of the mass, rising, a few of them per width of a component."""
+        return _places(self.log_weights, self.means, self.stds)
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,20 @@ class GaussianSums:
     def log_mass(self, low: Array, high: Array) -> Array:
         """Log probability of each interval [low, high], shape of low."""
         return _interval_logs(self.mass.ravel(), self.mean.ravel(), self.std, low, high)
+
+    def places(self) -> Array:
+        """Points around the bulk of the mass, rising, a few of them per width of a component."""
+        means = self.mean.ravel()
+        return _places(self.mass.ravel(), means, np.full(means.size, self.std))
+
+
+def _places(log_weights: Array, means: Array, stds: Array) -> Array:
+    """Points around the components at up to 35 quantiles of the mass, rising."""
+    order = np.argsort(means)
+    below = np.cumsum(np.exp(log_weights - log_weights.max())[order])
+    shares = np.concatenate([[1e-6], np.linspace(0.0, 1.0, 35)[1:-1], [1.0 - 1e-6]])
+    at = order[np.unique(np.searchsorted(below, shares * below[-1]).clip(max=means.size - 1))]
+    return np.unique(means[at, None] + stds[at, None] * PLACES)
 
 
 def _interval_logs(

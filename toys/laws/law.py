@@ -40,6 +40,10 @@ class Law(ABC):
         """States in (low, high) at which the density is singular or jumps, rising."""
 
     @abstractmethod
+    def places(self) -> Array:
+        """States around the bulk of the mass, rising, close where it is narrow."""
+
+    @abstractmethod
     def holes(self, low: float, high: float) -> bool:
         """Whether the state cannot reach some interval within [low, high]."""
 
@@ -81,6 +85,10 @@ class NoisyLaw(Law):
     def folds(self, low: float, high: float) -> Array:
         """None: the density is smooth."""
         return np.empty(0)
+
+    def places(self) -> Array:
+        """States around the bulk of the mass, rising, close where it is narrow."""
+        return self.density.places()
 
     def holes(self, low: float, high: float) -> bool:
         """Never: a Gaussian is positive everywhere."""

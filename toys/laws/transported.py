@@ -197,6 +197,10 @@ class TransportedLaw(Law):
         edges = self._last.branches(low, high).edges
         return np.sort(edges[(edges > low) & (edges < high)])
 
+    def places(self) -> Array:
+        """States around the bulk of the mass, rising, close where it is narrow."""
+        return np.unique(self._last.flow(self.density.places())[0])
+
     def holes(self, low: float, high: float) -> bool:
         """Whether the state cannot reach some interval within [low, high]."""
         return self._last.branches(low, high).holes(low, high)
