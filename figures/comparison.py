@@ -135,11 +135,11 @@ def _curve(
 
 def _title(rows: pd.DataFrame, calls: int) -> str:
     """What is best at that number of calls."""
-    toy, good = _short(str(rows["toy"].iloc[0])), rows[(rows["nfe"] == calls)]
-    good = good[good["value"].notna()]
+    toy = _short(str(rows["toy"].iloc[0]))
+    good = rows[(rows["nfe"] == calls) & rows["value"].notna()]
     if good.empty:
         return f"{toy}: no value at {calls} calls"
-    best = good.loc[good["value"].idxmin()]
+    best = good.sort_values("value").iloc[0]
     return (
         f"{toy}: {best['schedule']} with {best['solver']} is best at {calls} calls "
         f"({best['value']:.2g})"
@@ -153,10 +153,15 @@ def _short(toy: str) -> str:
 def _caption(rows: pd.DataFrame) -> str:
     """The settings."""
     first = rows.iloc[0]
+    spans = [
+        f"{high:.3g} to {low:.3g}"
+        for high, low in dict.fromkeys(zip(rows["sigma_max"], rows["sigma_min"], strict=True))
+    ]
+    many = f"from {rows['sigma_min'].min():.3g} to {rows['sigma_max'].max():.3g}, not all alike"
     parts = [
         f"Target {_short(str(first['toy']))}, {first['process']} process, terminal "
         f"{' and '.join(rows['terminal'].unique())}, start {first['start']}, noise levels "
-        f"{first['sigma_max']:.3g} to {rows['sigma_min'].min():.3g}."
+        f"{' and '.join(spans) if len(spans) < 4 else many}."
     ]
     if (rows["error_kind"] == "standard").any():
         parts.append(

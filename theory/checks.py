@@ -57,7 +57,10 @@ def require(
 def floats(name: str, value: ArrayLike) -> Array:
     """The value as a new float64 array of any shape; every entry must be finite."""
     try:
-        out = np.array(value, dtype=np.float64)
+        given = np.asarray(value)
+        if given.dtype.kind == "c":  # NumPy would drop the imaginary part
+            raise TypeError
+        out = np.array(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be numbers, got {value!r:.80}") from None
     require(np.isfinite(out), name, out, "be finite")

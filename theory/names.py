@@ -12,12 +12,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 Option = float | str | bool | None
@@ -79,11 +78,10 @@ class Registry:
         if name in self.functions:
             return function(*arguments, **keywords)
         try:
-            return function(*arguments, **keywords)
-        except ValueError:
-            raise
-        except Exception as error:
-            got = f"{type(error).__name__}: {error}"
+            with redirect_stdout(sys.stderr):
+                return function(*arguments, **keywords)
+        except (Exception, SystemExit) as error:
+            got = " ".join(f"{type(error).__name__}: {error}".split())
             raise ValueError(f"{self.kind} {name} must run, got {got}") from None
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -118,11 +116,14 @@ class Registry:
         known = self.options(name)
         found: dict[str, Any] = {}
         for given, value in options.items():
-            key = given if given in known else f"{given}_"  # lambda is a word of Python
+            plain = normalised(given)
+            key = plain if plain in known else f"{plain.rstrip('_')}_"  # lambda is Python's word
+            if key in found:
+                raise ValueError(f"{given} must be given once, got {found[key]} and {value}")
             if key not in known:
                 shown = [option.rstrip("_") for option in known]
                 takes = f"takes {', '.join(shown)}" if shown else "takes no options"
-                close = get_close_matches(given, shown, n=1)
+                close = get_close_matches(plain, shown, n=1)
                 advice = f"; did you mean {close[0]!r}?" if close else ""
                 raise ValueError(
                     f"{given.rstrip('_')} must be left out for {self.kind} {name!r}, which {takes},"
@@ -179,6 +180,22 @@ def named(function: Callable[..., Any], summary: str, *bound: Any, **keywords: A
     return fixed
 
 
+def joined(*places: Mapping[str, Any]) -> dict[str, Any]:
+    """Options from several places.
+
+    Raises:
+        ValueError: An option stands in two of them.
+    """
+    found: dict[str, Any] = {}
+    for options in places:
+        for key, value in options.items():
+            if key in found:
+                name = key.rstrip("_")
+                raise ValueError(f"{name} must be given once, got {found[key]} and {value}")
+            found[key] = value
+    return found
+
+
 def normalised(text: str) -> str:
     """A name in lower case, with underscores for spaces and hyphens, and pp for ++."""
     return "_".join(text.lower().replace("++", "pp").replace("-", " ").replace("_", " ").split())
@@ -201,23 +218,15 @@ def user_function(kind: str, text: str) -> Callable[..., Any]:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        found = getattr(import_module(module), name)
-    except Exception as error:  # the user's code may raise anything
-        got = f"{text!r}: {type(error).__name__}: {error}"
+        with redirect_stdout(sys.stderr):  # standard output is for the result
+            found = getattr(import_module(module), name)
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        got = " ".join(f"{text!r}: {type(error).__name__}: {error}".split())
         raise ValueError(f"{kind} must name a function to import, got {got}") from None
     if not callable(found):
         got = type(found).__name__
         raise ValueError(f"{kind} must name a function, got {text!r}, which is of type {got}")
     return found  # type: ignore[no-any-return]
-
-
-def source_of(kind: str, text: str) -> str:
-    """The source of the module of a user's function, which identifies it in stored results."""
-    if not is_user_function(text):
-        return ""
-    module = inspect.getmodule(user_function(kind, text))
-    file = getattr(module, "__file__", None)
-    return "" if file is None else Path(file).read_text(encoding="utf-8", errors="replace")
 
 
 def arguments_of(function: Callable[..., Any]) -> dict[str, str]:

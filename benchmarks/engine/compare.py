@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmarks.engine.recommend import Recommendation
+from benchmarks.engine.rows import COLUMNS
 from benchmarks.engine.run import run_settings
 from benchmarks.engine.setting import Options, Setting, metrics_of, tidy
 from benchmarks.measure.divergences import METRICS
-from theory.checks import monotone, one_of, vector, whole
+from theory.checks import monotone, one_of, positive, vector, whole
 from theory.levels import TERMINALS, resampled
 from theory.names import is_user_function
 from theory.noise.processes import named_process
@@ -45,17 +46,23 @@ class Levels:
         name: Name of the schedule, or a label for the list.
         options: Options of the schedule.
         sigmas: The list, or None for a schedule by name.
+        label: What stands in the column "schedule". Default: the name.
     """
 
     name: str
     options: Options = ()
     sigmas: tuple[float, ...] | None = None
+    label: str | None = None
 
 
 class Grid(NamedTuple):
-    """Settings to compare, rows of those without a step, and the label of the mixture."""
+    """Settings to compare with the names of their schedules, and the label of the mixture.
+
+    Solvers that cannot make a step have only rows, `left_out`.
+    """
 
     settings: list[Setting]
+    names: list[str]
     left_out: list[dict[str, Any]]
     label: str
 
@@ -68,7 +75,7 @@ def compare(
     *,
     nfe: int | Sequence[int] | None = None,
     process: str = "edm",
-    terminal: str = "stop",
+    terminal: str | None = None,
     start: str = "noise",
     sigma_min: float | None = None,
     sigma_max: float | None = None,
@@ -89,13 +96,15 @@ def compare(
     Args:
         mixture: The data: a mixture, the name of a toy, or a mixture file.
         schedules: Names, such as "edm" or "edm:rho=5", schedule files, lists of levels or
-            recommendations; or a mapping from labels of your own to these.
+            recommendations; or a mapping from labels of your own to these, which stand in the
+            column "schedule".
         solvers: Names, such as "ddim" or "stochastic_ddim:eta=0.5", or "all".
-        steps: Numbers of steps. Default: 4, 8, 16 and 32. Lists of levels have their own.
+        steps: Numbers of steps. Default: 4, 8, 16 and 32. Lists of levels have their own, and
+            their own ends too.
         nfe: Numbers of denoiser calls, in place of steps: each solver takes the most steps that
             make at most this number of calls, and lists of levels are resampled in log sigma.
         process: "edm" or "vp", which sets the default levels and the initial law.
-        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0. Default: "stop".
         start: Initial law: "noise" for that of the process, "data" for the true law at sigma_max.
         sigma_min: Lowest positive level, in data units. Default: that of the process.
         sigma_max: Highest level, in data units. Default: that of the process.
@@ -132,10 +141,23 @@ def compare(
         repeats=repeats,
         seed=seed,
     )
-    for setting in found.settings:
+    if jobs is not None:
+        whole("jobs", jobs, 1)
+    if not isinstance(store, str | os.PathLike | None):
+        raise ValueError(f"store must be a path, got {type(store).__name__}")
+    unique = list(dict.fromkeys(found.settings))
+    for setting in unique:
         setting.check()
-    rows = run_settings(found.settings, store, jobs, "settings")
-    return pd.DataFrame([row | {"toy": found.label} for row in [*rows, *found.left_out]])
+    rows = run_settings(unique, store, jobs, "settings")
+    each = len(unique[0].metrics) if unique else 0
+    of = {setting: rows[i * each : (i + 1) * each] for i, setting in enumerate(unique)}
+    made = [
+        row | {"toy": found.label, "schedule": name}
+        for setting, name in zip(found.settings, found.names, strict=True)
+        for row in of[setting]
+    ]
+    left_out = [row | {"toy": found.label} for row in found.left_out]
+    return pd.DataFrame([*made, *left_out], columns=list(COLUMNS))
 
 
 def grid(
@@ -146,7 +168,7 @@ def grid(
     *,
     nfe: int | Sequence[int] | None = None,
     process: str = "edm",
-    terminal: str = "stop",
+    terminal: str | None = None,
     start: str = "noise",
     sigma_min: float | None = None,
     sigma_max: float | None = None,
@@ -162,10 +184,18 @@ def grid(
     chosen = solvers_of(solvers)
     budgets, by_calls = _budgets(steps, nfe)
     own = named_process(process).name
-    one_of("terminal", terminal, TERMINALS)
+    ends = {"sigma_min": sigma_min, "sigma_max": sigma_max}
+    if all(item.sigmas is not None for item in items):
+        for name, value in {"steps": steps, "terminal": terminal, **ends}.items():
+            if value is not None:
+                raise ValueError(f"{name} must not stand with lists of levels alone, got {value}")
+    terminal = "stop" if terminal is None else one_of("terminal", terminal, TERMINALS)
+    for name, value in ends.items():
+        if value is not None:
+            positive(name, value)
     whole("paths", paths, 0)
     whole("repeats", repeats, 1)
-    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    names = tuple(dict.fromkeys(_words("metrics", metrics)))
     for name in names:
         one_of("metrics", name, METRICS)
     base = Setting(
@@ -180,21 +210,24 @@ def grid(
         metrics=metrics_of(names, rtol),
         seed=seed,
     )
-    found: dict[Setting, None] = {}
+    found: dict[tuple[Setting, str], None] = {}
     left_out: list[dict[str, Any]] = []
     for item in items:
         for solver, options in chosen:
             here = replace(base, solver=solver, solver_options=options)
             made = _of_levels(here, item, budgets, by_calls)
             for budget, setting in zip(budgets, made, strict=False):  # a list gives one setting
+                shown = item.label or item.name
                 if not setting.n_steps:
-                    left_out += setting.without_steps(budget)
+                    rows = setting.without_steps(budget)
+                    left_out += [row | {"schedule": shown} for row in rows]
                     continue
-                sampled = paths and not has_exact_law(setting)
-                found[replace(setting, paths=paths, repeats=repeats) if sampled else setting] = None
+                if paths and not has_exact_law(setting):
+                    setting = replace(setting, paths=paths, repeats=repeats)
+                found[setting, shown] = None
     if len(found) > MOST_SETTINGS:
         raise ValueError(f"settings must be at most {MOST_SETTINGS}, got {len(found)}")
-    return Grid(list(found), left_out, label)
+    return Grid([s for s, _ in found], [name for _, name in found], left_out, label)
 
 
 def _of_levels(
@@ -262,7 +295,7 @@ def levels_of(item: Any, label: str | None = None) -> Levels:
         return Levels(label or item.method, (), tuple(item.sigmas.tolist()))
     if isinstance(item, str) and not is_file(item):
         name, options = SCHEDULES.parse(item)
-        return Levels(name, tidy(options))
+        return Levels(name, tidy(options), None, label)
     if isinstance(item, str | os.PathLike):
         found = read_schedule(item)
         return Levels(label or os.fspath(item), (), tuple(found.sigmas.tolist()))
@@ -296,7 +329,7 @@ def is_file(text: str) -> bool:
 
 def solvers_of(solvers: str | Sequence[str]) -> list[tuple[str, Options]]:
     """Names and options of solvers, "all" being every one of the registry."""
-    texts = [solvers] if isinstance(solvers, str) else list(solvers)
+    texts = _words("solvers", solvers)
     out: dict[tuple[str, Options], None] = {}
     for text in texts:
         if text == "all":
@@ -304,9 +337,18 @@ def solvers_of(solvers: str | Sequence[str]) -> list[tuple[str, Options]]:
         else:
             name, options = SOLVERS.parse(text)
             out[(name, tidy(options))] = None
-    if not out:
-        raise ValueError("solvers must name at least one, got none")
     return list(out)
+
+
+def _words(name: str, words: str | Sequence[str]) -> list[str]:
+    """One or several names as a list of at least one."""
+    found = [words] if isinstance(words, str) else words
+    if not isinstance(found, Iterable):
+        raise ValueError(f"{name} must be names, got {type(words).__name__}")
+    out = list(found)
+    if not out:
+        raise ValueError(f"{name} must name at least one, got none")
+    return out
 
 
 def _named(schedules: Any) -> list[tuple[str | None, Any]]:
@@ -316,6 +358,8 @@ def _named(schedules: Any) -> list[tuple[str | None, Any]]:
     elif isinstance(schedules, str | os.PathLike | Recommendation | Levels | np.ndarray):
         pairs = [(None, schedules)]
     else:
+        if not isinstance(schedules, Iterable):
+            raise ValueError(f"schedules must be names or levels, got {type(schedules).__name__}")
         items = list(schedules)
         numbers = items and all(isinstance(item, int | float | np.number) for item in items)
         pairs = [(None, items)] if numbers else [(None, item) for item in items]
@@ -332,7 +376,7 @@ def _budgets(
         raise ValueError("steps must not stand with nfe, got both; give one")
     given = STEPS if steps is None and nfe is None else nfe if steps is None else steps
     name = "steps" if nfe is None else "nfe"
-    values = [given] if isinstance(given, int | np.integer) else list(given)  # type: ignore[arg-type]
+    values: list[Any] = list(given) if isinstance(given, Iterable) else [given]
     if not values:
         raise ValueError(f"{name} must hold at least one number, got none")
     return [whole(name, value, 1, MOST_SETTINGS) for value in values], nfe is not None

@@ -2,17 +2,15 @@
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tqdm import tqdm
-
 from benchmarks.engine.store import Store, default_store
 from benchmarks.engine.workers import NoWorkersError, in_workers
 from theory.writing import notice
+from toys.progress import meter
 from toys.sampling import available_threads
 
 ALONE = 8.0  # seconds for which tasks run in this process before workers are started
@@ -48,14 +46,7 @@ def run_tasks(
     )
     alone_until = time.monotonic() + (ALONE if jobs is None else 0.0)
     jobs = available_threads() if jobs is None else jobs
-    bar = tqdm(
-        total=len(tasks),
-        initial=len(tasks) - len(todo),
-        desc=title,
-        leave=False,
-        delay=2,
-        mininterval=0.5 if sys.stderr.isatty() else 10,
-    )
+    bar = meter(len(tasks), title, len(tasks) - len(todo))
     with bar:
         while len(todo) > 1 and jobs > 1 and time.monotonic() < alone_until:
             i = todo.pop()  # the shortest, whose time tells whether workers are worth while

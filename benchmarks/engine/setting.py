@@ -6,8 +6,9 @@ result, which is one row (`benchmarks.engine.rows`) for every metric.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from typing import Any
 
@@ -19,9 +20,9 @@ from benchmarks.measure import samples, solver_errors
 from benchmarks.measure.divergences import METRICS, check_terminal, measures
 from benchmarks.measure.measured import Measured, without
 from benchmarks.measure.pathwise import pathwise_kl
-from theory.checks import Array, check_seed, one_of, vector, whole
+from theory.checks import Array, check_seed, number, one_of, vector, whole
 from theory.levels import Span
-from theory.names import Option, show_options, source_of
+from theory.names import Option, is_user_function, show_options
 from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
 from theory.schedules import registry as schedules
@@ -33,6 +34,7 @@ from toys.mixture import Mixture
 
 Options = tuple[tuple[str, Option], ...]
 RTOL = 1e-8
+FINEST_RTOL = 1e-13
 DISTANCE_RTOL = 1e-5  # of tv and w1, whose kinks cost digits
 # Metrics that are not read from the exact law, and the tolerance of each.
 OTHERS = ("path_rms", "path_median", "moment", "pathwise_kl", "ks")
@@ -95,14 +97,26 @@ class Setting:
     def own_code(self) -> str:
         """What the key of the stored result needs beside the names and the modules of the suite.
 
-        These are the mixture, the arguments that the registries fix, and the sources of the user's
-        own schedule and solver.
+        These are the mixture, the arguments that the registries fix, and what the user's own
+        schedule and solver give.
         """
-        texts = [toy_text(self.toy), source_of("solver", self.solver)]
-        if self.sigmas is None:
-            texts.append(source_of("schedule", self.schedule))
+        texts = [toy_text(self.toy), self._made()]
         fixed = [(f.args, f.keywords) for f in self._functions() if isinstance(f, partial)]
         return "\n".join([*texts, repr(fixed)])
+
+    def _made(self) -> str:
+        """The levels or the table of the user's own functions, whose code may import any other."""
+        own_solver = is_user_function(self.solver)
+        if not own_solver and (self.sigmas is not None or not is_user_function(self.schedule)):
+            return ""
+        try:
+            sigmas = self.levels()
+            table = self.table(sigmas) if own_solver else None
+        except ValueError as error:
+            return str(error)
+        parts = [] if table is None else [str(getattr(table, f.name)) for f in fields(table)]
+        with np.printoptions(floatmode="unique", threshold=sys.maxsize):
+            return "\n".join([str(sigmas), *parts])
 
     def _functions(self) -> list[Callable[..., Any]]:
         """The functions of the solver and of the schedule, if it has a name."""
@@ -114,8 +128,10 @@ class Setting:
     def check(self) -> None:
         """Raise ValueError if the setting has no meaning, before any work."""
         one_of("start", self.start, ("noise", "data"))
-        for name, _ in self.metrics:
+        for name, rtol in self.metrics:
             one_of("metric", name, ALL_METRICS)
+            if number("rtol", rtol, FINEST_RTOL) >= 1.0:
+                raise ValueError(f"rtol must be below 1, got {rtol:g}")
         check_seed(self.seed)
         whole("paths", self.paths, 0)
         whole("repeats", self.repeats, 1)

@@ -42,7 +42,7 @@ def in_workers(calls: Sequence[Call], jobs: int) -> Generator[Any, None, None]:
             parallel = joblib.Parallel(
                 return_as="generator_unordered", batch_size=1, max_nbytes=None
             )
-            with _without_interrupts():
+            with _without_interrupts(), _quiet_trackers():
                 finished = parallel(joblib.delayed(call)(*values) for call, values in calls)
             with contextlib.closing(finished):
                 yield from finished
@@ -89,6 +89,21 @@ def _check_semaphores() -> None:
         raise NoWorkersError(f"the system has no semaphores: {error}") from None
     except OSError as error:
         raise NoWorkersError(f"/dev/shm has no room for semaphores: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _quiet_trackers() -> Iterator[None]:
+    """Context whose new processes do not warn of semaphores that an ended run has left to them."""
+    before = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker:UserWarning"
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextlib.contextmanager

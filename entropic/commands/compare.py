@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,7 @@ from entropic.commands.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-PICTURES = ("png", "pdf", "svg")  # endings of the name of a picture
+PICTURES = (".png", ".pdf", ".svg")  # endings of the name of a picture
 METRICS = ("kl_data_model", "kl_discretisation", "kl_start", "tv", "w1")
 
 
@@ -96,20 +97,22 @@ def command(
 ) -> None:
     """Compare schedules and solvers on a mixture, best first, at equal numbers of calls."""
     from benchmarks.engine.compare import SCHEDULES_SHOWN, compare
-    from theory.checks import one_of
+    from theory.checks import one_of, whole
 
     if repeats is not None and paths is None:
         raise ValueError("repeats must come with paths, got it alone")
     if plot is not None:
-        one_of("plot", plot.rpartition(".")[2].lower(), PICTURES)
+        one_of("ending of plot", Path(plot).suffix.lower(), PICTURES)
+    if plot is not None and plot == csv_:
+        raise ValueError(f"plot must be another file than csv, got {plot} for both")
     table = compare(
         toy,
         schedule or SCHEDULES_SHOWN,
         solver or ("stochastic_ddim",),
         metrics=metric or METRICS[:1],
-        terminal=terminal or "stop",
-        paths=paths or 0,
-        repeats=repeats or 1,
+        terminal=terminal,
+        paths=0 if paths is None else whole("paths", paths, 1),
+        repeats=1 if repeats is None else repeats,
         **options,
     )
     if csv_ is not None:

@@ -110,6 +110,7 @@ def settings_of(
     from benchmarks.engine.setting import metrics_of, tidy
     from entropic.commands.options import solver_registry
     from theory.checks import check_seed, whole
+    from theory.names import joined
     from toys.files import load_toy
 
     given = given_options(more)
@@ -133,20 +134,20 @@ def settings_of(
         from entropic.commands.options import schedule_registry
 
         held = schedule_registry().checked(item.name, given)
-        item = replace(item, options=tidy({**held, **dict(item.options)}))
+        item = replace(item, options=tidy(joined(dict(item.options), held)))
     every = solver == "all"
     count = max(len(item.sigmas or ()) - 1, 1) if steps is None else steps
-    calls: dict[str, Any] = {"nfe": count} if every else {"steps": count}
+    calls: dict[str, Any] = {"nfe": count} if every else {"steps": None if file else count}
     own = _solver_options(solver, option, eta)
     solvers = [_taken(name, own) for name in solver_registry().functions] if every else solver
-    found = grid(toy, item, solvers, terminal=terminal or "stop", **calls, **more)
+    found = grid(toy, item, solvers, terminal=terminal, **calls, **more)
     whole("repeats", 1 if repeats is None else repeats, 1)
     check_seed(seed or 0)
     line = not found.settings or load_toy(found.settings[0].toy).dim == 1
     metrics = metrics_of(EXACT if paths is None else SAMPLED if line else SAMPLED[:2])
     out = []
     for setting in found.settings:
-        options = tidy({**dict(setting.solver_options), **({} if every else own)})
+        options = tidy(joined(dict(setting.solver_options), {} if every else own))
         new = replace(
             setting,
             solver_options=options,

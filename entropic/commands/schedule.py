@@ -87,11 +87,14 @@ def command(
 ) -> None:
     """Print noise levels for a sampler from a toy, a profile file or a loss log."""
     from entropic.commands.options import schedule_registry
+    from theory.names import joined
     from theory.writing import is_stdout
 
     name, own = schedule_registry().parse(method)
-    given = given_options(options)
-    found = recommend(name, steps, terminal=terminal or "stop", **options, **{**given, **own})
+    given = joined(own, given_options(options))
+    if json_ and format_ == "lines":
+        raise ValueError("format must be json beside json, got lines")
+    found = recommend(name, steps, terminal=terminal or "stop", **options, **given)
     if out is not None:
         found.write(out)
     for warning in found.warnings:

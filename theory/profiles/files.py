@@ -252,6 +252,9 @@ def _table(text: str) -> tuple[list[str], list[list[str]], list[int]]:
         raise ValueError(f"the file must be valid CSV, got {error}") from None
     if not any(header):
         raise ValueError("the file must start with a line of column names, got nothing")
+    twice = [name for name in header if name and header.count(name) > 1]
+    if twice:
+        raise ValueError(f"columns must have names of their own, got {twice[0]!r} twice")
     return header, [row for row, _ in rows], [line for _, line in rows]
 
 
