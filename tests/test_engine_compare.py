@@ -344,3 +344,37 @@ def test_the_picture_judges_at_equal_calls(tmp_path: Path) -> None:
         draw_comparison(few)
     both = compare("gaussian", "edm", ["heun", "ddim"], nfe=1, store=tmp_path)
     assert len(draw_comparison(both).axes[0].get_legend().get_texts()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"schedules": [[9.0, 1.0]], "steps": 2}, "steps must be those of the lists .*, as 1, got"),
+        ({"schedules": [[9.0, 1.0]], "terminal": "zero"}, "terminal must be that of the lists"),
+        ({"schedules": [[9.0, 1.0]], "sigma_min": 2}, "sigma_min must not stand with lists"),
+        ({"schedules": None}, "schedules must be names or levels, got NoneType"),
+        ({"solvers": None}, "solvers must be names, got NoneType"),
+        ({"metrics": []}, "metrics must name at least one, got none"),
+        ({"steps": 4.0}, "steps must be a whole number"),
+        ({"rtol": float("nan")}, "rtol must be finite, got nan"),
+        ({"rtol": 0}, "rtol must be at least 1e-13, got 0"),
+        ({"jobs": 0}, "jobs must be a whole number at least 1, got 0"),
+        ({"store": 3}, "store must be a path, got int"),
+        ({"sigma_min": [1, 2]}, "sigma_min must be one number"),
+    ],
+)
+def test_arguments_without_a_meaning_are_refused(
+    given: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        compare("gaussian", **{"schedules": "edm", "store": tmp_path, **given})
+    assert "\n" not in str(refused.value)
+
+
+def test_labels_stand_in_the_table_and_twice_named_metrics_count_once(tmp_path: Path) -> None:
+    named = {"edm": [80.0, 1.0, 0.002], "x": "edm", "y": "edm", "z": "edm:rho=5"}
+    found = compare("gaussian", named, steps=2, metrics=["tv", "tv"], store=tmp_path, jobs=1)
+    assert list(found["schedule"]) == ["edm", "x", "y", "z"]
+    values = list(found["value"])
+    assert values[1] == values[2] != values[0]
+    assert len(set(values)) == 3

@@ -222,7 +222,7 @@ def euler(sigmas, start_std=None):
 """
 
 
-def test_own_schedules_and_solvers_run_and_an_edit_of_their_source_is_another_result(
+def test_own_schedules_and_solvers_run_and_are_keyed_by_what_they_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "own_levels_of_a_test.py"
@@ -243,10 +243,23 @@ def test_own_schedules_and_solvers_run_and_an_edit_of_their_source_is_another_re
         assert row["solver"] == own.solver
     store = Store(tmp_path / "store")
     before = [store.path(setting) for setting in (*settings, *known)]
-    source.write_text(OWN + "# edited\n")
-    after = [store.path(setting) for setting in (*settings, *known)]
-    changed = [a != b for a, b in zip(before, after, strict=True)]
-    assert changed == [True, True, True, False, False]
+    import own_levels_of_a_test as module  # type: ignore[import-not-found]
+
+    from theory.solvers.two_calls import heun_table
+
+    def changed() -> list[bool]:
+        after = [store.path(setting) for setting in (*settings, *known)]
+        return [a != b for a, b in zip(before, after, strict=True)]
+
+    assert not any(changed())
+    with monkeypatch.context() as patch:  # as where a module that it imports has changed
+        patch.setattr(module, "ddim_table", heun_table)
+        assert changed() == [False, True, True, False, False]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            module, "levels", lambda n, high, low, end, power: np.geomspace(9, 0.1, n + 1)
+        )
+        assert changed() == [True, False, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, and how."""
 
+import json
 import os
 import subprocess
 import sys
@@ -229,7 +230,7 @@ BAD = [
     ((*LAS, "--toy", "gaussian", "--axis", "exponential"), "No such option"),
     ((*LAS, "--toy", "gaussian", "--bins", "9"), "bins must come with losses, got 9"),
     ((*LAS, "--toy", "gaussian", "--isotonic"), "isotonic must come with losses"),
-    ((*LAS, "--toy", "gaussian", "--replicates", "3"), "replicates must be a whole number at lea"),
+    ((*LAS, "--toy", "gaussian", "--replicates", "3"), "replicates must be 0 or a whole number at"),
     ((*LAS, "--toy", "gaussian", "--seed", "-1"), "seed must"),
     ((*LAS,), "exactly one of toy, profile, losses must be given, got none"),
     ((*LAS, "--losses", "{losses}"), "parametrisation must be given with losses"),
@@ -612,3 +613,83 @@ def test_without_torch_its_commands_say_what_to_install(args: list[str], tmp_pat
     assert out.stderr.startswith("entropic: the extra networks must be installed for this (entr")
     assert out.stderr.endswith("got no module torch\n")
     assert not list(tmp_path.iterdir())
+
+
+OWN_CODE = """
+import sys
+import numpy as np
+print("a note of the module")
+
+
+def levels(n, high, low, terminal):
+    print("a note of the function")
+    return np.geomspace(high, low, n + 1)
+
+
+def ends(n, high, low, terminal):
+    sys.exit(0)
+
+
+def fails(n, high, low, terminal):
+    raise ValueError("two\\nlines")
+
+
+def nothing(n, high, low, terminal):
+    return None
+
+
+def turned(n, high, low, terminal):
+    return np.geomspace(high, low, n + 1) + 0j
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("ends", "schedule own_code_of_a_test:ends must run, got SystemExit: 0"),
+        ("fails", "schedule own_code_of_a_test:fails must run, got ValueError: two lines"),
+        ("nothing", "levels of own_code_of_a_test:nothing must be numbers, got None"),
+        ("turned", "levels of own_code_of_a_test:turned must be numbers, got array("),
+    ],
+)
+def test_functions_of_ones_own_end_in_one_line(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_code_of_a_test.py").write_text(OWN_CODE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    args = ("kl", "--toy", "gaussian", "--steps", "3", "--schedule", f"own_code_of_a_test:{name}")
+    found = CliRunner().invoke(main, args)
+    assert found.exit_code == 2
+    assert found.stderr.splitlines()[-1].startswith(f"entropic: {line}")
+
+
+def test_what_ones_own_code_prints_is_not_in_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_code_of_a_test.py").write_text(OWN_CODE)
+    done = subprocess.run(
+        [sys.executable, "-m", "entropic", "kl", "--toy", "gaussian", "--steps", "3", "--json",
+         "--schedule", "own_code_of_a_test:levels"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(json.loads(done.stdout)["rows"]) == 5
+    assert "a note of the module" in done.stderr
+    assert "a note of the function" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("--schedule", "edm:rho=3", "--rho", "4"), "rho must be given once, got 3 and 4.0"),
+        (("--schedule", "edm", "--solver", "stochastic_ddim:eta=1", "--eta", "0"),
+         "eta must be given once, got 1 and 0.0"),
+        (("--schedule", "las:lambda=1,lambda_=2"), "lambda_ must be given once, got 1 and 2"),
+        (("--schedule", "EDM:RHOO=3"), "RHOO must be left out for schedule 'edm', which takes rho,"
+         " got 3; did you mean 'rho'?"),
+    ],
+)  # fmt: skip
+def test_an_option_is_given_once(args: tuple[str, ...], line: str) -> None:
+    found = CliRunner().invoke(main, ["kl", "--toy", "gaussian", "--steps", "3", *args])
+    assert found.exit_code == 2
+    assert found.stderr == f"entropic: {line}\n"

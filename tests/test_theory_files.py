@@ -255,6 +255,7 @@ def test_losses_are_read_from_sigma_snr_or_t(tmp_path: Path) -> None:
         ("sigma,loss\n\n", "the file must hold rows of numbers, got column names only"),
         ("1,2\n3,4\n", "columns must include sigma (or snr, or t), got 1, 2"),
         ("sigma,mse\n1,2\n", "columns must include loss, got sigma, mse"),
+        ("sigma,loss,loss\n1,2,3\n", "columns must have names of their own, got 'loss' twice"),
         ("t,loss\n1,2\n", "column t must come with a process such as vp, got none"),
         ("sigma,loss\n1,2\n\n3,many\n", "loss must be finite numbers, got 'many' on line 4"),
         ("sigma,loss\n1,2\n3\n", "loss must be finite numbers, got '' on line 3"),

@@ -58,7 +58,7 @@ def floats(name: str, value: ArrayLike) -> Array:
     """The value as a new float64 array of any shape; every entry must be finite."""
     try:
         given = np.asarray(value)
-        if given.dtype.kind == "c":  # NumPy would drop the imaginary part
+        if value is None or given.dtype.kind == "c":  # NumPy makes NaN and a real part of them
             raise TypeError
         out = np.array(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):

@@ -89,6 +89,7 @@ def compare(
 ) -> pd.DataFrame:
     """Compare schedules and solvers on a mixture, in every combination.
 
+    Samplers are compared with the data at their last level, x0 + sigma_min eps.
     Values are exact where the sampler has an exact law. With `paths` the others are estimated by
     Monte Carlo; without, they are null, with the reason. Finished results are kept in the store and
     are not computed again.
@@ -185,10 +186,9 @@ def grid(
     budgets, by_calls = _budgets(steps, nfe)
     own = named_process(process).name
     ends = {"sigma_min": sigma_min, "sigma_max": sigma_max}
-    if all(item.sigmas is not None for item in items):
-        for name, value in {"steps": steps, "terminal": terminal, **ends}.items():
-            if value is not None:
-                raise ValueError(f"{name} must not stand with lists of levels alone, got {value}")
+    lists = [item.sigmas for item in items if item.sigmas is not None]
+    if len(lists) == len(items):
+        _check_lists(lists, None if steps is None else budgets, terminal, ends)
     terminal = "stop" if terminal is None else one_of("terminal", terminal, TERMINALS)
     for name, value in ends.items():
         if value is not None:
@@ -228,6 +228,25 @@ def grid(
     if len(found) > MOST_SETTINGS:
         raise ValueError(f"settings must be at most {MOST_SETTINGS}, got {len(found)}")
     return Grid([s for s, _ in found], [name for _, name in found], left_out, label)
+
+
+def _check_lists(
+    lists: list[tuple[float, ...]],
+    steps: list[int] | None,
+    terminal: str | None,
+    ends: Mapping[str, float | None],
+) -> None:
+    """Refuse arguments that mean nothing to lists of levels where there is no other schedule."""
+    for name, value in ends.items():
+        if value is not None:
+            raise ValueError(f"{name} must not stand with lists of levels alone, got {value}")
+    for levels in lists:
+        n, own = len(levels) - 1, "zero" if levels[-1] == 0 else "stop"
+        if steps is not None and n not in steps:
+            got = ", ".join(map(str, steps))
+            raise ValueError(f"steps must be those of the lists of levels, as {n}, got {got}")
+        if terminal is not None and terminal != own:
+            raise ValueError(f"terminal must be that of the lists of levels, {own}, got {terminal}")
 
 
 def _of_levels(

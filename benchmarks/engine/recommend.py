@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from benchmarks.engine.toy_profiles import ends, toy_profile
-from theory.checks import Array, check_seed, whole
+from theory.checks import Array, check_seed
 from theory.levels import Span
 from theory.profiles.files import read_profile, write_schedule
 from theory.profiles.level_errors import LevelErrors
@@ -209,8 +210,8 @@ def _check(
     for option, value in (("isotonic", isotonic or None), ("bins", bins)):
         if value is not None and name != "las":
             raise ValueError(f"{option} must come with the las schedule, got it with {name!r}")
-    if replicates:
-        whole("replicates", replicates, 10)
+    if replicates and not (isinstance(replicates, Integral) and replicates >= 10):
+        raise ValueError(f"replicates must be 0 or a whole number at least 10, got {replicates!r}")
     check_seed(seed or 0)
 
 

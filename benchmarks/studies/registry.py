@@ -30,6 +30,9 @@ from benchmarks.studies.re_vs_baselines import re_vs_baselines
 from benchmarks.studies.schedules_compared import schedules_compared
 from benchmarks.studies.solver_convergence import solver_convergence
 from benchmarks.studies.spectral_profile import spectral_profile
+from theory.checks import whole
+from theory.levels import MOST_STEPS
+from toys.files import toy_spec
 
 TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "entropic_time": entropic_time,
@@ -125,4 +128,8 @@ def checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"{key} must be left out for figure {name!r}, which {follows}, got {value}"
             )
+    for n in given.get("steps", ()):
+        whole("steps", n, 1, MOST_STEPS)
+    if "toy" in given:
+        toy_spec(given["toy"])
     return given

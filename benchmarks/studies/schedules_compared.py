@@ -38,7 +38,8 @@ def schedules_compared(
         process: "edm" or "vp". Default: "vp".
     """
     if steps is not None and len(steps) != 1:
-        raise ValueError(f"steps must be one number for schedules_compared, got {len(steps)}")
+        got = ", ".join(map(str, steps))
+        raise ValueError(f"steps must be one number for schedules_compared, got {got}")
     n = COMPARED_STEPS if steps is None else steps[0]
     own = named_process(process or "vp")
     if toy is None and process is None:

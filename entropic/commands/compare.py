@@ -95,7 +95,10 @@ def command(
     json_: bool,
     **options: Any,
 ) -> None:
-    """Compare schedules and solvers on a mixture, best first, at equal numbers of calls."""
+    """Compare schedules and solvers on a mixture, best first, at equal numbers of calls.
+
+    The data are those at the sampler's last level, x0 + sigma_min eps; x0 with --terminal zero.
+    """
     from benchmarks.engine.compare import SCHEDULES_SHOWN, compare
     from theory.checks import one_of, whole
 

@@ -143,6 +143,7 @@ def command(
     given = {key: value for key, value in own.items() if value is not None}
     if given and not names:
         raise ValueError(f"--{next(iter(given))} must stand with the name of a figure, got none")
+    names = tuple(dict.fromkeys(names))
     for name in names:
         checked_options(name, own)
     budget = "quick" if quick else "paper" if paper else "default"

@@ -69,7 +69,10 @@ SAMPLED = ("kl_data_model", "kl_start", "w1", "ks")
 @solver_option
 @as_json
 def command(toy: str, solver: str, json_: bool, **options: Any) -> None:
-    """Compute KL(data || sampler) in nats, split into initial law and discretisation."""
+    """Compute KL(data || sampler) in nats, split into initial law and discretisation.
+
+    The data are those at the sampler's last level, x0 + sigma_min eps; x0 with --terminal zero.
+    """
     from toys.progress import progress
 
     settings, left_out = settings_of(toy, solver, **options)
@@ -208,7 +211,7 @@ def one_text(part: list[dict[str, Any]]) -> str:
     ]
     names = {"kl_start": "start mismatch", "kl_discretisation": "discretisation"}
     shown = [
-        f"{names.get(name, name.upper())} {_short(row)}"
+        f"{names.get(name, name.upper())} {_short(row)}{_spread(row)}"
         for name, row in of.items()
         if name != "kl_data_model" and (row["value"] is not None or row["error"] == 0)
     ]
@@ -237,6 +240,12 @@ def value_text(row: dict[str, Any]) -> str:
         return f"{text} +- {row['error']:.1g} (error estimate)"
     repeats = f", {row['repeats']} repeats" if row["repeats"] > 1 else ""
     return f"{text} +- {row['error']:.2g} (standard error{repeats})"
+
+
+def _spread(row: dict[str, Any]) -> str:
+    """The standard error of a sampled value."""
+    sampled = row["error_kind"] == "standard" and row["value"] is not None and row["error"]
+    return f" +- {row['error']:.2g}" if sampled else ""
 
 
 def _short(row: dict[str, Any]) -> str:

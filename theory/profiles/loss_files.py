@@ -26,7 +26,10 @@ def loss_profile(path: StrPath, process: str, **logged: Any) -> Profile:
     """
     rows, options = _logged(path, process, **logged)
     more = _source(path, options)
-    return profile_from_losses(rows.sigma, rows.loss, samples=rows.samples, source=more, **options)
+    with naming(path):
+        return profile_from_losses(
+            rows.sigma, rows.loss, samples=rows.samples, source=more, **options
+        )
 
 
 def loss_log(path: StrPath, process: str, bins: int | None, **logged: Any) -> LossLog:

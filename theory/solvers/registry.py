@@ -134,8 +134,11 @@ def make_table(
         ValueError: The name or an option is unknown or invalid, or the levels do not decrease.
     """
     known = REGISTRY.name(name)
-    if start_std is None:
-        start_std = options.pop("start_std", None)
+    if "start_std" in options:
+        named = options.pop("start_std")
+        if start_std is not None:
+            raise ValueError(f"start_std must be given once, got {start_std} and {named}")
+        start_std = named
     table = REGISTRY.call(known, sigmas, start_std, **REGISTRY.checked(known, options))
     if is_user_function(known):
         check_solver(table)
