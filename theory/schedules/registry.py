@@ -133,7 +133,7 @@ def schedule(
     if process is None and profile is not None:
         low, high = float(profile.sigma[0]), float(profile.sigma[-1])
     else:
-        default = named_process(process or "edm")
+        default = named_process("edm" if process is None else process)
         low, high = default.sigma_min, default.sigma_max
     span = Span(
         n_steps,
