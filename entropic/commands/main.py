@@ -5,6 +5,7 @@ suite and prints the result. Large libraries are imported only when a command ru
 is fast.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -63,6 +64,7 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command, without a traceback for invalid input or an interruption."""
+        gc.set_threshold(100_000)  # imports leave many objects, whose collections take a tenth
         words = sys.argv[1:] if args is None else list(args)
         with one_line("--json" in words):
             code = super().main(words, **{"prog_name": "entropic", **extra, **PLAIN})
