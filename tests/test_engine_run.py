@@ -20,7 +20,7 @@ from benchmarks.studies.information_window import stable_fixed_point
 from benchmarks.studies.registry import TABLES, make_table
 from figures import registry
 from theory.schedules.registry import draws_on_profile, schedule
-from theory.writing import write_bytes
+from theory.writing import part_name, write_bytes
 
 TASKS = [
     Setting("gaussian", "x", 2, sigmas=(80.0, 1.0, s), paths=p, repeats=2 if p else 1)
@@ -66,6 +66,18 @@ def test_a_damaged_result_counts_as_absent(tmp_path: Path, damage: str) -> None:
     [[row]] = run_tasks(TASKS[:1], store, jobs=1)
     assert row["value"] > 0
     assert store.get(task) == [row]
+
+
+def test_unfinished_files_of_dead_runs_are_cleared(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    own = tmp_path / part_name("x.json")
+    old = tmp_path / own.name.replace(f".{os.getpid()}.", f".{ended.pid}.")
+    for path in (old, own):
+        path.write_text("{")
+        os.utime(path, (time.time() - 3600,) * 2)
+    run_tasks(TASKS[:1], Store(tmp_path), jobs=1)
+    assert (old.exists(), own.exists()) == (False, True)
 
 
 def test_tasks_that_differ_in_anything_have_their_own_files(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_every_figure_has_a_study_of_its_name() -> None:
 
 def test_commands_import_nothing_heavy_at_their_tops() -> None:
     """`--help` answers at once: only click and the standard library before a command runs."""
-    light = {"json", "sys", "collections.abc", "pathlib", "typing", "importlib", "click"}
+    light = {"json", "sys", "gc", "collections.abc", "pathlib", "typing", "importlib", "click"}
     light |= {"importlib.metadata", "entropic", "os", "__future__"}
     light |= {"click.shell_completion", "functools", "re", "io", "signal", "contextlib", "types"}
     for path in (ROOT / "entropic" / "commands").glob("*.py"):

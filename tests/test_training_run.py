@@ -166,7 +166,11 @@ def test_folders_with_runs_are_refused_unless_resumed_as_they_are(
     folder, row = finished
     out = str(folder)
     for words, arguments, changes in (
-        ("out must be a folder without a run, got .* with a finished one; resume it, or name", {}, {}),
+        (
+            "out must be a folder without a run, got .* with a finished one; resume it, or name",
+            {},
+            {},
+        ),
         ("seed must be that of the run in .*, 3, got 4", {"seed": 4, "resume": True}, {}),
         (
             "preset must be the recipe of the run in .*, got one with another lr; there it is",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from benchmarks.engine.store import Store, default_store
 from benchmarks.engine.workers import NoWorkersError, in_workers
-from theory.writing import notice
+from theory.writing import clear_parts, notice
 from toys.progress import meter
 from toys.sampling import available_threads
 
@@ -44,6 +44,8 @@ def run_tasks(
     todo = sorted(
         (i for i, found in enumerate(results) if found is None), key=lambda i: -_cost(tasks[i])
     )
+    if todo:
+        clear_parts(store.folder)  # of runs that were killed
     alone_until = time.monotonic() + (ALONE if jobs is None else 0.0)
     jobs = available_threads() if jobs is None else jobs
     bar = meter(len(tasks), title, len(tasks) - len(todo))
