@@ -727,7 +727,8 @@ def test_a_read_only_installation_and_home_compile_elsewhere(tmp_path: Path) -> 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [line for line in done.stderr.splitlines() if "it]" not in line]  # slow: a progress line
+    assert (done.returncode, told) == (0, [])
     folder = tmp_path / "t" / f"entropic-{os.getuid()}" / "numba"
     assert f"kernels in {folder}\n" in done.stdout
     assert list(folder.rglob("kernels.*.nbc"))

@@ -58,6 +58,16 @@ def test_a_picture_shows_the_figure(name: str, tmp_path: Path) -> None:
         assert far_share(kept, drawn) < 2e-3
 
 
+def test_a_changed_table_is_seen_and_rounding_is_not(tmp_path: Path) -> None:
+    prints = []
+    for i, value in enumerate(("0.30000000000000004", "0.3", "-0.0", "0.3001", "")):
+        path = tmp_path / f"{i}.csv"
+        path.write_text(f"kind,value\nlevel,1.0\nlevel,{value}\n", encoding="utf-8")
+        prints.append(gallery.table_fingerprint(path))
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 4
+
+
 def far_share(one: Image.Image, two: Image.Image) -> float:
     """Share of pixels that differ by more than FAR in a channel."""
     gap = np.abs(np.asarray(one, dtype=int) - np.asarray(two, dtype=int))

@@ -5,9 +5,11 @@ says from which drawing code and from which table every picture was made. A test
 """
 
 import ast
+import csv
 import hashlib
 import io
 import json
+import math
 import sys
 import tokenize
 from pathlib import Path
@@ -46,6 +48,34 @@ def _code(text: str) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
+def table_fingerprint(path: Path) -> str:
+    """Hash of a table, with numbers to a millionth of the largest of their column.
+
+    The last digits of a number differ between processors.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        columns = list(zip(*csv.reader(file), strict=True))
+    digest = hashlib.sha256()
+    for name, *cells in columns:
+        numbers = [number for cell in cells if (number := _number(cell)) is not None]
+        largest = max(map(abs, numbers), default=0.0) or 1.0
+        digest.update(f"{name} {largest:.5e}\n".encode())
+        for cell in cells:
+            number = _number(cell)
+            text = cell if number is None else f"{round(number / largest, 6) + 0.0:.6f}"
+            digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def _number(cell: str) -> float | None:
+    """The finite number that a cell holds, or None."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def write(drawn: Path, gallery: Path) -> list[str]:
     """Make the picture of every figure in a folder; their names.
 
@@ -63,7 +93,7 @@ def write(drawn: Path, gallery: Path) -> list[str]:
     made = {
         name: {
             "code": fingerprint(name),
-            "table": hashlib.sha256((drawn / f"{name}.csv").read_bytes()).hexdigest()[:16],
+            "table": table_fingerprint(drawn / f"{name}.csv"),
         }
         for name in names
     }
