@@ -17,8 +17,8 @@ THEORY = (
     "theory",
     "theory.noise",
     "theory.profiles",
-    "theory.schedules",
     "theory.solvers",
+    "theory.schedules",
     "theory.infonoise",
     "theory.closed",
 )
@@ -35,8 +35,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "theory": (),
     "theory.noise": FLAT,
     "theory.profiles": (*FLAT, "theory.noise"),
-    "theory.schedules": (*FLAT, "theory.noise", "theory.profiles"),
     "theory.solvers": (*FLAT, "theory.noise"),
+    "theory.schedules": (*FLAT, "theory.noise", "theory.profiles", "theory.solvers"),
     "theory.infonoise": (*FLAT, "theory.noise", "theory.profiles"),
     "theory.closed": THEORY,  # bounds.py and gaussian.py
     "toys": (),  # see TOYS_TAKE
@@ -58,7 +58,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 # What every room of toys may take from theory.
 TOYS_TAKE = ("theory.caches", "theory.checks", "theory.reading", "theory.solvers.table",
-             "theory.solvers.reducing")  # fmt: skip
+             "theory.solvers.derivative", "theory.solvers.reducing")  # fmt: skip
 HOME = {
     "numba": ("toys", "theory.schedules"),
     "torch": ("benchmarks.networks", "benchmarks.training", "benchmarks.imagenet"),
@@ -101,6 +101,7 @@ FLAT_MODULES = {
         "writing",
         "bounds",
         "gaussian",
+        "gaussian_optimum",
     ),
     "toys": ("files", "kernels", "mixture", "progress", "reducing", "reference", "sampling", "zoo"),
 }
@@ -126,7 +127,7 @@ def sources(root: Path) -> dict[str, str]:
 
 def room_of(module: str) -> str:
     """The room that a module stands in."""
-    if module in ("theory.bounds", "theory.gaussian"):
+    if module in ("theory.bounds", "theory.gaussian", "theory.gaussian_optimum"):
         return "theory.closed"
     parts = module.split(".")
     return max(

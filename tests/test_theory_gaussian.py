@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from theory import gaussian
+from theory.gaussian_optimum import gaussian_optimal_sigmas
 from theory.schedules.arctan import arctan_sigmas
+from theory.schedules.search import descend
 from theory.schedules.standard import log_snr_sigmas
 from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.derivative import levels_gradient
+from theory.solvers.gaussian_kl import gaussian_sum_kl
 from theory.solvers.table import SolverTable
 
 SIGMAS = np.geomspace(1e-8, 1e8, 17)
@@ -104,6 +108,99 @@ def test_fine_ddim_reaches_the_data_law() -> None:
         assert errors[0] / errors[1] == pytest.approx(2.0, abs=0.05)
 
 
+def kl_of(sigmas: Array, c: float, start: str, solver: str = "stochastic_ddim") -> float:
+    """KL(data || sampler) on N(0, c^2), from the variances of the table."""
+    make = {"stochastic_ddim": stochastic_ddim_table, "ddim": ddim_table}[solver]
+    table = make(sigmas, 80.0 if start == "noise" else float(np.hypot(80.0, c)))
+    variance = gaussian.table_variances(table, c)[-1]
+    return gaussian.gaussian_kl_data_model(c**2 + table.end**2, variance)
+
+
+def exact_optimum(n_steps: int, high: float, low: float, c: float) -> Array:
+    """Levels whose ratios r of sigma^2 / (sigma^2 + c^2) obey r = (1 + r'^2) / 2."""
+
+    def ratios(last: mp.mpf) -> list[mp.mpf]:
+        found = [mp.exp(-last)]
+        for _ in range(n_steps - 1):
+            found.append((1 + found[-1] ** 2) / 2)
+        return found[::-1]
+
+    top, bottom = (mp.mpf(s) ** 2 / (mp.mpf(s) ** 2 + mp.mpf(c) ** 2) for s in (high, low))
+    least, most = mp.log(top / bottom) / n_steps, mp.log(top / bottom)
+    for _ in range(220):
+        middle = (least + most) / 2
+        is_low = -sum(mp.log(r) for r in ratios(middle)) < mp.log(top / bottom)
+        least, most = (middle, most) if is_low else (least, middle)
+    shares = [top]
+    for r in ratios(least):
+        shares.append(shares[-1] * r)
+    return np.array([float(c * mp.sqrt(u / (1 - u))) for u in shares])
+
+
+@pytest.mark.parametrize("c", [1e-8, 1e-4, 0.5, 1e4, 1e8])
+def test_optimal_levels_hold_to_every_digit(c: float) -> None:
+    for n_steps, high, low in ((2, 80.0, 0.002), (7, 80.0, 0.002), (5, 1e8, 1e-8), (3, 1.01, 1.0)):
+        ours = gaussian_optimal_sigmas(n_steps, high, low, c=c)
+        np.testing.assert_allclose(ours, exact_optimum(n_steps, high, low, c), rtol=2e-15)
+
+
+def test_optimal_levels_of_four_steps_are_those_of_the_notes() -> None:
+    """OPTIMUM.md, section 3: y = sigma / sqrt(sigma^2 + c^2) is 1, .834, .659, .466, 0."""
+    sigmas = gaussian_optimal_sigmas(4, 1e9, 1e-9, c=1.0)
+    squares = np.array([1.0, 89 / 128, 445 / 1024, 445 / 2048, 0.0])  # by r = 0, 1/2, 5/8, 89/128
+    np.testing.assert_allclose((sigmas / np.hypot(sigmas, 1.0)) ** 2, squares, atol=1e-15)
+
+
+@pytest.mark.parametrize("solver", ["stochastic_ddim", "ddim"])
+@pytest.mark.parametrize("start", ["noise", "data"])
+@pytest.mark.parametrize("terminal", ["stop", "zero"])
+def test_optimal_levels_are_those_of_a_search(solver: str, start: str, terminal: str) -> None:
+    """The search knows the tables only, and starts from levels far from the optimum."""
+    make = {"stochastic_ddim": stochastic_ddim_table, "ddim": ddim_table}[solver]
+    c = 0.4
+
+    def build(sigmas: Array) -> SolverTable:
+        return make(sigmas, 80.0)
+
+    def objective(sigmas: Array) -> tuple[float, Array]:
+        kl, gradient = gaussian_sum_kl(build(sigmas), np.ones(1), np.array([c]), start)
+        return kl, levels_gradient(build, sigmas, gradient)
+
+    for n_steps in (2, 3, 8, 24):
+        best = gaussian_optimal_sigmas(n_steps, 80.0, 0.002, terminal, c=c, solver=solver)
+        found = descend(objective, log_snr_sigmas(n_steps, 80.0, 0.002, terminal))
+        np.testing.assert_allclose(found.sigmas, best, rtol=1e-6)
+        assert kl_of(best, c, start, solver) == pytest.approx(found.value, rel=1e-11)
+
+
+@pytest.mark.parametrize("start", ["noise", "data"])
+def test_the_divergence_at_the_optimum_is_a_closed_form(start: str) -> None:
+    """The deficit is B^2 (e_0 + S / c^2) with S = u_0 (1 - r_1^2) - 2 u_N (1 - r_N)."""
+    c, high, low = 0.4, 80.0, 0.02
+    top, bottom = high**2 + c**2, low**2 + c**2
+    for n_steps in (2, 5, 40):
+        sigmas = gaussian_optimal_sigmas(n_steps, high, low, c=c)
+        u = sigmas**2 / (sigmas**2 + c**2)
+        least = u[0] * (1 - (u[1] / u[0]) ** 2) - 2 * u[-1] * (1 - u[-1] / u[-2])
+        assert least == pytest.approx(np.sum((u[:-1] - u[1:]) ** 2 / u[:-1]), rel=1e-12)
+        missing = (c / top) ** 2 if start == "noise" else 0.0  # e_0 of a start without c^2
+        variance = bottom - bottom**2 * (missing + least / c**2)
+        kl = gaussian.gaussian_kl_data_model(bottom, variance)
+        assert kl_of(sigmas, c, start) == pytest.approx(kl, rel=1e-9)
+
+
+def test_optimal_levels_come_fast_and_with_exact_ends() -> None:
+    for n_steps in (1, 2, 1000, 30000):
+        sigmas = gaussian_optimal_sigmas(n_steps, 80.0, 0.002, c=0.5)
+        assert sigmas.shape == (n_steps + 1,)
+        np.testing.assert_array_equal(sigmas[[0, -1]], [80.0, 0.002])
+    y = sigmas / np.hypot(sigmas, 0.5)  # many steps: uniform in y, with a correction of 1 / N
+    np.testing.assert_allclose(np.diff(y)[100:-100], np.diff(y)[15000], rtol=0.02)
+    zero = gaussian_optimal_sigmas(9, 80.0, 0.002, "zero", c=0.5)
+    stop = gaussian_optimal_sigmas(8, 80.0, 0.002, c=0.5)
+    np.testing.assert_array_equal(zero, [*stop, 0.0])
+
+
 def random_table(seed: int, *, noisy: bool) -> SolverTable:
     """Rows with history in states and outputs, noise and levels that go up and down."""
     rng = np.random.default_rng(seed)
@@ -170,6 +267,14 @@ def test_kl_of_gaussians_has_a_direction() -> None:
         (
             lambda: gaussian.arctan_ddim_variance(3, 1.0, 2.0, 1.0),
             "sigma_min must be below sigma_max 1, got 2",
+        ),
+        (
+            lambda: gaussian_optimal_sigmas(3, 2.0, 1.0, c=1.0, solver="heun"),
+            "solver must be one of stochastic_ddim, ddim, got 'heun'",
+        ),
+        (
+            lambda: gaussian_optimal_sigmas(3, 2.0, 1.0, c=0.0),
+            "c must be positive, got 0",
         ),
     ],
 )

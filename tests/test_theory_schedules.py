@@ -361,7 +361,8 @@ def test_time_change_of_any_rising_table_falls(seed: int, n_steps: int) -> None:
         (
             lambda: schedule("entropy", 3),
             "schedule must be one of vp_linear, edm_linear, edm, log_snr, cosine, arctan, "
-            "entropic, rescaled, spectral, infogrid, las, got 'entropy'; did you mean 'entropic'?",
+            "entropic, rescaled, spectral, infogrid, las, law, got 'entropy'; "
+            "did you mean 'entropic'?",
         ),
         (
             lambda: schedule("rescaled", 3),
@@ -442,7 +443,7 @@ def test_every_schedule_refuses_an_option_that_it_does_not_have() -> None:
 
 def test_needs_are_declared_by_the_arguments_without_default() -> None:
     needs = {name: REGISTRY.needs(name) for name in SCHEDULES}
-    profiles = {"entropic", "rescaled", "spectral", "infogrid", "las"}
+    profiles = {"entropic", "rescaled", "spectral", "infogrid", "las", "law"}
     assert {name for name, need in needs.items() if "profile" in need} == profiles
     assert {name for name, need in needs.items() if "scale" in need} == {"arctan"}
     for name in SCHEDULES:

@@ -1,8 +1,9 @@
 """Functions by name, with one contract for schedules and solvers.
 
 A registry maps names to functions. The options of a function are its keyword arguments; an unknown
-name or option is refused with a suggestion. What a function needs from the data is declared by
-keyword arguments without a default: `profile` is a profile, and `c` is a data scale. A name may be
+name or option is refused with a suggestion. What a function needs beside its options is declared by
+keyword arguments without a default: `profile` is a profile, `c` a data scale, `mixture` the data
+themselves, and `solver` the sampler that the levels are for. A name may be
 written in any case and with spaces or hyphens. Names in common use are accepted where their meaning
 is exact, and suggested otherwise. `module:function` is a function of the user's own.
 """
@@ -20,8 +21,9 @@ from importlib import import_module
 from typing import Any
 
 Option = float | str | bool | None
-NEEDS = {"profile": "profile", "c": "scale"}  # keyword arguments without default, and their meaning
-SKIPPED = {"self", "profile"}
+# Keyword arguments without a default, and their meaning.
+NEEDS = {"profile": "profile", "c": "scale", "mixture": "mixture", "solver": "solver"}
+SKIPPED = {"self", "profile", "mixture", "solver"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Registry:
     """
 
     kind: str
-    functions: dict[str, Callable[..., Any]]
+    functions: Mapping[str, Callable[..., Any]]
     same: Mapping[str, str] = field(default_factory=dict)
     near: Mapping[str, str] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
@@ -101,7 +103,10 @@ class Registry:
         }
 
     def needs(self, name: str) -> tuple[str, ...]:
-        """What the function of that name needs: "profile", "scale", both or nothing."""
+        """What the function of that name needs: "profile", "scale", "mixture", "solver".
+
+        One that declares a profile and a mixture needs either.
+        """
         taken = _keywords(self.function(name), self.shared)
         return tuple(
             NEEDS[key] for key, p in taken.items() if key in NEEDS and p.default is p.empty
@@ -144,8 +149,7 @@ class Registry:
             first = (inspect.getdoc(_bare(function)) or "").partition("\n")[0].rstrip(".")
             with suppress(AttributeError):
                 first = function.summary  # type: ignore[attr-defined]
-            needed = "".join(f"; needs a {need}" for need in self.needs(name))
-            out[name] = first + needed
+            out[name] = first + needs_text(self.needs(name))
         return out
 
     def option_texts(self, name: str) -> dict[str, str]:
@@ -178,6 +182,13 @@ def named(function: Callable[..., Any], summary: str, *bound: Any, **keywords: A
     fixed = partial(function, *bound, **keywords)
     fixed.summary = summary  # type: ignore[attr-defined]
     return fixed
+
+
+def needs_text(needs: Sequence[str]) -> str:
+    """What a function needs, as the end of its description."""
+    either = ["profile or a mixture"] if {"profile", "mixture"} <= set(needs) else []
+    rest = [need for need in needs if not (either and need in ("profile", "mixture"))]
+    return "".join(f"; needs a {need}" for need in [*either, *rest])
 
 
 def joined(*places: Mapping[str, Any]) -> dict[str, Any]:

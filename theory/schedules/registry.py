@@ -3,7 +3,8 @@
 Every schedule function begins with the arguments of `theory.levels.Span`: n_steps, sigma_max,
 sigma_min and terminal. Its keyword arguments are its options (`theory.names`): `profile` without a
 default declares that it needs a profile, and `c` without a default that it needs a data scale.
-sigmas[0] is sigma_max for either terminal. A new schedule is one function and one line in
+sigmas[0] is sigma_max for either terminal. The schedule `optimal`, which computes on mixtures,
+joins these in `benchmarks.optimum.registry`. A new schedule is one function and one line in
 `SCHEDULES`.
 """
 
@@ -21,6 +22,7 @@ from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
 from theory.schedules.arctan import arctan_sigmas, fit_arctan_c
 from theory.schedules.las_levels import las_sigmas
+from theory.schedules.law import law_sigmas
 from theory.schedules.reweighted import infogrid_sigmas, spectral_sigmas
 from theory.schedules.standard import (
     cosine_sigmas,
@@ -43,6 +45,7 @@ SCHEDULES: dict[str, Callable[..., Array]] = {
     "spectral": spectral_sigmas,
     "infogrid": infogrid_sigmas,
     "las": las_sigmas,
+    "law": law_sigmas,
 }
 REGISTRY = Registry(
     kind="schedule",
@@ -125,8 +128,19 @@ def schedule(
         ValueError: The name or an option is unknown, an argument is out of its range, or a profile
             is missing.
     """
-    known = REGISTRY.name(name)
-    given = REGISTRY.checked(known, options)
+    span = span_of(n_steps, process, profile, terminal, sigma_min, sigma_max)
+    return made(REGISTRY, name, span, {"profile": profile}, options)
+
+
+def span_of(
+    n_steps: int,
+    process: str | None,
+    profile: Profile | None,
+    terminal: str,
+    sigma_min: float | None,
+    sigma_max: float | None,
+) -> Span:
+    """The range of levels that the arguments of `schedule` mean."""
     if profile is not None and not isinstance(profile, Profile):
         got = type(profile).__name__
         raise ValueError(f"profile must be a Profile, got {got}; read_profile reads a file")
@@ -135,31 +149,65 @@ def schedule(
     else:
         default = named_process("edm" if process is None else process)
         low, high = default.sigma_min, default.sigma_max
-    span = Span(
+    return Span(
         n_steps,
         high if sigma_max is None else sigma_max,
         low if sigma_min is None else sigma_min,
         terminal,
     )
-    given |= _needed(known, profile, given)
+
+
+def made(
+    registry: Registry,
+    name: str,
+    span: Span,
+    supplied: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Array:
+    """The levels that the function of that name in a registry gives.
+
+    Args:
+        registry: Schedules by name.
+        name: Name of the schedule, or "module:function".
+        span: Number of steps and range.
+        supplied: What there is of the declared needs, by name; None for what there is not.
+        options: Options of the schedule.
+
+    Raises:
+        ValueError: As for `schedule`.
+    """
+    known = registry.name(name)
+    given = registry.checked(known, options)
+    given |= _needed(registry, known, supplied, given)
     ends = span.n_steps, span.sigma_max, span.sigma_min, span.terminal
-    sigmas = REGISTRY.call(known, *ends, **given)
-    return sigmas if known in SCHEDULES else _checked(known, sigmas, span)
+    sigmas = registry.call(known, *ends, **given)
+    return sigmas if known in registry.functions else _checked(known, sigmas, span)
 
 
-def _needed(name: str, profile: Profile | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a schedule needs beside its options: the profile, and the data scale."""
+def _needed(
+    registry: Registry, name: str, supplied: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a schedule needs beside its options: a profile, a mixture, a solver or a data scale."""
     found: dict[str, Any] = {}
-    for need in REGISTRY.needs(name):
-        if need == "profile":
-            if profile is None:
-                raise ValueError(f"profile must be given for schedule {name!r}, got None")
-            found["profile"] = profile
-        elif given.get("c") is None:
-            if profile is None:
-                raise ValueError(f"c must be given for schedule {name!r}, or a profile, got None")
-            found["c"] = fit_arctan_c(profile)
+    needs = registry.needs(name)
+    for need in needs:
+        if need == "scale":
+            if given.get("c") is None:
+                found["c"] = _scale(name, supplied.get("profile"))
+            continue
+        found[need] = supplied.get(need)
+        other = {"profile": "mixture", "mixture": "profile"}.get(need)
+        if found[need] is None and not (other in needs and supplied.get(other) is not None):
+            also = f", or a {other}" if other in needs else ""
+            raise ValueError(f"{need} must be given for schedule {name!r}{also}, got None")
     return found
+
+
+def _scale(name: str, profile: Profile | None) -> float:
+    """The data scale of a schedule that has not been given one."""
+    if profile is None:
+        raise ValueError(f"c must be given for schedule {name!r}, or a profile, got None")
+    return fit_arctan_c(profile)
 
 
 def _checked(name: str, sigmas: object, span: Span) -> Array:
