@@ -29,6 +29,7 @@ CHUNK = 64  # components between two renormalisations of the running softmax
 GROUP = 4  # components per pass of the 1-D loops; the wrapper pads to a multiple
 MAX_SLOPE = 1e280  # bound on slopes, which may exceed float64 at unstable points; q is 0 there
 LIMIT = 1e130  # bound on states in the responsibilities, so that their squares are finite
+MOMENT_LIMIT = 1e60  # bound on offsets, so that their fourth powers are finite
 NO_WEIGHT = -1e300  # log weight of a padding component
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238  # its product with any exponent is exact
@@ -486,6 +487,50 @@ def denoise_slope(
                 der[i] += r * (b + gap * gap)
         for i in range(BLOCK):
             der[i] /= total[i]
+
+
+@kernel
+def denoise_derivatives(
+    x: Array, sigma: float, log_weights: Array, means: Array, stds: Array, out: Array
+) -> None:
+    """Fill out (4, n) with E[x0 | x] in 1-D and its first three derivatives in x.
+
+    With the posterior cumulants k_j of x0, the derivatives are k_2 / sigma^2, k_3 / sigma^4 and
+    k_4 / sigma^6. A third pass sums central moments about the posterior mean.
+    """
+    var = sigma * sigma
+    priors = log_priors(sigma, log_weights, stds)
+    common = has_common_std(stds)
+    peak, total = np.empty(BLOCK), np.empty(BLOCK)
+    pulled, shrink, clipped = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for at in range(0, x.size, BLOCK):
+        lane, res = x[at : at + BLOCK], out[0, at : at + BLOCK]
+        two, three = out[1, at : at + BLOCK], out[2, at : at + BLOCK]
+        four = out[3, at : at + BLOCK]
+        _denoise_1d(
+            lane, clipped, sigma, priors, means, stds, common, peak, total, pulled, shrink, res
+        )
+        for i in range(BLOCK):
+            two[i] = 0.0
+            three[i] = 0.0
+            four[i] = 0.0
+        for k in range(priors.size):
+            p, c, v = priors[k], means[k, 0], stds[k, 0] * stds[k, 0]
+            h, a, b = 0.5 / (v + var), var / (v + var), v / (v + var)
+            for i in range(BLOCK):
+                z = clipped[i] - c
+                r = exp_nonpositive(p - z * z * h - peak[i])
+                gap = (c * a + b * lane[i] - res[i]) / sigma
+                gap = min(max(gap, -MOMENT_LIMIT), MOMENT_LIMIT)
+                square = gap * gap
+                two[i] += r * (b + square)
+                three[i] += r * gap * (3.0 * b + square)
+                four[i] += r * (3.0 * b * b + square * (6.0 * b + square))
+        for i in range(BLOCK):
+            m2 = two[i] / total[i]
+            two[i] = m2
+            three[i] /= total[i] * sigma
+            four[i] = (four[i] / total[i] - 3.0 * m2 * m2) / var
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1334,3 +1379,83 @@ def log_gaussian_sums(
             s2 += terms[j + 2]
             s3 += terms[j + 3]
         out[i] = high + np.log((s0 + s1) + (s2 + s3)) - constant
+
+
+@kernel
+def gaussian_sums_adjoint(
+    y: Array,
+    seed: Array,
+    log_density: Array,
+    centre: Array,
+    mean: Array,
+    log_mass: Array,
+    std: float,
+    half_width: float,
+    by_mass: Array,
+    by_mean: Array,
+    by_y: Array,
+) -> float:
+    """Derivatives of sum_i seed_i log_density_i, for the log densities of `log_gaussian_sums`.
+
+    Adds those by log_mass and by mean to by_mass and by_mean (P, LANES), fills by_y (n,) with those
+    by y, and returns the one by std.
+    """
+    n_panels = centre.size
+    means, masses = mean.ravel(), log_mass.ravel()
+    d_mean, d_mass = by_mean.ravel(), by_mass.ravel()
+    ahead, behind = np.empty(n_panels + 1), np.empty(n_panels + 1)
+    ahead[n_panels] = -np.inf
+    for j in range(n_panels - 1, -1, -1):
+        ahead[j] = max(log_mass[j].max(), ahead[j + 1])
+    behind[0] = -np.inf
+    for j in range(n_panels):
+        behind[j + 1] = max(log_mass[j].max(), behind[j])
+    h = 0.5 / (std * std)
+    constant = np.log(std) + 0.9189385332046727
+    terms, gaps = np.empty(n_panels * LANES), np.empty(n_panels * LANES)
+    by_std = 0.0
+    for i in range(y.size):
+        by_y[i] = 0.0
+        if seed[i] == 0.0 or not np.isfinite(log_density[i]):
+            continue
+        at, total = y[i], log_density[i] + constant
+        middle = np.searchsorted(centre, at)
+        right = middle
+        while right < n_panels:
+            d = max(centre[right] - at - half_width, 0.0)
+            if ahead[right] - d * d * h < total - CUT:
+                break
+            right += 1
+        left = middle
+        while left > 0:
+            d = max(at - centre[left - 1] - half_width, 0.0)
+            if behind[left] - d * d * h < total - CUT:
+                break
+            left -= 1
+        begin, end = LANES * left, LANES * right
+        m, a = means[begin:end], masses[begin:end]
+        m_out, a_out = d_mean[begin:end], d_mass[begin:end]
+        g = seed[i]
+        for j in range(m.size):
+            z = at - m[j]
+            gaps[j] = z
+            terms[j] = g * exp_nonpositive(min(a[j] - z * z * h - total, 0.0))
+        for j in range(m.size):
+            moved = terms[j] * gaps[j]
+            a_out[j] += terms[j]
+            m_out[j] += 2.0 * h * moved
+            terms[j] = moved
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
+        for j in range(0, m.size, 4):
+            s0 += terms[j]
+            s1 += terms[j + 1]
+            s2 += terms[j + 2]
+            s3 += terms[j + 3]
+            t0 += terms[j] * gaps[j]
+            t1 += terms[j + 1] * gaps[j + 1]
+            t2 += terms[j + 2] * gaps[j + 2]
+            t3 += terms[j + 3] * gaps[j + 3]
+        by_y[i] = -2.0 * h * ((s0 + s1) + (s2 + s3))
+        by_std += (2.0 * h * ((t0 + t1) + (t2 + t3)) - g) / std
+    return by_std

@@ -153,16 +153,20 @@ class Mixture:
         Raises:
             ValueError: The shape of x does not fit, or sigma is out of its range.
         """
-        if sigma == 0.0 and not self.has_density:
+        if sigma != 0.0:
+            return self._kernel_denoise(x, sigma)[1]
+        sharper, floor = self._floored()
+        return sharper._kernel_denoise(x, floor)[1]
+
+    def _floored(self) -> tuple[Mixture, float]:
+        """The data as a mixture with noise, which has the smallest of the components' stds."""
+        if not self.has_density:
             raise ValueError(
                 "sigma must be positive where a std is 0, got 0; points have no density"
             )
-        if sigma != 0.0:
-            return self._kernel_denoise(x, sigma)[1]
-        # The kernel needs noise: move the smallest variance of the components into sigma.
         floor = min(float(self.stds.min()), SIGMA_RANGE[1])
         sharper = np.sqrt((self.stds - floor) * (self.stds + floor))
-        return Mixture(self.weights, self.means, sharper)._kernel_denoise(x, floor)[1]
+        return Mixture(self.weights, self.means, sharper), floor
 
     def score(self, x: ArrayLike, sigma: float) -> Array:
         """The score, the gradient of the log density of x0 + sigma eps at x, shape of x.
@@ -172,11 +176,14 @@ class Mixture:
 
         Args:
             x: States, shape (n, d), or (n,) for d = 1; one state may be a number or shape (d,).
-            sigma: Noise level, in [1e-12, 1e12], in data units.
+            sigma: Noise level, in data units; 0 needs a mixture whose stds are all positive.
 
         Raises:
             ValueError: The shape of x does not fit, or sigma is out of its range.
         """
+        if sigma == 0.0:
+            sharper, floor = self._floored()
+            return sharper.score(x, floor)
         states, shape = self._states(x)
         precision = 1.0 / self.noisy_stds(_checked_sigma(sigma)) ** 2
         largest = np.finfo(np.float64).max

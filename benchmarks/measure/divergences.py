@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks.measure.functionals import NO_MASS, ByBins, ByDensity, data_cuts
+from benchmarks.measure.functionals import NO_MASS, ByBins, ByDensity
 from benchmarks.measure.measured import Measured, without
 from theory.checks import Array, number, one_of
 from theory.solvers.reducing import Solver, check_solver
 from toys.files import as_mixture
 from toys.information.quadrature import integrals
 from toys.laws.passes import ATOL, Functional, Passes, Settled, settle
-from toys.laws.transported import DATA_REACH
+from toys.laws.transported import DATA_REACH, data_cuts
 from toys.mixture import Mixture
 
 # The metrics with their default relative tolerances.

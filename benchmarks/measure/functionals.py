@@ -14,10 +14,9 @@ from benchmarks.measure.bins import bin_half_width, bins_kl, distinct_points
 from theory.checks import Array
 from toys.information.quadrature import NODES, WEIGHTS, integrals, resolve
 from toys.laws.law import Law
-from toys.laws.transported import DATA_REACH
+from toys.laws.transported import data_cuts
 from toys.mixture import Mixture
 
-LADDER = np.array([0.0, 1.5, 3.0, 5.0, 7.0, DATA_REACH])
 GRID = np.linspace(-1.0, 1.0, 257)  # of a panel, between whose points a change of sign is sought
 LOST = 1e-4  # mass that panels between the data's scales may miss before the law's own are added
 NO_MASS = "the sampler gives no mass to a range where the data have some"
@@ -143,20 +142,6 @@ class ByBins:
     def empty(self, law: Law) -> int:
         """Number of bins without probability."""
         return 0 if self.weights.size == 1 else int(np.isneginf(self._logs(law)).sum())
-
-
-def data_cuts(toy: Mixture, sigma: float) -> Array:
-    """Rising cuts of the data's range, close where the density of x0 + sigma eps is narrow."""
-    std = toy.noisy_stds(sigma)[:, 0]
-    steps = np.concatenate([-LADDER[:0:-1], LADDER])
-    places = (toy.means[:, 0, None] + std[:, None] * steps).ravel()
-    sizes = np.repeat(std, steps.size)
-    order = np.argsort(places)
-    kept = [float(places[order[0]])]
-    for place, size in zip(places[order].tolist(), sizes[order].tolist(), strict=True):
-        if place - kept[-1] > 0.5 * size:
-            kept.append(place)
-    return np.array([*kept, float(places[order[-1]])] if places.max() > kept[-1] else kept)
 
 
 def _absolute_integral(values: Array, half: Array) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def laws_of(
     Raises:
         ValueError: A law needs too many nodes.
     """
-    begins = [_start(mixture, table, start) for start in starts]
+    begins = [start_density(mixture, table, start) for start in starts]
     domains = [panels.domains(flows, begin, mixture, reach) for begin in begins]
     densities: list[Density] = list(begins)
     widths = [float(begin.stds.min()) for begin in begins]
@@ -127,7 +127,7 @@ def _alike(domains: list[Interval]) -> list[tuple[list[int], Interval]]:
     return [([i], domain) for i, domain in enumerate(domains)]
 
 
-def _start(mixture: Mixture, table: Solver, start: Start) -> Components:
+def start_density(mixture: Mixture, table: Solver, start: Start) -> Components:
     """Density of the initial state."""
     if isinstance(start, Mixture):
         mixture, start = start, "data"

@@ -3,21 +3,35 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from theory.checks import Array
 from toys import kernels
-from toys.information.quadrature import log_sum
+from toys.information.quadrature import Ints, log_sum
 from toys.sampling import available_threads
 
 NORMALISE = np.log(np.sqrt(2 * np.pi))
 THREADED = 2**16  # points from which on threads save more than they cost
+THREADED_PAIRS = 2**22  # pairs of a point and a Gaussian from which on threads pay in `pullback`
 FAR = 60.0  # nats below the largest term at which a term is first left out
 NEGLIGIBLE = 40.0  # nats below the sum at which the terms that were left out do not matter
 PLACES = np.array([-8.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0])  # in stds
 SURE = 9.0  # stds inside an interval from which on its probability is 1 to 1e-18
+
+
+class DensityGradient(NamedTuple):
+    """Derivatives of a number that depends on log densities at points.
+
+    by_x (n,) are those by the points, the others those by the log masses and means (P, LANES) and
+    by the std of a sum of Gaussians; 0 where the density has no such parameters.
+    """
+
+    by_x: Array
+    by_mass: Array
+    by_mean: Array
+    by_std: float
 
 
 class Density(Protocol):
@@ -31,6 +45,18 @@ class Density(Protocol):
 
     def places(self) -> Array:
         """Points around the bulk of the mass, rising, a few of them per width of a component."""
+
+    def pullback(self, x: Array, log_density: Array, seed: Array) -> DensityGradient:
+        """Derivatives of sum_i seed_i log_density(x_i), for points and seeds (n,)."""
+
+    def mass_pullback(
+        self, low: Array, high: Array, log_unit: Array, seed: Array
+    ) -> tuple[DensityGradient, Array, Array]:
+        """Derivatives of sum_i seed_i mass_i / unit_i for the masses of intervals [low, high].
+
+        Returns:
+            Those by the parameters of the density, and by the ends low and high, (n,) each.
+        """
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,22 @@ class Components:
         """Points around the bulk of the mass, rising, a few of them per width of a component."""
         return _places(self.log_weights, self.means, self.stds)
 
+    def pullback(self, x: Array, log_density: Array, seed: Array) -> DensityGradient:
+        """Derivatives of sum_i seed_i log_density(x_i), for points and seeds (n,)."""
+        terms = self.log_weights - np.log(self.stds) - NORMALISE
+        gaps = x[:, None] - self.means
+        with np.errstate(invalid="ignore"):
+            shares = np.exp(terms - 0.5 * (gaps / self.stds) ** 2 - log_density[:, None])
+        slopes = -np.sum(np.nan_to_num(shares) * gaps / self.stds**2, axis=1)
+        return DensityGradient(seed * slopes, np.empty(0), np.empty(0), 0.0)
+
+    def mass_pullback(
+        self, low: Array, high: Array, log_unit: Array, seed: Array
+    ) -> tuple[DensityGradient, Array, Array]:
+        """Derivatives of sum_i seed_i mass_i / unit_i for the masses of intervals [low, high]."""
+        none = DensityGradient(np.empty(0), np.empty(0), np.empty(0), 0.0)
+        return none, *_edge_derivatives(self, low, high, log_unit, seed)
+
 
 @dataclass(frozen=True)
 class GaussianSums:
@@ -65,7 +107,7 @@ class GaussianSums:
     std: float
 
     @cached_property
-    def _sorted(self) -> tuple[Array, Array, Array, float]:
+    def _sorted(self) -> tuple[Array, Array, Array, float, Ints]:
         low, high = self.mean.min(axis=1), self.mean.max(axis=1)
         order = np.argsort(0.5 * (low + high), kind="stable")
         half_width = 0.5 * float((high - low).max())
@@ -74,11 +116,12 @@ class GaussianSums:
             np.ascontiguousarray(self.mean[order]),
             np.ascontiguousarray(self.mass[order]),
             half_width,
+            order,
         )
 
     def log_density(self, x: Array) -> Array:
         """Log density at x, shape of x."""
-        centre, mean, mass, half_width = self._sorted
+        centre, mean, mass, half_width, _ = self._sorted
         flat = np.ascontiguousarray(x).ravel()
         out = np.empty_like(flat)
 
@@ -105,6 +148,65 @@ class GaussianSums:
         """Points around the bulk of the mass, rising, a few of them per width of a component."""
         means = self.mean.ravel()
         return _places(self.mass.ravel(), means, np.full(means.size, self.std))
+
+    def pullback(self, x: Array, log_density: Array, seed: Array) -> DensityGradient:
+        """Derivatives of sum_i seed_i log_density(x_i), for points and seeds (n,)."""
+        centre, mean, mass, half_width, order = self._sorted
+        by_x = np.empty_like(x)
+        threads = available_threads() if x.size * mean.size >= THREADED_PAIRS else 1
+        step = max(-(-x.size // threads), 1)
+
+        def part(i: int) -> tuple[float, Array, Array]:
+            by_mass, by_mean = np.zeros_like(mass), np.zeros_like(mean)
+            here = slice(i, i + step)
+            given = x[here], seed[here], log_density[here], centre, mean, mass, self.std
+            by_std = kernels.gaussian_sums_adjoint(*given, half_width, by_mass, by_mean, by_x[here])
+            return by_std, by_mass, by_mean
+
+        starts = range(0, x.size, step)
+        if threads == 1:
+            parts = [part(i) for i in starts]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                parts = list(pool.map(part, starts))
+        by_mass, by_mean = np.empty_like(mass), np.empty_like(mean)
+        by_mass[order], by_mean[order] = (sum(p[i] for p in parts) for i in (1, 2))
+        return DensityGradient(by_x, by_mass, by_mean, float(sum(p[0] for p in parts)))
+
+    def mass_pullback(
+        self, low: Array, high: Array, log_unit: Array, seed: Array
+    ) -> tuple[DensityGradient, Array, Array]:
+        """Derivatives of sum_i seed_i mass_i / unit_i for the masses of intervals [low, high]."""
+        by_mass, by_mean, by_std = np.zeros_like(self.mass), np.zeros_like(self.mean), 0.0
+        for i in range(low.size):
+            a, b = (low[i] - self.mean) / self.std, (high[i] - self.mean) / self.std
+            shift = self.mass - log_unit[i]
+            inside = _log_masses(a.ravel(), b.ravel()).reshape(a.shape)
+            with np.errstate(under="ignore"):
+                by_mass += seed[i] * np.exp(inside + shift)
+                at_a, at_b = (seed[i] * np.exp(shift - 0.5 * z**2 - NORMALISE) for z in (a, b))
+            by_mean -= (at_b - at_a) / self.std
+            by_std -= float(np.sum(_product(at_b, b) - _product(at_a, a))) / self.std
+        found = DensityGradient(np.empty(0), by_mass, by_mean, by_std)
+        return found, *_edge_derivatives(self, low, high, log_unit, seed)
+
+
+def _product(height: Array, z: Array) -> Array:
+    """Height times z, 0 where the height is 0 at an infinite z."""
+    return np.where(np.isfinite(z), height * np.where(np.isfinite(z), z, 0.0), 0.0)
+
+
+def _edge_derivatives(
+    density: Density, low: Array, high: Array, log_unit: Array, seed: Array
+) -> tuple[Array, Array]:
+    """Derivatives of sum_i seed_i mass_i / unit_i by the ends of the intervals, (n,) each."""
+    found = []
+    for sign, edge in ((-1.0, low), (1.0, high)):
+        inner = np.isfinite(edge)
+        height = np.zeros(edge.size)
+        height[inner] = np.exp(density.log_density(edge[inner]) - log_unit[inner])
+        found.append(sign * seed * height)
+    return found[0], found[1]
 
 
 def _places(log_weights: Array, means: Array, stds: Array) -> Array:

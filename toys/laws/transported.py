@@ -24,6 +24,7 @@ PROBED = 512  # points of the first domain at which a map is first evaluated
 SATURATED = 1e-12  # relative change at twice the start below which a map has reached its limit
 MOST_DOUBLINGS = 200
 DATA_REACH = 10.0  # deviations of the data's components that a map has to cover
+LADDER = np.array([0.0, 1.5, 3.0, 5.0, 7.0, DATA_REACH])  # deviations, for the first panels
 BIN_SHARE = 0.49  # half width of the bin around a point, in units of the smallest gap
 
 
@@ -52,6 +53,20 @@ def data_range(data: Mixture, sigma: float) -> DataRange:
         return DataRange(np.inf, -np.inf, 1.0)
     half = BIN_SHARE * float(np.diff(points).min())
     return DataRange(float(points[0]) + half, float(points[-1]) - half, half)
+
+
+def data_cuts(toy: Mixture, sigma: float) -> Array:
+    """Rising cuts of the data's range, close where the density of x0 + sigma eps is narrow."""
+    std = toy.noisy_stds(sigma)[:, 0]
+    steps = np.concatenate([-LADDER[:0:-1], LADDER])
+    places = (toy.means[:, 0, None] + std[:, None] * steps).ravel()
+    sizes = np.repeat(std, steps.size)
+    order = np.argsort(places)
+    kept = [float(places[order[0]])]
+    for place, size in zip(places[order].tolist(), sizes[order].tolist(), strict=True):
+        if place - kept[-1] > 0.5 * size:
+            kept.append(place)
+    return np.array([*kept, float(places[order[-1]])] if places.max() > kept[-1] else kept)
 
 
 class BranchedMap:
@@ -172,13 +187,9 @@ class TransportedLaw(Law):
             return out
         finite = edges[np.isfinite(edges)]
         branches = self._last.branches(finite.min(initial=np.inf), finite.max(initial=-np.inf))
-        owner, x, _ = branches.preimages(edges)
-        of, left, right, probe = _cells(branches, owner % low.size, x, low.size)
-        value = self._last.flow(probe)[0]
-        inside = (value > low[of]) & (value < high[of])
-        if inside.any():
-            mass = self.density.log_mass(left[inside], right[inside])
-            np.logaddexp.at(out, of[inside], mass)
+        cells = bin_cells(branches, self._last.flow, low, high)
+        if cells.of.size:
+            np.logaddexp.at(out, cells.of, self.density.log_mass(cells.left, cells.right))
         return out
 
     def moments(self, centre: float = 0.0) -> tuple[float, float]:
@@ -204,6 +215,30 @@ class TransportedLaw(Law):
     def holes(self, low: float, high: float) -> bool:
         """Whether the state cannot reach some interval within [low, high]."""
         return self._last.branches(low, high).holes(low, high)
+
+
+class Cells(NamedTuple):
+    """Intervals of start points, and for each the index of the final interval it leads into."""
+
+    of: Ints
+    left: Array
+    right: Array
+
+
+def bin_cells(branches: Branches, flow: Map, low: Array, high: Array) -> Cells:
+    """The intervals of start points that lead into intervals of final states.
+
+    Args:
+        branches: The branches of the map, which cover the ends of the intervals.
+        flow: The map.
+        low: Left ends of the intervals of final states, shape (n,).
+        high: Right ends, shape (n,).
+    """
+    owner, x, _ = branches.preimages(np.concatenate([low, high]).astype(np.float64))
+    of, left, right, probe = _cells(branches, owner % low.size, x, low.size)
+    value = flow(probe)[0]
+    inside = (value > low[of]) & (value < high[of])
+    return Cells(of[inside], left[inside], right[inside])
 
 
 def _cells(branches: Branches, owner: Ints, x: Array, n: int) -> tuple[Ints, Array, Array, Array]:
