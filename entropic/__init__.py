@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.engine.toy_profiles import profile
     from benchmarks.measure.exact import KL, kl
     from benchmarks.measure.orders import order
+    from benchmarks.optimum.registry import schedule, schedules
     from entropic import testing as testing
     from entropic.commands.figures import figure
     from entropic.commands.profile import profile_of_network
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from theory.profiles.files import read_profile
     from theory.profiles.profile import Profile
     from theory.profiles.risks import profile_from_losses as profile_from_losses
-    from theory.schedules.registry import schedule, schedules
     from theory.solvers.reducing import ReducingIteration
     from theory.solvers.registry import make_table as solver
     from theory.solvers.registry import solvers
@@ -70,8 +70,8 @@ _PLACES = {
     "read_profile": ("theory.profiles.files", "read_profile"),
     "recommend": ("entropic.commands.schedule", "recommend"),
     "sample": ("toys.sampling", "sample"),
-    "schedule": ("theory.schedules.registry", "schedule"),
-    "schedules": ("theory.schedules.registry", "schedules"),
+    "schedule": ("benchmarks.optimum.registry", "schedule"),
+    "schedules": ("benchmarks.optimum.registry", "schedules"),
     "solver": ("theory.solvers.registry", "make_table"),
     "solvers": ("theory.solvers.registry", "solvers"),
     "testing": ("entropic.testing", ""),

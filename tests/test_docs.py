@@ -20,12 +20,12 @@ import pytest
 
 from benchmarks.claims.registry import all_claims
 from benchmarks.imagenet.presets import presets
+from benchmarks.optimum import registry as schedule_registry
 from benchmarks.studies.claims_ledger import read_full_run
 from benchmarks.studies.registry import TABLES
 from entropic.commands.main import main
 from theory.noise.processes import PROCESSES
-from theory.schedules import registry as schedule_registry
-from theory.schedules.registry import SCHEDULES
+from theory.schedules import registry as theory_schedules
 from theory.solvers.registry import SOLVERS
 from toys.zoo import ZOO
 
@@ -178,7 +178,8 @@ def known_values(command: click.Command) -> dict[str, list[str]]:
 def contributed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The names that the examples of CONTRIBUTING add, with functions of the same options."""
     monkeypatch.setitem(SOLVERS, "dpmpp_2s", SOLVERS["dpmpp_2m"])
-    monkeypatch.setitem(SCHEDULES, "polyexponential", SCHEDULES["edm"])
+    schedules = theory_schedules.SCHEDULES
+    monkeypatch.setitem(schedules, "polyexponential", schedules["edm"])
 
 
 @pytest.mark.usefixtures("contributed")
@@ -359,10 +360,12 @@ def test_the_gallery_shows_every_figure_once() -> None:
 def test_every_schedule_is_listed() -> None:
     text = (ROOT / "docs" / "schedules-and-solvers.md").read_text(encoding="utf-8")
     head = text[: text.index("## Solvers")]
-    assert re.findall(r"^\| `(\w+)` \|", head, flags=re.MULTILINE) == list(SCHEDULES)
+    assert re.findall(r"^\| `(\w+)` \|", head, flags=re.MULTILINE) == list(
+        schedule_registry.SCHEDULES
+    )
     for line in head.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) == 7 and cells[1].strip("`") in SCHEDULES:
+        if len(cells) == 7 and cells[1].strip("`") in schedule_registry.SCHEDULES:
             name, needs, shown = cells[1].strip("`"), cells[3], cells[4].strip("`")
             options = schedule_registry.REGISTRY.options(name)
             want = [

@@ -221,7 +221,7 @@ def test_options_of_networks_are_checked() -> None:
 
 def test_lists_of_names_are_what_the_functions_take() -> None:
     assert list(entropic.toys()) == list(importlib.import_module("toys.zoo").ZOO)
-    schedules = importlib.import_module("theory.schedules.registry").SCHEDULES
+    schedules = importlib.import_module("benchmarks.optimum.registry").SCHEDULES
     assert list(entropic.schedules()) == list(schedules)
     solvers = entropic.solvers()
     assert "order 2" in solvers["heun"]

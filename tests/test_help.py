@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from benchmarks.claims.registry import all_claims
 from benchmarks.imagenet.presets import presets
+from benchmarks.optimum.registry import REGISTRY as SCHEDULES
 from benchmarks.studies.registry import TABLES
 from benchmarks.training.recipe import PRESETS
 from entropic.commands import claims, figures, options, train
@@ -23,7 +24,6 @@ from entropic.commands.completion import SHELLS, completion_script
 from entropic.commands.main import GROUPS, main
 from theory.levels import TERMINALS
 from theory.noise.processes import PROCESSES
-from theory.schedules.registry import REGISTRY as SCHEDULES
 from theory.solvers.registry import REGISTRY as SOLVERS
 from toys.zoo import ZOO
 

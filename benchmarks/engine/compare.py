@@ -16,13 +16,13 @@ from benchmarks.engine.rows import COLUMNS
 from benchmarks.engine.run import run_settings
 from benchmarks.engine.setting import Options, Setting, metrics_of, tidy
 from benchmarks.measure.divergences import METRICS
+from benchmarks.optimum.registry import REGISTRY as SCHEDULES
 from theory.checks import monotone, one_of, positive, vector, whole
 from theory.levels import TERMINALS, resampled
 from theory.names import is_user_function
 from theory.noise.processes import named_process
 from theory.profiles.files import read_schedule
 from theory.reading import looks_like_path
-from theory.schedules.registry import REGISTRY as SCHEDULES
 from theory.solvers.calls import equal_steps
 from theory.solvers.registry import REGISTRY as SOLVERS
 from theory.solvers.registry import make_table

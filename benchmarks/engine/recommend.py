@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.store import Store, default_store
 from benchmarks.engine.toy_profiles import ends, toy_profile
+from benchmarks.optimum import exact
+from benchmarks.optimum.optimal import ProfileOptimum
+from benchmarks.optimum.problem import Optimum, Problem, Sampler
+from benchmarks.optimum.registry import REGISTRY, draws_on_profile, sampler_of, schedule
 from theory.checks import Array, check_seed
 from theory.levels import Span
 from theory.profiles.files import read_profile, write_schedule
@@ -21,6 +27,7 @@ from theory.profiles.loss_log import LossLog
 from theory.profiles.profile import Profile
 from theory.reading import StrPath
 from theory.schedules.las_levels import las_objective
+from theory.schedules.law import law_warnings
 from theory.schedules.recommend import (
     band,
     broken_laws,
@@ -31,10 +38,11 @@ from theory.schedules.recommend import (
     replicates_of,
     rests_on,
 )
-from theory.schedules.registry import REGISTRY, draws_on_profile, schedule
-from toys.files import toy_spec
+from toys.files import load_toy, toy_spec
 from toys.mixture import Mixture
 from toys.progress import progress
+
+OPTIMAL_REPLICATES = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +123,7 @@ def recommend(
     bins: int | None = None,
     replicates: int | None = None,
     seed: int | None = None,
+    solver: str | None = None,
     **options: Any,
 ) -> Recommendation:
     """Noise levels for a sampler from a mixture, a profile or a loss log, with band and warnings.
@@ -140,8 +149,10 @@ def recommend(
         isotonic: Whether risks that fall with sigma are pooled; las from losses only.
         bins: Number of bins for logs with more levels; las from losses only. Default: 64.
         replicates: Number of replicates of the bootstrap band, 0 for no band. Default: 200, or 20
-            for las with a penalty.
+            for las with a penalty, or 40 for optimal.
         seed: Seed of the bootstrap, an integer in [0, 2**32). Default: 0.
+        solver: The solver that the levels are for, with its options as in
+            "stochastic_ddim:eta=0.5"; for optimal, which needs it, and for law.
         **options: Options of the schedule, such as rho of edm. The quadrature rule is by default
             "trapezoid" for a profile with standard errors, otherwise "spline".
 
@@ -156,7 +167,7 @@ def recommend(
     logged: dict[str, Any] = {"parametrisation": parametrisation, "dim": dim}
     logged |= {"sigma_data": sigma_data, "reduction": reduction}
     drawn = draws_on_profile(name, given)
-    _check(name, isotonic, bins, replicates, seed)
+    _check(name, isotonic, bins, replicates, seed, solver)
     if drawn or any(source is not None for source in (toy, profile, losses)):
         one_source(toy=toy, profile=profile, losses=losses)
     risks = _risks(name, profile, losses, process, logged, isotonic, bins)
@@ -165,21 +176,28 @@ def recommend(
         sigma_min = reach[0] if sigma_min is None else sigma_min
         sigma_max = reach[1] if sigma_max is None else sigma_max
     low, high = ends(process, sigma_min, sigma_max)
-    Span(n_steps, high, low, terminal)  # checks before work
+    span = Span(n_steps, high, low, terminal)  # checks before work
+    sampler = None if solver is None else sampler_of(solver, span, process)
+    spec = None if toy is None else toy_spec(toy)
+    if name == "optimal":
+        return _optimal(span, sampler, spec, toy, risks, process, replicates, seed)
     if toy is not None:
-        spec = toy_spec(toy)
+        assert spec is not None
         grid = toy_profile(spec, low, high) if drawn else None
         named = repr(toy) if isinstance(toy, Mixture) else os.fspath(toy)
         risks = _Risks(grid, named={"toy": named})
     given |= _quadrature(name, risks, given)
 
     def make(data: Profile | None, **other: Any) -> Array:
-        return schedule(name, n_steps, process, data, terminal, low, high, **{**given, **other})
+        at = (name, n_steps, process, data, terminal, low, high)
+        return schedule(*at, solver=sampler, **{**given, **other})
 
     sigmas = make(risks.profile)
     source: dict[str, Any] = {**risks.named, "process": process, "n_steps": n_steps}
     source |= {"version": version("entropic")} | {k.rstrip("_"): v for k, v in given.items()}
+    source |= {} if solver is None else {"solver": solver}
     warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
+    warnings += law_warnings(risks.profile) if name == "law" and risks.profile is not None else []
     if given.get("rule") == "left":
         moved = max(n_steps - (terminal == "zero"), 1)
         better = make(risks.profile, rule="trapezoid")
@@ -203,13 +221,65 @@ def recommend(
     return Recommendation(name, sigmas, terminal, source, tuple(warnings))
 
 
+def _optimal(
+    span: Span,
+    sampler: Sampler | None,
+    spec: str | None,
+    toy: str | os.PathLike[str] | Mixture | None,
+    risks: _Risks,
+    process: str,
+    replicates: int | None,
+    seed: int | None,
+) -> Recommendation:
+    """The levels of the schedule `optimal` with what the search has found."""
+    if sampler is None:
+        raise ValueError("solver must be given for schedule 'optimal', got None")
+    problem = Problem(sampler, span)
+    source: dict[str, Any] = {**risks.named, "process": process, "n_steps": span.n_steps}
+    if toy is not None:
+        source["toy"] = repr(toy) if isinstance(toy, Mixture) else os.fspath(toy)
+    source |= {"version": version("entropic"), "solver": sampler.solver}
+    source |= dict(sampler.options)
+    warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
+    if spec is not None and load_toy(spec).dim == 1:
+        found = _exact(spec, problem)
+        if replicates or seed:
+            raise ValueError("replicates and seed must come with noisy risks, got none")
+    else:
+        profile = risks.profile
+        if spec is not None:
+            profile = toy_profile(spec, span.sigma_min, span.sigma_max)
+        assert profile is not None  # one source is given
+        base = ProfileOptimum(profile, problem)
+        found = base.optimum
+        wanted = OPTIMAL_REPLICATES if replicates is None else replicates
+        held = _Risks(profile, risks.log, risks.errors, risks.measured, risks.named)
+        source["band"] = _band("optimal", held, base.again, wanted, replicates, seed, False)
+    return Recommendation(
+        "optimal", found.sigmas, span.terminal, source | found.found, (*warnings, *found.warnings)
+    )
+
+
+def _exact(spec: str, problem: Problem) -> Optimum:
+    """The best levels of a mixture; finished descents are stored."""
+    store = Store(default_store())
+    return exact.best(run_tasks(exact.descents(spec, problem), store, title="optimum"))
+
+
 def _check(
-    name: str, isotonic: bool, bins: int | None, replicates: int | None, seed: int | None
+    name: str,
+    isotonic: bool,
+    bins: int | None,
+    replicates: int | None,
+    seed: int | None,
+    solver: str | None,
 ) -> None:
     """Check the options of a loss log and of the band before any work."""
     for option, value in (("isotonic", isotonic or None), ("bins", bins)):
         if value is not None and name != "las":
             raise ValueError(f"{option} must come with the las schedule, got it with {name!r}")
+    if solver is not None and name not in ("optimal", "law"):
+        raise ValueError(f"solver must come with optimal or law, got {solver!r} with {name!r}")
     if replicates and not (isinstance(replicates, Integral) and replicates >= 10):
         raise ValueError(f"replicates must be 0 or a whole number at least 10, got {replicates!r}")
     check_seed(seed or 0)
@@ -236,7 +306,7 @@ def _risks(
     if losses is None:
         return _Risks()
     named = {"losses": os.fspath(losses)}
-    if name != "las":
+    if name not in ("las", "optimal"):
         return _Risks(loss_profile(losses, process, **logged), measured=True, named=named)
     log = loss_log(losses, process, bins, **logged)
     return _Risks(log.profile(monotone=isotonic), log, None, True, named)

@@ -20,12 +20,13 @@ from benchmarks.measure import samples, solver_errors
 from benchmarks.measure.divergences import METRICS, check_terminal, measures
 from benchmarks.measure.measured import Measured, without
 from benchmarks.measure.pathwise import pathwise_kl
+from benchmarks.optimum import registry as schedules
+from benchmarks.optimum.problem import Problem, Sampler
 from theory.checks import Array, check_seed, number, one_of, vector, whole
 from theory.levels import Span
 from theory.names import Option, is_user_function, show_options
 from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
-from theory.schedules import registry as schedules
 from theory.solvers import registry as solvers
 from theory.solvers.reducing import Solver
 from theory.versions import versions
@@ -140,7 +141,9 @@ class Setting:
             name = schedules.REGISTRY.name(self.schedule)
             schedules.REGISTRY.checked(name, dict(self.schedule_options))
             low, high = ends(self.process, self.sigma_min, self.sigma_max)
-            Span(self.n_steps, high, low, self.terminal)
+            span = Span(self.n_steps, high, low, self.terminal)
+            if name == "optimal":
+                Problem(self.sampler(high), span)
             levels = [high, *([low] if self.n_steps > 1 else []), 0.0]
             levels = levels if self.terminal == "zero" else [high, low]
         else:
@@ -153,19 +156,22 @@ class Setting:
         if self.sigmas is not None:
             return np.array(self.sigmas)
         low, high = ends(self.process, self.sigma_min, self.sigma_max)
-        options = dict(self.schedule_options)
+        options, needs = dict(self.schedule_options), schedules.REGISTRY.needs(self.schedule)
+        supplied: dict[str, Any] = {}
+        if "mixture" in needs:
+            supplied["mixture"] = load_toy(self.toy)
+        if "solver" in needs or schedules.REGISTRY.name(self.schedule) == "law":
+            supplied["solver"] = self.sampler(high)
         draws = schedules.draws_on_profile(self.schedule, options)
-        profile = profile_of(self.toy, low, high) if draws else None
-        return schedules.schedule(
-            self.schedule,
-            self.n_steps,
-            self.process,
-            profile,
-            self.terminal,
-            low,
-            high,
-            **options,
-        )
+        if draws and not ("mixture" in needs and supplied["mixture"].dim == 1):
+            supplied["profile"] = profile_of(self.toy, low, high)
+        supplied |= {"terminal": self.terminal, "sigma_min": low, "sigma_max": high, **options}
+        return schedules.schedule(self.schedule, self.n_steps, self.process, **supplied)
+
+    def sampler(self, sigma_max: float) -> Sampler:
+        """The sampler that the levels are for."""
+        std = named_process(self.process).start_std(sigma_max)
+        return Sampler(self.solver, self.solver_options, std, self.start)
 
     def table(self, sigmas: Array, start_std: float | None = None) -> Solver:
         """The solver at the levels, as a table or a state-dependent iteration.

@@ -16,9 +16,15 @@ from pathlib import Path
 from theory.versions import versions
 
 PACKAGES = ("toys", "theory", "benchmarks")
-# Unless they are roots, only their functions count, and what they import does not. Their lists name
-# every schedule, solver and toy; the ones that a setting uses are in its key.
-REGISTRIES = ("theory.schedules.registry", "theory.solvers.registry", "toys.zoo")
+# Unless they are roots, only their functions count, and what they import does not, but for other
+# registries. Their lists name every schedule, solver and toy; the ones that a setting uses are in
+# its key.
+REGISTRIES = (
+    "theory.schedules.registry",
+    "theory.solvers.registry",
+    "benchmarks.optimum.registry",
+    "toys.zoo",
+)
 _FROM = re.compile(r"^\s*from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 _PLAIN = re.compile(r"^\s*import\s+([\w., ]+)", re.MULTILINE)
 
@@ -67,8 +73,10 @@ def reached(roots: frozenset[str]) -> tuple[str, ...]:
         module = todo.pop()
         if module not in seen and _file(module) is not None:
             seen.add(module)
-            if module not in REGISTRIES or module in roots:
-                todo += imported(module)
+            needed = imported(module)
+            if module in REGISTRIES and module not in roots:
+                needed &= frozenset(REGISTRIES)
+            todo += needed
     return tuple(sorted(seen))
 
 

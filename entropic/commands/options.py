@@ -35,7 +35,7 @@ OUT = "With -, standard output, and nothing else is printed there."
 
 def schedule_registry() -> Registry:
     """The registry of schedules."""
-    from theory.schedules.registry import REGISTRY
+    from benchmarks.optimum.registry import REGISTRY
 
     return REGISTRY
 

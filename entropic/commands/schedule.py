@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @click.command(
     "schedule",
     cls=ScheduleCommand,
-    example="entropic schedule --toy gaussians15_overlap --method rescaled --steps 8\n"
+    example="entropic schedule --losses losses.csv --parametrisation eps --method optimal "
+    "--solver dpmpp_2m --steps 10\n"
+    "entropic schedule --toy gaussians15_overlap --method rescaled --steps 8\n"
     "entropic schedule --losses losses.csv --parametrisation eps --method las --steps 20",
     schedules=True,
 )
@@ -51,6 +53,12 @@ if TYPE_CHECKING:
     help="Name of a schedule, such as edm or edm:rho=5, or module:function of your own.",
 )
 @click.option("--steps", type=int, required=True, help="Number of steps.")
+@click.option(
+    "--solver",
+    type=Name("solver"),
+    help="Solver that the levels are for: optimal needs it, and law has a form for solvers with "
+    "noise, which is the default, and one for those without.",
+)
 @ends
 @terminal_option
 @click.option("--isotonic", is_flag=True, help="las with losses: pool risks that fall with sigma.")
@@ -63,7 +71,7 @@ if TYPE_CHECKING:
     "--replicates",
     type=int,
     help="Number of replicates of the bootstrap band; 0 for no band. "
-    "Default: 200, or 20 with a penalty.",
+    "Default: 200, or 20 for las with a penalty, or 40 for optimal.",
 )
 @click.option("--seed", type=int, help="Seed of the bootstrap, in [0, 2^32). Default: 0.")
 @choice(

@@ -1,0 +1,1 @@
+"""Noise levels that minimise the exact divergence of a sampler, for a mixture or a profile."""

@@ -1,0 +1,221 @@
+"""The best levels of a known one-dimensional mixture: descents on the exact KL from several starts.
+
+The gradient is that of the exact law (`toys.laws.gradient`), through the solver's table. Widely
+separated scales of the data give local minima, which differ by how many levels stand above and
+below the gap, so that the best of three starts is kept and the others are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from benchmarks.optimum.problem import Optimum, Problem
+from theory.checks import Array
+from theory.profiles.profile import Profile
+from theory.schedules.registry import schedule
+from theory.schedules.search import Minimum, descend, doubled
+from theory.solvers.derivative import levels_gradient
+from toys.files import load_toy, toy_text
+from toys.information import information
+from toys.laws.gradient import DifferentiableKL
+from toys.laws.transported import FIRST_REACH
+from toys.mixture import Mixture
+from toys.progress import progress
+
+STARTS = ("law", "half", "log_snr")
+POINTS_OF_MAP = 400_000  # at which a map may be evaluated; good levels need far fewer
+POINTS = 200  # levels of the profile that the law is made from
+RESOLUTION = 0.6  # of the first pass, whose KL is right to about 1e-7
+SETTLED = 1e-5  # relative change of the KL from one pass to the next that a search allows
+MOST_PASSES = 5
+FLAT = 1e-4  # derivatives of log KL that end a search; the excess is about their square
+LEAST_GAP = 1e-4  # least log-spacing of two levels in units of their mean
+FAR_WORSE = 10.0  # times the KL of the first levels
+SAME, NEAR = 1e-3, 0.1  # relative excess of a minimum that is the same, and of one worth a word
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One descent on the exact KL, which is the key of its stored result.
+
+    Args:
+        toy: Name of a toy, or the text of a mixture file (`toys.files.toy_spec`).
+        problem: The sampler and the range.
+        begin: Where it starts: "law", "log_snr", or "half" for the best levels of half the steps.
+    """
+
+    toy: str
+    problem: Problem
+    begin: str
+    computed_by: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def own_code(self) -> str:
+        """The mixture, for the key of the stored result."""
+        return toy_text(self.toy)
+
+    def run(self) -> dict[str, Any]:
+        """The levels, the KL in nats and the number of evaluations, or the reason for none."""
+        data = load_toy(self.toy)
+        try:
+            start = _start(data, self.problem, self.begin)
+            found, _ = minimum(data, self.problem, start)
+        except ValueError as error:
+            return {"begin": self.begin, "sigmas": None, "value": None, "reason": str(error)}
+        return {
+            "begin": self.begin,
+            "sigmas": found.sigmas.tolist(),
+            "value": found.value,
+            "evaluations": found.evaluations,
+        }
+
+
+def exact_optimum(toy: str, problem: Problem) -> Optimum:
+    """The best levels of a sampler on a mixture.
+
+    Args:
+        toy: Name of a toy, or the text of a mixture file.
+        problem: The sampler and the range.
+
+    Raises:
+        ValueError: The mixture has more than one dimension, the solver has no exact law, or no
+            start has a finite KL.
+    """
+    tasks = descents(toy, problem)
+    return best([task.run() for task in progress(tasks, "optimum")])
+
+
+def descents(toy: str, problem: Problem) -> list[Descent]:
+    """The descents from which `best` chooses."""
+    data = load_toy(toy)
+    if data.dim != 1:
+        raise ValueError(
+            f"toy must have d = 1 for schedule 'optimal', got d = {data.dim}; its profile is enough"
+        )
+    starts = [begin for begin in STARTS if begin != "half" or problem.halved() is not None]
+    return [Descent(toy, problem, begin) for begin in starts]
+
+
+def best(results: Sequence[Mapping[str, Any]]) -> Optimum:
+    """The best of the results of descents, with what the others found.
+
+    Raises:
+        ValueError: No descent has found a finite KL.
+    """
+    found = [result for result in results if result["sigmas"] is not None]
+    if not found:
+        raise ValueError(f"levels must give a finite KL, got: {results[0]['reason']}")
+    first = min(found, key=lambda result: float(result["value"]))
+    others = {
+        str(r["begin"]): None if r["value"] is None else r["value"] / first["value"] - 1.0
+        for r in results
+    }
+    near = [excess for excess in others.values() if excess is not None and SAME < excess < NEAR]
+    warnings: tuple[str, ...] = ()
+    if near:
+        warnings = (
+            f"another minimum is only {100.0 * min(near):.2g} % worse, with other levels; small "
+            "changes of the data may exchange the two",
+        )
+    return Optimum(
+        np.array(first["sigmas"]),
+        float(first["value"]),
+        {"optimum": "exact", "kl_data_model": first["value"], "excess_of_starts": others},
+        warnings,
+    )
+
+
+def minimum(data: Mixture, problem: Problem, start: Array) -> tuple[Minimum, int]:
+    """The minimum of the exact KL that a descent from given levels reaches.
+
+    The resolution and the domain of the quadrature are those at which the KL has settled, at the
+    start and at the end.
+
+    Args:
+        data: One-dimensional data.
+        problem: The sampler and the range.
+        start: Levels from which the search starts.
+
+    Returns:
+        The minimum, and the pass of the quadrature at which it was found.
+
+    Raises:
+        ValueError: The KL is infinite at the start, or does not settle.
+    """
+    level = _settled(data, problem, start, 0)
+    evaluations = 0
+    while True:
+        objective = Objective(data, problem, level)
+        found = descend(objective, start, FLAT)
+        evaluations += found.evaluations
+        after = _settled(data, problem, found.sigmas, level)
+        if after == level:
+            return Minimum(found.sigmas, found.value, evaluations), level
+        level, start = after, found.sigmas
+
+
+class Objective:
+    """KL(data || sampler) and its derivatives by log sigma of every level, at one pass.
+
+    Levels that nearly coincide, or that are far worse than the first, are refused, since maps of
+    such levels take long and a search has to turn back there anyway.
+
+    Args:
+        data: One-dimensional data.
+        problem: The sampler and the range.
+        level: Number of the pass, which sets resolution and domain.
+    """
+
+    def __init__(self, data: Mixture, problem: Problem, level: int) -> None:
+        self._data, self._problem, self._level = data, problem, level
+        self._first: float | None = None
+
+    def law(self, sigmas: Array) -> DifferentiableKL:
+        """The divergence at the levels."""
+        table = self._problem.make(sigmas)
+        given = self._data, table, self._problem.sampler.start
+        resolution, reach = RESOLUTION * 1.25**self._level, FIRST_REACH * 2.0**self._level
+        return DifferentiableKL(*given, resolution, reach, POINTS_OF_MAP)
+
+    def __call__(self, sigmas: Array) -> tuple[float, Array]:
+        """Value and derivatives."""
+        gaps = -np.diff(np.log(sigmas[sigmas > 0]))
+        if gaps.size and gaps.min() < LEAST_GAP * gaps.mean():
+            raise ValueError(f"levels must stay apart, got neighbours {gaps.min():.2g} apart")
+        law = self.law(sigmas)
+        self._first = law.value if self._first is None else self._first
+        if not law.value < FAR_WORSE * self._first:
+            raise ValueError(f"levels must have a KL near {self._first:g}, got {law.value:g}")
+        return law.value, levels_gradient(self._problem.make, sigmas, law.gradient())
+
+
+def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> int:
+    """The first pass, from a given one, whose KL the next pass confirms."""
+    value = Objective(data, problem, level).law(sigmas).value
+    for after in range(level + 1, MOST_PASSES + 1):
+        finer = Objective(data, problem, after).law(sigmas).value
+        if abs(finer - value) <= SETTLED * abs(finer):
+            return after - 1
+        value = finer
+    raise ValueError(f"the KL must settle to {SETTLED:g} relative, got values that still move")
+
+
+def _start(data: Mixture, problem: Problem, begin: str) -> Array:
+    """Levels from which a descent starts."""
+    span = problem.span
+    if begin == "half":
+        fewer = problem.halved()
+        assert fewer is not None
+        found, _ = minimum(data, fewer, _start(data, fewer, "law"))
+        return doubled(found.sigmas, span.n_steps, span.terminal)
+    ends = span.terminal, span.sigma_min, span.sigma_max
+    if begin == "log_snr":
+        return schedule("log_snr", span.n_steps, None, None, *ends)
+    grid = np.geomspace(span.sigma_min, span.sigma_max, POINTS)
+    grid[0], grid[-1] = span.sigma_min, span.sigma_max
+    profile = Profile(1, grid, information.mmse(data, grid), None, {})
+    return schedule("law", span.n_steps, None, profile, *ends, form=problem.form)

@@ -1,0 +1,286 @@
+"""The schedule `optimal`: levels of least KL(data || sampler), from the data or from their profile.
+
+A mixture is searched exactly (`benchmarks.optimum.exact`). A profile alone does not determine the
+data, so that models of the data with the same profile stand for them. For many coordinates it is a
+product of Gaussians; where that does not fit, and for one coordinate, it is a mixture fitted to the
+profile. Where several models fit alike, and the best levels of one are bad for another, the levels
+are those of the least mean of their divergences, each in units of its own least one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.optimum import exact
+from benchmarks.optimum.problem import Optimum, Problem, Sampler
+from benchmarks.optimum.stand_in import StandIn, fit_stand_ins
+from theory.checks import Array
+from theory.levels import Span
+from theory.profiles.profile import Profile
+from theory.schedules.gaussian_sum import (
+    GaussianSum,
+    fit_gaussian_sum,
+    gaussian_sum_optimum,
+    gaussian_sum_starts,
+)
+from theory.schedules.search import Minimum, Objective, descend
+from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.derivative import levels_gradient
+from theory.solvers.gaussian_kl import gaussian_sum_kl
+from toys.files import toy_spec
+from toys.laws.flow import stretches
+from toys.mixture import Mixture
+
+MISFIT, SURE = 0.005, 1.5  # relative misfit, and standard errors, beyond which Gaussians do not fit
+DISAGREE = 1.2  # factor in KL between models beyond which their levels are a compromise
+NOTHING = 0.01  # share of the KL on levels uniform in log SNR below which nothing is to be gained
+ROUGH = 1e-3  # derivatives of log KL that end the search for a replicate
+MODELS = 3  # largest number of stand-ins that are compared
+
+
+def optimal_sigmas(
+    n_steps: int,
+    sigma_max: float,
+    sigma_min: float,
+    terminal: str = "stop",
+    *,
+    solver: Sampler,
+    profile: Profile | None,
+    mixture: Mixture | None,
+) -> Array:
+    """Levels of least KL(data || sampler) for a solver, by search on the exact law.
+
+    Args:
+        n_steps: Number of steps, 1 to 64.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        solver: The solver that the levels are for.
+        profile: Profile of the data, from which models of the data are made if they are not given.
+        mixture: The data, which are searched exactly if they are one-dimensional.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or the solver has no exact law on the data.
+    """
+    problem = Problem(solver, Span(n_steps, sigma_max, sigma_min, terminal))
+    if mixture is not None and mixture.dim == 1:
+        return exact.exact_optimum(toy_spec(mixture), problem).sigmas
+    if profile is None:
+        raise ValueError("profile must be given for data of more than one dimension, got None")
+    return ProfileOptimum(profile, problem).optimum.sigmas
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A model of the data with its own best levels.
+
+    Args:
+        name: What it is, "Gaussians" or "stand-in".
+        objective: Its divergence and the derivatives.
+        sigmas: Its best levels.
+        value: Its divergence there, in nats per coordinate.
+        unit: The divergence that counts as least: its own, but not below a hundredth of that on
+            levels uniform in log SNR, since optima of multistep solvers can all but vanish.
+        level: Pass of the exact law at which they were found; 0 for Gaussians.
+    """
+
+    name: str
+    objective: Objective
+    sigmas: Array
+    value: float
+    unit: float
+    level: int = 0
+
+
+class ProfileOptimum:
+    """The best levels for data of which only the profile is known.
+
+    Args:
+        profile: Profile of the data.
+        problem: The sampler and the range.
+
+    Raises:
+        ValueError: The profile does not suffice for a fit.
+    """
+
+    def __init__(self, profile: Profile, problem: Problem) -> None:
+        self._problem = problem
+        self._gaussians: GaussianSum | None = None
+        self._stand_ins: list[StandIn] = []
+        models: list[_Model] = []
+        has_law = _has_exact_law(problem)
+        if profile.dim > 1 or not has_law:
+            self._gaussians = fit_gaussian_sum(profile)
+            models.append(self._gaussian_model(self._gaussians))
+        if has_law and (self._gaussians is None or _misfits(self._gaussians)):
+            self._stand_ins = fit_stand_ins(_one(profile))[:MODELS]
+            models += self._stand_in_models(self._stand_ins)
+        self.optimum = self._chosen(models, profile.dim == 1 and not has_law)
+        self._models = models if self.optimum.found["optimum"] == "compromise" else models[:1]
+
+    def again(self, profile: Profile) -> Array:
+        """The levels for a similar profile, such as a replicate: the search starts from these.
+
+        Args:
+            profile: Profile of the data.
+        """
+        objectives: list[Objective] = []
+        if self._models[0].name == "Gaussians":
+            objectives.append(self._gaussian_objective(fit_gaussian_sum(profile)))
+        levels = [model.level for model in self._models if model.name == "stand-in"]
+        if levels:
+            known = [fit.mixture for fit in self._stand_ins[: len(levels)]]
+            fits = fit_stand_ins(_one(profile), starts=known)
+            objectives += [
+                exact.Objective(fit.mixture, self._problem, max(levels))
+                for fit in fits[: len(levels)]
+            ]
+        units = [model.unit for model in self._models]
+        mean = _mean(objectives, units[: len(objectives)])
+        return descend(mean, self.optimum.sigmas, ROUGH).sigmas
+
+    def _gaussian_objective(self, fit: GaussianSum) -> Objective:
+        """The divergence of a product of Gaussians, per coordinate, and its derivatives."""
+        make, start = self._problem.make, self._problem.sampler.start
+
+        def objective(sigmas: Array) -> tuple[float, Array]:
+            kl, gradient = gaussian_sum_kl(make(sigmas), fit.weights, fit.scales, start)
+            return kl, levels_gradient(make, sigmas, gradient)
+
+        return objective
+
+    def _gaussian_model(self, fit: GaussianSum) -> _Model:
+        make, start = self._problem.make, self._problem.sampler.start
+        starts = gaussian_sum_starts(fit, make, self._problem.span, start)
+        found = gaussian_sum_optimum(fit, make, starts, start)
+        objective = self._gaussian_objective(fit)
+        unit = self._unit(objective, found.value)
+        return _Model("Gaussians", objective, found.sigmas, found.value, unit)
+
+    def _unit(self, objective: Objective, value: float) -> float:
+        """The divergence of a model that counts as its least one."""
+        span = self._problem.span
+        plain = log_snr_sigmas(span.n_steps, span.sigma_max, span.sigma_min, span.terminal)
+        try:
+            return max(value, NOTHING * objective(plain)[0])
+        except ValueError:
+            return value
+
+    def _stand_in_models(self, fits: Sequence[StandIn]) -> list[_Model]:
+        """The stand-ins with their best levels; all but the first start from those of the first."""
+        models: list[_Model] = []
+        for fit in fits:
+            data, problem = fit.mixture, self._problem
+            if models:
+                begin = models[0].sigmas
+            else:
+                begin = exact.exact_optimum(toy_spec(data), problem).sigmas
+            found, level = exact.minimum(data, problem, begin)
+            objective = exact.Objective(data, problem, level)
+            unit = self._unit(objective, found.value)
+            models.append(_Model("stand-in", objective, found.sigmas, found.value, unit, level))
+        return models
+
+    def _chosen(self, models: list[_Model], lawless: bool) -> Optimum:
+        """The levels of the only model, or the compromise, with what they rest on."""
+        first = models[0]
+        found: dict[str, Any] = {"optimum": first.name, "models": [m.name for m in models]}
+        warnings = []
+        if self._gaussians is not None:
+            found["misfit"] = self._gaussians.misfit
+            found["misfit_error"] = self._gaussians.misfit_error
+        if self._stand_ins:
+            found["stand_in_misfit"] = self._stand_ins[0].misfit
+            found["components"] = [fit.mixture.size for fit in self._stand_ins]
+        if lawless:
+            warnings.append(
+                f"{self._problem.sampler.solver} has no exact law on mixtures: the levels are "
+                "those for Gaussian data with this profile"
+            )
+        if len(models) == 1:
+            return Optimum(first.sigmas, first.value, found, tuple(warnings))
+        worst = _disagreement(models)
+        found["disagreement"] = worst if np.isfinite(worst) else None
+        if worst <= DISAGREE and self._gaussians is None:
+            return Optimum(first.sigmas, first.value, found, tuple(warnings))
+        mean = _mean([m.objective for m in models], [m.unit for m in models])
+        minima = [low for m in models if (low := _descent(mean, m.sigmas)) is not None]
+        if not minima:
+            raise ValueError("profile must suit one kind of data, got models without common levels")
+        mixed = min(minima, key=lambda minimum: minimum.value)
+        excess = [max(m.objective(mixed.sigmas)[0] / m.unit - 1.0, 0.0) for m in models]
+        found |= {"optimum": "compromise", "excess_of_compromise": excess}
+        warnings.append(_warning(models, worst, 1.0 + max(excess)))
+        return Optimum(mixed.sigmas, mixed.value, found, tuple(warnings))
+
+
+def _misfits(fit: GaussianSum) -> bool:
+    """Whether a product of Gaussians does not have the profile of the data."""
+    return fit.misfit > MISFIT + SURE * (fit.misfit_error or 0.0)
+
+
+def _one(profile: Profile) -> Profile:
+    """The profile per coordinate, as that of data of one coordinate."""
+    stderr = None if profile.stderr is None else profile.stderr / profile.dim
+    return Profile(1, profile.sigma, profile.mmse / profile.dim, stderr, {})
+
+
+def _warning(models: list[_Model], worst: float, excess: float) -> str:
+    """What a compromise between models means for the user."""
+    factor = f"up to {worst:.3g}" if np.isfinite(worst) else "any number of"
+    kinds = "Gaussians and mixtures" if models[0].name == "Gaussians" else "different mixtures"
+    return (
+        f"{kinds} have this profile, and the best levels of one give another {factor} "
+        f"times its least KL; the levels are a compromise, within {excess:.3g} times the least "
+        "for each"
+    )
+
+
+def _disagreement(models: Sequence[_Model]) -> float:
+    """The largest factor in KL of a model on the best levels of another over its own."""
+    worst = 1.0
+    for model in models:
+        for other in models:
+            if other is not model:
+                try:
+                    worst = max(worst, model.objective(other.sigmas)[0] / model.unit)
+                except ValueError:
+                    worst = np.inf
+    return worst
+
+
+def _mean(objectives: Sequence[Objective], units: Sequence[float]) -> Objective:
+    """The mean of divergences, each in its unit, with its derivatives."""
+
+    def objective(sigmas: Array) -> tuple[float, Array]:
+        parts = [one(sigmas) for one in objectives]
+        value = float(np.mean([part[0] / unit for part, unit in zip(parts, units, strict=True)]))
+        slopes = [part[1] / unit for part, unit in zip(parts, units, strict=True)]
+        return value, np.asarray(np.mean(slopes, axis=0))
+
+    return objective
+
+
+def _descent(objective: Objective, start: Array) -> Minimum | None:
+    """The minimum that a search reaches, or None if the objective has no value at the start."""
+    try:
+        return descend(objective, start, exact.FLAT)
+    except ValueError:
+        return None
+
+
+def _has_exact_law(problem: Problem) -> bool:
+    """Whether the law of the sampler on a mixture is known."""
+    span = problem.span
+    try:
+        stretches(problem.make(np.geomspace(span.sigma_max, span.sigma_min, 5)))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""What levels are sought for: a sampler between two noise levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from theory.checks import Array
+from theory.levels import Span
+from theory.solvers.registry import make_table
+from theory.solvers.table import SolverTable
+
+MOST_STEPS = 64
+Options = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A solver with its options and its initial law.
+
+    Args:
+        solver: Name of the solver.
+        options: Its options, (name, value) pairs.
+        start_std: Standard deviation of the initial noise. Default: the first level.
+        start: "noise" for that noise, or "data" for the true law at the first level.
+    """
+
+    solver: str
+    options: Options = ()
+    start_std: float | None = None
+    start: str = "noise"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The search for the best levels of a sampler in a range.
+
+    Args:
+        sampler: The sampler.
+        span: Number of steps, range and terminal.
+
+    Raises:
+        ValueError: The solver is no table, or there are more than 64 steps.
+    """
+
+    sampler: Sampler
+    span: Span
+
+    def __post_init__(self) -> None:
+        if self.span.n_steps > MOST_STEPS:
+            raise ValueError(
+                f"n_steps must be at most {MOST_STEPS} for schedule 'optimal', "
+                f"got {self.span.n_steps}"
+            )
+        ends = [self.span.sigma_max, self.span.sigma_min]
+        table = make_table(self.sampler.solver, ends, None, **dict(self.sampler.options))
+        if not isinstance(table, SolverTable):
+            raise ValueError(
+                "solver must be a table for schedule 'optimal', got "
+                f"{self.sampler.solver!r}, whose weights depend on the state"
+            )
+
+    @cached_property
+    def make(self) -> Callable[[Array], SolverTable]:
+        """Builds the table from the levels; always the same function."""
+        std = self.sampler.start_std
+        start_std = self.span.sigma_max if std is None else std
+        options = dict(self.sampler.options)
+
+        def make(sigmas: Array) -> SolverTable:
+            table = make_table(self.sampler.solver, sigmas, start_std, **options)
+            assert isinstance(table, SolverTable)
+            return table
+
+        return make
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the solver adds noise between its steps."""
+        middle = float(np.sqrt(self.span.sigma_max * self.span.sigma_min))
+        return bool(self.make(np.array([self.span.sigma_max, middle])).noise.any())
+
+    @property
+    def form(self) -> str:
+        """The form of the schedule `law` for the solver."""
+        return "stochastic" if self.noisy else "deterministic"
+
+    def halved(self) -> Problem | None:
+        """The problem with half the steps; None if that leaves no inner level."""
+        n_steps = self.span.n_steps // 2
+        if n_steps < (2 if self.span.terminal == "stop" else 3):
+            return None
+        span = Span(n_steps, self.span.sigma_max, self.span.sigma_min, self.span.terminal)
+        return Problem(self.sampler, span)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Levels that minimise KL(data || sampler), and how they were found.
+
+    Args:
+        sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+        value: The divergence there, in nats; that of the stand-in if the data are not known.
+        found: How, as plain values.
+        warnings: Reasons to doubt the levels, one sentence each.
+    """
+
+    sigmas: Array
+    value: float
+    found: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Published optimisers of schedules, on mixtures of one coordinate with exact denoisers."""

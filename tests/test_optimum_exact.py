@@ -1,0 +1,166 @@
+"""The best levels of known mixtures, and the schedule `optimal` in all its forms."""
+
+import json
+
+import numpy as np
+import pytest
+
+import entropic
+from benchmarks.optimum import exact
+from benchmarks.optimum.optimal import ProfileOptimum
+from benchmarks.optimum.problem import Problem, Sampler
+from benchmarks.optimum.registry import REGISTRY, draws_on_profile, schedule
+from theory.gaussian_optimum import gaussian_optimal_sigmas
+from theory.levels import Span
+from theory.profiles.profile import Profile
+from theory.solvers.registry import make_table
+from toys.files import toy_spec
+from toys.mixture import Mixture
+
+THREE = Mixture([0.3, 0.3, 0.4], [-1.0, -0.2, 1.1], [0.1, 0.15, 0.2])
+
+
+def problem(solver: str, n_steps: int, terminal: str = "stop", **options: float) -> Problem:
+    return Problem(Sampler(solver, tuple(options.items())), Span(n_steps, 80.0, 0.002, terminal))
+
+
+@pytest.mark.parametrize("solver", ["stochastic_ddim", "ddim"])
+def test_the_optimum_of_gaussian_data_is_the_closed_form(solver: str) -> None:
+    data = Mixture([1.0], [0.0], [0.5])
+    found = exact.exact_optimum(toy_spec(data), problem(solver, 5))
+    expected = gaussian_optimal_sigmas(5, 80.0, 0.002, c=0.5, solver=solver)
+    np.testing.assert_allclose(found.sigmas, expected, rtol=1e-3)
+    table = make_table(solver, expected)
+    assert found.value == pytest.approx(float(entropic.kl(data, table)), rel=1e-6)
+
+
+@pytest.mark.parametrize("terminal", ["stop", "zero"])
+@pytest.mark.parametrize("solver", ["stochastic_ddim", "dpmpp_2m"])
+def test_no_small_move_of_a_level_is_better(solver: str, terminal: str) -> None:
+    found = exact.exact_optimum(toy_spec(THREE), problem(solver, 5, terminal))
+
+    def kl(sigmas: np.ndarray) -> float:
+        return float(entropic.kl(THREE, make_table(solver, sigmas)))
+
+    least = kl(found.sigmas)
+    assert found.value == pytest.approx(least, rel=1e-5)
+    for i in range(1, np.count_nonzero(found.sigmas) - 1):
+        for factor in (0.99, 1.01):
+            moved = found.sigmas.copy()
+            moved[i] *= factor
+            assert kl(moved) > least
+
+
+def test_all_starts_are_reported_and_the_best_is_kept() -> None:
+    results = [task.run() for task in exact.descents(toy_spec(THREE), problem("ddim", 4))]
+    assert [result["begin"] for result in results] == ["law", "half", "log_snr"]
+    found = exact.best(results)
+    assert found.value == min(result["value"] for result in results)
+    assert min(found.found["excess_of_starts"].values()) == 0.0
+    other = {"begin": "other", "value": 1.05 * found.value, "sigmas": [80.0, 1.0, 0.002]}
+    near = [other, *results]
+    assert "5 % worse" in exact.best(near).warnings[0]
+    assert exact.descents(toy_spec(THREE), problem("ddim", 4))[0] == exact.Descent(
+        toy_spec(THREE), problem("ddim", 4), "law"
+    )  # a key of the store
+    nothing = [{"begin": "law", "sigmas": None, "value": None, "reason": "torn"}]
+    with pytest.raises(ValueError, match="got: torn"):
+        exact.best(nothing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mixture": THREE}, "solver must be given for schedule 'optimal', got None"),
+        ({"solver": "ddim"}, "must be given for schedule 'optimal', or a"),
+        ({"solver": "evodiff", "mixture": THREE}, "solver must be a table"),
+        ({"solver": "sde_dpmpp_2m", "mixture": THREE}, "no exact law"),
+        ({"solver": "ddim", "mixture": THREE, "n_steps": 65}, "n_steps must be at most 64"),
+        ({"solver": "ddim", "mixture": THREE, "rho": 7}, "rho must be left out for schedule 'opt"),
+        ({"solver": "ddmi", "mixture": THREE}, "got 'ddmi'; did you mean"),
+    ],
+)
+def test_wrong_use_is_refused_in_one_line(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        schedule("optimal", **{"n_steps": 4, **arguments})  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_the_registry_knows_optimal_and_its_needs() -> None:
+    assert REGISTRY.needs("optimal") == ("solver", "profile", "mixture")
+    assert draws_on_profile("optimal")
+    assert entropic.schedules()["optimal"].endswith("needs a profile or a mixture; needs a solver")
+    assert REGISTRY.name("Optimum") == "optimal"
+    assert REGISTRY.options("optimal") == {}
+
+
+def test_the_law_has_the_form_of_its_solver() -> None:
+    profile = entropic.profile(THREE)
+    plain = schedule("law", 6, profile=profile)
+    assert np.array_equal(plain, schedule("law", 6, profile=profile, solver="stochastic_ddim"))
+    other = schedule("law", 6, profile=profile, solver="ddim")
+    assert np.array_equal(other, schedule("law", 6, profile=profile, form="deterministic"))
+    assert np.abs(np.log(other / plain)).max() > 0.05
+
+
+def test_from_a_profile_of_one_coordinate_the_levels_are_nearly_the_best() -> None:
+    profile, sampler = entropic.profile(THREE), "stochastic_ddim"
+    found = schedule("optimal", 6, profile=profile, solver=sampler)
+    best = schedule("optimal", 6, mixture=THREE, solver=sampler)
+    ratio = float(entropic.kl(THREE, make_table(sampler, found))) / float(
+        entropic.kl(THREE, make_table(sampler, best))
+    )
+    assert 1.0 - 1e-6 <= ratio < 1.1
+
+
+def product(sigma: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """The mmse of a product of Gaussians."""
+    return np.asarray((scales**2 * sigma[:, None] ** 2 / (scales**2 + sigma[:, None] ** 2)).sum(1))
+
+
+def test_from_a_profile_of_many_coordinates_the_levels_are_those_of_gaussians() -> None:
+    sigma, scales = np.geomspace(0.002, 80.0, 200), 1.0 / np.arange(1.0, 65.0)
+    profile = Profile(64, sigma, product(sigma, scales))
+    found = ProfileOptimum(profile, problem("heun", 4)).optimum
+    assert found.found["optimum"] == "Gaussians"
+    assert not found.warnings
+    served = ProfileOptimum(profile, problem("sde_dpmpp_2m", 4)).optimum
+    assert served.found["optimum"] == "Gaussians"
+
+
+def test_a_replicate_starts_from_the_answer() -> None:
+    sigma, scales = np.geomspace(0.002, 80.0, 60), np.array([1.0, 0.1])
+    mmse = product(sigma, scales)
+    base = ProfileOptimum(Profile(2, sigma, mmse), problem("ddim", 5))
+    again = base.again(Profile(2, sigma, mmse))
+    np.testing.assert_allclose(again, base.optimum.sigmas, rtol=1e-2)
+    other = base.again(Profile(2, 2.0 * sigma, 4.0 * mmse))
+    assert np.all(np.diff(other) < 0)
+
+
+def test_comparisons_take_optimal_and_none_is_better() -> None:
+    table = entropic.compare(
+        THREE, schedules=["optimal", "law", "edm"], solvers=["stochastic_ddim", "ddim"], steps=[4]
+    )
+    for _, rows in table.groupby("solver"):
+        values = rows.set_index("schedule")["value"]
+        assert values.idxmin() == "optimal"
+        assert values["law"] < 1.3 * values["optimal"] < values["edm"]
+
+
+def test_the_recommendation_tells_what_was_found(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("ENTROPIC_STORE", str(tmp_path / "store"))
+    found = entropic.recommend("optimal", 4, toy=THREE, solver="stochastic_ddim:eta=0.5")
+    assert found.source["optimum"] == "exact"
+    assert found.source["eta"] == 0.5
+    assert set(found.source["excess_of_starts"]) == {"law", "half", "log_snr"}
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert len(list((tmp_path / "store").rglob("*.json"))) == 3
+    again = entropic.recommend("optimal", 4, toy=THREE, solver="stochastic_ddim:eta=0.5")
+    assert np.array_equal(again.sigmas, found.sigmas)
+    with pytest.raises(ValueError, match="solver must come with optimal or law"):
+        entropic.recommend("edm", 4, solver="ddim")
+    with pytest.raises(ValueError, match="solver must be given for schedule 'optimal'"):
+        entropic.recommend("optimal", 4, toy=THREE)
+    warned = entropic.recommend("law", 4, toy="grid8", solver="ddim")
+    assert any("one coordinate" in text for text in warned.warnings)
