@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from theory.gaussian import (
-    gaussian_kl_data_model,
-    gaussian_mmse,
-    gaussian_optimal_sigmas,
-    table_variances,
-)
+from theory.gaussian import gaussian_kl_data_model, gaussian_mmse, table_variances
+from theory.gaussian_optimum import gaussian_optimal_sigmas
 from theory.profiles.profile import Profile
 from theory.schedules.arctan import arctan_sigmas
 from theory.schedules.law import LAW_WARNING, law_sigmas, law_warnings, log_odds
