@@ -176,6 +176,8 @@ def test_the_law_meets_its_tolerance_or_raises(name: str, options: dict) -> None
         if measured.is_infinite:
             assert fine.is_infinite
             assert "no mass" in measured.reason
+        elif measured.value is None or fine.value is None:  # rounding decides which is refused
+            assert measured.reason or fine.reason
         else:
             slack = 1e-5 * fine.value if name in ("tv", "w1") else fine.error
             assert abs(fine.value - measured.value) <= measured.error + slack, name
