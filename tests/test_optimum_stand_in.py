@@ -210,6 +210,15 @@ def test_correlated_errors_do_not_average_out() -> None:
     assert np.median(levels.noise) == pytest.approx(0.02, rel=0.05)
 
 
+def test_an_underflow_between_larger_values_is_left_out() -> None:
+    profile = exact_profile(THREE, 60)
+    mmse = profile.mmse.copy()
+    mmse[30] = 0.0
+    whole, holed = ProfileGrid(profile), ProfileGrid(Profile(1, profile.sigma, mmse))
+    assert holed.sigma.size == whole.sigma.size - 1
+    assert holed.target.min() == whole.target.min()
+
+
 def test_a_coarse_exact_profile_is_not_taken_for_a_noisy_one() -> None:
     assert ProfileGrid(exact_profile(THREE, 20)).is_exact
 
@@ -432,7 +441,13 @@ def test_random_mixtures_of_every_family_are_fitted(family: object) -> None:
         ),
         (
             lambda: fit_stand_ins(Profile(1, [1, 2, 3, 4], [0, 0, 0, 0])),
-            "mmse must be positive at some level for a stand-in, got only 0",
+            "mmse must exceed 0.003 sigma^2 somewhere for a stand-in, got 0 sigma^2; "
+            "extend the profile upwards",
+        ),
+        (
+            lambda: fit_stand_ins(Profile(1, [1, 2, 3, 4], [1, 4, 9, 15.999])),
+            "mmse must be below 0.999 sigma^2 somewhere for a stand-in, got 1 sigma^2; "
+            "extend the profile upwards",
         ),
         (
             lambda: fit_stand_ins(exact_profile(THREE, 10), keep=0),

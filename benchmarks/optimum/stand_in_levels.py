@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theory.checks import Array
-from theory.profiles.profile import Profile
+from theory.profiles.profile import UNDERFLOW, Profile
 
 FAINT = 3e-3  # R below which differences of R, rather than of log R, are compared
 LEVELS = 46  # levels of a fit; a profile of many more is thinned out, or averaged
@@ -53,17 +53,20 @@ class ProfileGrid:
         target: log(R + FAINT), shape (m,).
 
     Raises:
-        ValueError: The data have more coordinates, or the mmse is 0 at every level.
+        ValueError: The data have more coordinates, or the levels say nothing about the data.
     """
 
     def __init__(self, profile: Profile) -> None:
         if profile.dim != 1:
             raise ValueError(f"dim must be 1 for a stand-in, got {profile.dim}")
-        if not profile.mmse.any():
-            raise ValueError("mmse must be positive at some level for a stand-in, got only 0")
-        ratio = profile.mmse / profile.sigma**2
-        self.scale = _scale(profile.mmse, ratio)
-        x, target = np.log(profile.sigma / self.scale), np.log(ratio + FAINT)
+        # As for the profile's own curves, an underflow above a larger value is left out.
+        alive = profile.mmse >= UNDERFLOW
+        alive |= ~np.maximum.accumulate(alive)
+        sigma, mmse = profile.sigma[alive], profile.mmse[alive]
+        ratio = mmse / sigma**2
+        _check_range(ratio)
+        self.scale = _scale(mmse, ratio)
+        x, target = np.log(sigma / self.scale), np.log(ratio + FAINT)
         # On a coarse grid the curve's own bends look like noise, until a fit is subtracted.
         self._white = np.inf
         if float(np.median(np.diff(x))) < DENSE:
@@ -73,7 +76,7 @@ class ProfileGrid:
         self.sigma, self.target = np.exp(self._x), target[inside]
         self._stderr: Array | None = None  # standard errors of the targets
         if profile.stderr is not None and profile.stderr.any():
-            self._stderr = (profile.stderr / profile.sigma**2 / (ratio + FAINT))[inside]
+            self._stderr = (profile.stderr[alive] / sigma**2 / (ratio + FAINT))[inside]
 
     @property
     def white(self) -> float:
@@ -147,6 +150,17 @@ def white_noise(x: Array, y: Array, ratio: Array) -> float:
     factors = 1.0 / gaps.prod(axis=2)
     differences = np.abs((factors * y[index]).sum(axis=1)) / np.linalg.norm(factors, axis=1)
     return float(np.median(differences)) / 0.6745  # the median of |N(0, 1)|
+
+
+def _check_range(ratio: Array) -> None:
+    """Refuse levels at which the mmse is all but 0, or all but sigma^2, shape (m,)."""
+    advice = "for a stand-in, got {:.3g} sigma^2; extend the profile upwards"
+    top, bottom = float(ratio.max()), float(ratio.min())
+    if top <= FAINT:
+        raise ValueError(f"mmse must exceed {FAINT:g} sigma^2 somewhere {advice.format(top)}")
+    if bottom >= 1.0 - LEAST_GAIN:
+        rule = f"mmse must be below {1.0 - LEAST_GAIN:g} sigma^2 somewhere"
+        raise ValueError(f"{rule} {advice.format(bottom)}")
 
 
 def _scale(mmse: Array, ratio: Array) -> float:
