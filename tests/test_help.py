@@ -29,6 +29,7 @@ from toys.zoo import ZOO
 
 ROOT = Path(__file__).parents[1]
 MOST_SECONDS = 0.5
+MOST_TRIES = 6
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -280,18 +281,31 @@ def test_the_script_completes_in_bash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)
 def test_help_answers_at_once(words: tuple[str, ...]) -> None:
-    """The processor's time, the best of three, since other tests run at the same time."""
+    """The processor's time, the best of a few, since other tests run at the same time."""
     code = "import sys, time; from entropic.commands.main import main\n"
     code += "try: main(sys.argv[1:])\n"
     code += "finally: print(time.process_time(), file=sys.stderr)"
-    times = []
-    for _ in range(3):
+    times = [float("inf")]
+    while min(times) >= MOST_SECONDS and len(times) <= MOST_TRIES:
         done = subprocess.run(
             [sys.executable, "-c", code, *words, "--help"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         times.append(float(done.stderr))
     assert min(times) < MOST_SECONDS
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_waits_for_no_heavy_module(words: tuple[str, ...]) -> None:
+    code = "import sys; from entropic.commands.main import main\n"
+    code += "try: main(sys.argv[2:])\n"
+    code += "finally: print(*(m for m in sys.argv[1].split() if m in sys.modules), file=sys.stderr)"
+    heavy = "scipy numba pandas matplotlib torch joblib toys.laws benchmarks.optimum.exact"
+    done = subprocess.run(
+        [sys.executable, "-c", code, heavy, *words, "--help"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr.split() == []
 
 
 def flags_in(text: str) -> list[str]:

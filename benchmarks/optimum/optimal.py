@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.optimum import exact
-from benchmarks.optimum.problem import Optimum, Problem, Sampler
+from benchmarks.optimum.problem import Optimum, Problem
 from benchmarks.optimum.stand_in import StandIn, fit_stand_ins
 from theory.checks import Array
-from theory.levels import Span
 from theory.profiles.profile import Profile
 from theory.schedules.gaussian_sum import (
     GaussianSum,
@@ -33,48 +32,12 @@ from theory.solvers.derivative import levels_gradient
 from theory.solvers.gaussian_kl import gaussian_sum_kl
 from toys.files import toy_spec
 from toys.laws.flow import stretches
-from toys.mixture import Mixture
 
 MISFIT, SURE = 0.005, 1.5  # relative misfit, and standard errors, beyond which Gaussians do not fit
 DISAGREE = 1.2  # factor in KL between models beyond which their levels are a compromise
 NOTHING = 0.01  # share of the KL on levels uniform in log SNR below which nothing is to be gained
 ROUGH = 1e-3  # derivatives of log KL that end the search for a replicate
 MODELS = 3  # largest number of stand-ins that are compared
-
-
-def optimal_sigmas(
-    n_steps: int,
-    sigma_max: float,
-    sigma_min: float,
-    terminal: str = "stop",
-    *,
-    solver: Sampler,
-    profile: Profile | None,
-    mixture: Mixture | None,
-) -> Array:
-    """Levels of least KL(data || sampler) for a solver, by search on the exact law.
-
-    Args:
-        n_steps: Number of steps, 1 to 64.
-        sigma_max: Highest noise level, in data units.
-        sigma_min: Lowest positive noise level, in data units.
-        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
-        solver: The solver that the levels are for.
-        profile: Profile of the data, from which models of the data are made if they are not given.
-        mixture: The data, which are searched exactly if they are one-dimensional.
-
-    Returns:
-        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
-
-    Raises:
-        ValueError: An argument is out of its range, or the solver has no exact law on the data.
-    """
-    problem = Problem(solver, Span(n_steps, sigma_max, sigma_min, terminal))
-    if mixture is not None and mixture.dim == 1:
-        return exact.exact_optimum(toy_spec(mixture), problem).sigmas
-    if profile is None:
-        raise ValueError("profile must be given for data of more than one dimension, got None")
-    return ProfileOptimum(profile, problem).optimum.sigmas
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.optimum.optimal import optimal_sigmas
 from benchmarks.optimum.problem import Problem, Sampler
 from theory.checks import Array
 from theory.levels import Span
@@ -18,8 +17,50 @@ from theory.noise.processes import named_process
 from theory.profiles.profile import Profile
 from theory.schedules import registry as theory
 from theory.solvers import registry as solvers
-from toys.files import as_mixture
-from toys.mixture import Mixture
+
+if TYPE_CHECKING:
+    from toys.mixture import Mixture
+
+
+def optimal_sigmas(
+    n_steps: int,
+    sigma_max: float,
+    sigma_min: float,
+    terminal: str = "stop",
+    *,
+    solver: Sampler,
+    profile: Profile | None,
+    mixture: Mixture | None,
+) -> Array:
+    """Levels of least KL(data || sampler) for a solver, by search on the exact law.
+
+    Args:
+        n_steps: Number of steps, 1 to 64.
+        sigma_max: Highest noise level, in data units.
+        sigma_min: Lowest positive noise level, in data units.
+        terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
+        solver: The solver that the levels are for.
+        profile: Profile of the data, from which models of the data are made if they are not given.
+        mixture: The data, which are searched exactly if they are one-dimensional.
+
+    Returns:
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+
+    Raises:
+        ValueError: An argument is out of its range, or the solver has no exact law on the data.
+    """
+    # Lists of the schedules, such as a help page, should not wait for these.
+    from benchmarks.optimum.exact import exact_optimum
+    from benchmarks.optimum.optimal import ProfileOptimum
+    from toys.files import toy_spec
+
+    problem = Problem(solver, Span(n_steps, sigma_max, sigma_min, terminal))
+    if mixture is not None and mixture.dim == 1:
+        return exact_optimum(toy_spec(mixture), problem).sigmas
+    if profile is None:
+        raise ValueError("profile must be given for data of more than one dimension, got None")
+    return ProfileOptimum(profile, problem).optimum.sigmas
+
 
 OWN: dict[str, Callable[..., Array]] = {"optimal": optimal_sigmas}
 SCHEDULES = ChainMap(OWN, theory.SCHEDULES)
@@ -108,8 +149,16 @@ def schedule(
     known = REGISTRY.name(name)
     span = theory.span_of(n_steps, process, profile, terminal, sigma_min, sigma_max)
     sampler = sampler_of(solver, span, process) if isinstance(solver, str) else solver
-    data = None if mixture is None else as_mixture(mixture)
-    supplied = {"profile": profile, "mixture": data, "solver": sampler}
+    supplied = {"profile": profile, "mixture": _data(mixture), "solver": sampler}
     if known == "law" and sampler is not None and options.get("form") is None:
         options["form"] = Problem(sampler, replace(span, n_steps=1)).form
     return theory.made(REGISTRY, known, span, supplied, options)
+
+
+def _data(mixture: str | Mixture | None) -> Mixture | None:
+    """The mixture that is given, or None."""
+    if mixture is None:
+        return None
+    from toys.files import as_mixture
+
+    return as_mixture(mixture)
