@@ -8,7 +8,7 @@ below the gap, so that the best of three starts is kept and the others are repor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +33,7 @@ RESOLUTION = 0.6  # of the first pass, whose KL is right to about 1e-7
 SETTLED = 1e-5  # relative change of the KL from one pass to the next that a search allows
 MOST_PASSES = 5
 FLAT = 1e-4  # derivatives of log KL that end a search; the excess is about their square
+COARSE = 0.3  # the same, of searches of which only the best goes on
 LEAST_GAP = 1e-4  # least log-spacing of two levels in units of their mean
 FAR_WORSE = 10.0  # times the KL of the first levels
 SAME, NEAR = 1e-3, 0.1  # relative excess of a minimum that is the same, and of one worth a word
@@ -129,7 +130,9 @@ def best(results: Sequence[Mapping[str, Any]]) -> Optimum:
     )
 
 
-def minimum(data: Mixture, problem: Problem, start: Array) -> tuple[Minimum, int]:
+def minimum(
+    data: Mixture, problem: Problem, start: Array, flat: float = FLAT
+) -> tuple[Minimum, int]:
     """The minimum of the exact KL that a descent from given levels reaches.
 
     The resolution and the domain of the quadrature are those at which the KL has settled, at the
@@ -139,6 +142,7 @@ def minimum(data: Mixture, problem: Problem, start: Array) -> tuple[Minimum, int
         data: One-dimensional data.
         problem: The sampler and the range.
         start: Levels from which the search starts.
+        flat: Derivatives of log KL that end it.
 
     Returns:
         The minimum, and the pass of the quadrature at which it was found.
@@ -150,12 +154,41 @@ def minimum(data: Mixture, problem: Problem, start: Array) -> tuple[Minimum, int
     evaluations = 0
     while True:
         objective = Objective(data, problem, level)
-        found = descend(objective, start, FLAT)
+        found = descend(objective, start, flat)
         evaluations += found.evaluations
         after = _settled(data, problem, found.sigmas, level)
         if after == level:
-            return Minimum(found.sigmas, found.value, evaluations), level
+            return replace(found, evaluations=evaluations), level
         level, start = after, found.sigmas
+
+
+def model_minimum(data: Mixture, problem: Problem, flat: float) -> tuple[Minimum, int]:
+    """The minimum for data that are only a model: of two starts, the better one is searched on.
+
+    Args:
+        data: One-dimensional data.
+        problem: The sampler and the range.
+        flat: Derivatives of log KL that end the search.
+
+    Returns:
+        The minimum, and the pass of the quadrature at which it was found.
+
+    Raises:
+        ValueError: No start has a finite KL that settles.
+    """
+    found: list[Minimum] = []
+    reason = ""
+    for begin in ("law", "half"):
+        if begin == "half" and problem.halved() is None:
+            continue
+        try:
+            start = _start(data, problem, begin, COARSE)
+            found.append(minimum(data, problem, start, COARSE)[0])
+        except ValueError as error:
+            reason = str(error)
+    if not found:
+        raise ValueError(f"levels must give a finite KL, got: {reason}")
+    return minimum(data, problem, min(found, key=lambda one: one.value).sigmas, flat)
 
 
 class Objective:
@@ -204,13 +237,13 @@ def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> int:
     raise ValueError(f"the KL must settle to {SETTLED:g} relative, got values that still move")
 
 
-def _start(data: Mixture, problem: Problem, begin: str) -> Array:
+def _start(data: Mixture, problem: Problem, begin: str, flat: float = FLAT) -> Array:
     """Levels from which a descent starts."""
     span = problem.span
     if begin == "half":
         fewer = problem.halved()
         assert fewer is not None
-        found, _ = minimum(data, fewer, _start(data, fewer, "law"))
+        found, _ = minimum(data, fewer, _start(data, fewer, "law"), flat)
         return doubled(found.sigmas, span.n_steps, span.terminal)
     ends = span.terminal, span.sigma_min, span.sigma_max
     if begin == "log_snr":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,17 +27,16 @@ from theory.schedules.gaussian_sum import (
     gaussian_sum_optimum,
     gaussian_sum_starts,
 )
-from theory.schedules.search import Minimum, Objective, descend
+from theory.schedules.search import Objective, descend
 from theory.schedules.standard import log_snr_sigmas
 from theory.solvers.derivative import levels_gradient
 from theory.solvers.gaussian_kl import gaussian_sum_kl
-from toys.files import toy_spec
 from toys.laws.flow import stretches
 
 MISFIT, SURE = 0.005, 1.5  # relative misfit, and standard errors, beyond which Gaussians do not fit
 DISAGREE = 1.2  # factor in KL between models beyond which their levels are a compromise
 NOTHING = 0.01  # share of the KL on levels uniform in log SNR below which nothing is to be gained
-ROUGH = 1e-3  # derivatives of log KL that end the search for a replicate
+ROUGH = 1e-2  # derivatives of log KL that end the search for a model or a replicate
 MODELS = 3  # largest number of stand-ins that are compared
 
 
@@ -51,6 +51,7 @@ class _Model:
         value: Its divergence there, in nats per coordinate.
         unit: The divergence that counts as least: its own, but not below a hundredth of that on
             levels uniform in log SNR, since optima of multistep solvers can all but vanish.
+        inverse: What the search has learnt for similar ones (`theory.schedules.search.Minimum`).
         level: Pass of the exact law at which they were found; 0 for Gaussians.
     """
 
@@ -59,6 +60,7 @@ class _Model:
     sigmas: Array
     value: float
     unit: float
+    inverse: Array | None = None
     level: int = 0
 
 
@@ -68,22 +70,26 @@ class ProfileOptimum:
     Args:
         profile: Profile of the data.
         problem: The sampler and the range.
+        stand_ins: Those of the profile, if they are known already.
 
     Raises:
         ValueError: The profile does not suffice for a fit.
     """
 
-    def __init__(self, profile: Profile, problem: Problem) -> None:
+    def __init__(
+        self, profile: Profile, problem: Problem, stand_ins: Sequence[StandIn] = ()
+    ) -> None:
         self._problem = problem
         self._gaussians: GaussianSum | None = None
         self._stand_ins: list[StandIn] = []
+        self._inverse: Array | None = None
         models: list[_Model] = []
         has_law = _has_exact_law(problem)
         if profile.dim > 1 or not has_law:
             self._gaussians = fit_gaussian_sum(profile)
             models.append(self._gaussian_model(self._gaussians))
         if has_law and (self._gaussians is None or _misfits(self._gaussians)):
-            self._stand_ins = fit_stand_ins(_one(profile))[:MODELS]
+            self._stand_ins = list(stand_ins or fit_stand_ins(_one(profile)))[:MODELS]
             models += self._stand_in_models(self._stand_ins)
         self.optimum = self._chosen(models, profile.dim == 1 and not has_law)
         self._models = models if self.optimum.found["optimum"] == "compromise" else models[:1]
@@ -107,7 +113,7 @@ class ProfileOptimum:
             ]
         units = [model.unit for model in self._models]
         mean = _mean(objectives, units[: len(objectives)])
-        return descend(mean, self.optimum.sigmas, ROUGH).sigmas
+        return descend(mean, self.optimum.sigmas, ROUGH, inverse=self._inverse).sigmas
 
     def _gaussian_objective(self, fit: GaussianSum) -> Objective:
         """The divergence of a product of Gaussians, per coordinate, and its derivatives."""
@@ -137,23 +143,24 @@ class ProfileOptimum:
             return value
 
     def _stand_in_models(self, fits: Sequence[StandIn]) -> list[_Model]:
-        """The stand-ins with their best levels; all but the first start from those of the first."""
+        """The stand-ins with their best levels; other searches start from those of the first."""
         models: list[_Model] = []
         for fit in fits:
             data, problem = fit.mixture, self._problem
             if models:
-                begin = models[0].sigmas
+                found, level = exact.minimum(data, problem, models[0].sigmas, ROUGH)
             else:
-                begin = exact.exact_optimum(toy_spec(data), problem).sigmas
-            found, level = exact.minimum(data, problem, begin)
+                found, level = exact.model_minimum(data, problem, ROUGH)
             objective = exact.Objective(data, problem, level)
             unit = self._unit(objective, found.value)
-            models.append(_Model("stand-in", objective, found.sigmas, found.value, unit, level))
+            here = objective, found.sigmas, found.value, unit, found.inverse, level
+            models.append(_Model("stand-in", *here))
         return models
 
     def _chosen(self, models: list[_Model], lawless: bool) -> Optimum:
         """The levels of the only model, or the compromise, with what they rest on."""
         first = models[0]
+        self._inverse = first.inverse
         found: dict[str, Any] = {"optimum": first.name, "models": [m.name for m in models]}
         warnings = []
         if self._gaussians is not None:
@@ -174,10 +181,8 @@ class ProfileOptimum:
         if worst <= DISAGREE and self._gaussians is None:
             return Optimum(first.sigmas, first.value, found, tuple(warnings))
         mean = _mean([m.objective for m in models], [m.unit for m in models])
-        minima = [low for m in models if (low := _descent(mean, m.sigmas)) is not None]
-        if not minima:
-            raise ValueError("profile must suit one kind of data, got models without common levels")
-        mixed = min(minima, key=lambda minimum: minimum.value)
+        mixed = descend(mean, min((m.sigmas for m in models), key=partial(_value, mean)), ROUGH)
+        self._inverse = mixed.inverse
         excess = [max(m.objective(mixed.sigmas)[0] / m.unit - 1.0, 0.0) for m in models]
         found |= {"optimum": "compromise", "excess_of_compromise": excess}
         warnings.append(_warning(models, worst, 1.0 + max(excess)))
@@ -212,10 +217,7 @@ def _disagreement(models: Sequence[_Model]) -> float:
     for model in models:
         for other in models:
             if other is not model:
-                try:
-                    worst = max(worst, model.objective(other.sigmas)[0] / model.unit)
-                except ValueError:
-                    worst = np.inf
+                worst = max(worst, _value(model.objective, other.sigmas) / model.unit)
     return worst
 
 
@@ -231,12 +233,12 @@ def _mean(objectives: Sequence[Objective], units: Sequence[float]) -> Objective:
     return objective
 
 
-def _descent(objective: Objective, start: Array) -> Minimum | None:
-    """The minimum that a search reaches, or None if the objective has no value at the start."""
+def _value(objective: Objective, sigmas: Array) -> float:
+    """The value of an objective; infinite where it has none."""
     try:
-        return descend(objective, start, exact.FLAT)
+        return objective(sigmas)[0]
     except ValueError:
-        return None
+        return np.inf
 
 
 def _has_exact_law(problem: Problem) -> bool:

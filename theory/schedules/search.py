@@ -8,6 +8,7 @@ a ValueError, or by a value that is not a positive finite number.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,15 +36,22 @@ class Minimum:
         sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing.
         value: The objective there.
         evaluations: Number of evaluations of the objective.
+        inverse: The inverse of the second derivatives of log(value) by the log-spacings there, as
+            far as the search has learnt it; a similar search may begin with it.
     """
 
     sigmas: Array
     value: float
     evaluations: int
+    inverse: Array | None = None
 
 
 def descend(
-    objective: Objective, start: Array, flat: float = FLAT, vanished: float = VANISHED
+    objective: Objective,
+    start: Array,
+    flat: float = FLAT,
+    vanished: float = VANISHED,
+    inverse: Array | None = None,
 ) -> Minimum:
     """The minimum of an objective over the inner levels, found by BFGS from given levels.
 
@@ -60,6 +68,7 @@ def descend(
         flat: Derivatives of log(value) by the search's own variables that count as 0. The relative
             excess of the value is then about the square.
         vanished: A value, at least 0, below which there is nothing left to gain.
+        inverse: That of the minimum of a similar objective, for fewer evaluations.
 
     Returns:
         The best levels seen. They are the start if there is no inner level to move.
@@ -74,7 +83,8 @@ def descend(
     if not (0.0 < value < np.inf and np.isfinite(gradient).all()):
         raise ValueError(f"objective must be positive and finite at the start, got {value:g}")
     search = _Search(objective, Minimum(sigmas, float(value), 1), vanished)
-    options = {"gtol": flat, "maxiter": MOST_ITERATIONS}
+    options: dict[str, Any] = {"gtol": flat, "maxiter": MOST_ITERATIONS, "hess_inv0": inverse}
+    learnt = None
     for _ in range(RUNS):
         before = search.best.value
         if search.place.size < 2 or before < vanished:
@@ -85,9 +95,10 @@ def descend(
                 end = minimize(search, search.place, jac=True, method="BFGS", options=options)
         except _EndError:
             break
+        learnt, options["hess_inv0"] = _symmetric(end.hess_inv), None
         if end.status != STUCK or search.best.value > before * (1.0 - GAIN):
             break
-    return Minimum(search.best.sigmas, search.best.value, search.evaluations)
+    return Minimum(search.best.sigmas, search.best.value, search.evaluations, learnt)
 
 
 def doubled(sigmas: Array, n_steps: int, terminal: str = "stop") -> Array:
@@ -134,6 +145,13 @@ def _checked(name: str, sigmas: Array) -> Array:
     good = (levels > 0) | ((levels == 0) & (np.arange(levels.size) == levels.size - 1))
     require(good, name, levels, "be positive, but for a last 0")
     return levels
+
+
+def _symmetric(inverse: Array) -> Array | None:
+    """The symmetric part of an inverse, or None if rounding has left it without a meaning."""
+    even = 0.5 * (inverse + inverse.T)
+    least = np.linalg.eigvalsh(even)[0] if np.isfinite(even).all() else 0.0
+    return even if least > 0.0 else None
 
 
 class _EndError(Exception):

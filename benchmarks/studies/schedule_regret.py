@@ -1,0 +1,268 @@
+"""How far every schedule is from the best levels: KL over the least KL, at equal network calls.
+
+Every schedule of the registry and every published optimiser chooses levels between 80 and 0.002 for
+the same samplers on the same one-dimensional mixtures, from their exact profile or denoiser. The
+mixtures are in two halves, which were drawn once and are kept in REGRET_MIXTURES: one to look at
+while rules are made, and one that is only reported. The whole study takes hours, so its rows are
+kept in REGRET_ROWS, from which the figure is drawn, except with the budget "quick".
+
+A row without a value has a reason. Its error is 0 if the KL is infinite, and null if it is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.engine.results import RESULTS, results_file, rows_new, rows_now
+from benchmarks.engine.run import run_tasks
+from benchmarks.engine.setting import Setting
+from benchmarks.engine.store import Store, write_csv
+from benchmarks.engine.toy_profiles import toy_profile
+from benchmarks.optimum.exact import best, descents
+from benchmarks.optimum.optimal import ProfileOptimum
+from benchmarks.optimum.problem import Problem, Sampler
+from benchmarks.optimum.published.registry import PUBLISHED
+from benchmarks.optimum.registry import OWN, SCHEDULES, schedule
+from benchmarks.optimum.stand_in import StandIn, fit_stand_ins
+from theory.checks import Array
+from theory.levels import Span
+from theory.profiles.profile import Profile
+from theory.solvers.registry import make_table
+from theory.versions import versions
+from toys.files import load_toy, toy_text
+from toys.mixture import Mixture
+
+REGRET_ROWS = results_file("schedule_regret")
+REGRET_MIXTURES = RESULTS / "regret_mixtures.json"
+COMMAND = "entropic figures schedule_regret --recompute"
+HIGH, LOW = 80.0, 0.002
+SOLVERS = ("stochastic_ddim", "ddim", "dpmpp_2m", "heun", "unipc_2")
+CALLS = (4, 8, 16, 32)
+# The order of the work: the cheaper solvers first, and the dearest at many calls last.
+STAGES = ((SOLVERS[:2], CALLS), (SOLVERS[2:], CALLS[:2]), (SOLVERS[2:], CALLS[2:]))
+HALVES = {"look": 1801, "report": 1802}  # seeds of `drawn`
+EACH, POINTS = 20, 2  # mixtures per half, and how many of them are points
+NOISE = 0.01  # relative noise of the profile of "optimal_noisy"
+NOISY = ("stochastic_ddim", "ddim")  # solvers for which it is computed
+RTOL = 1e-6
+REGISTRY = tuple(sorted(set(SCHEDULES) - set(OWN)))
+METHODS = ("optimum", "optimal", "optimal_noisy", *REGISTRY, *PUBLISHED)
+
+
+def drawn(rng: np.random.Generator, smallest: float, largest: float) -> Mixture:
+    """A random mixture of mean 0 and variance 1, with 2 to 15 components.
+
+    The stds are of log-uniform size, equal or, in one half of the cases, of log-normal spread 0.5.
+
+    Args:
+        rng: Generator.
+        smallest: Least size of the stds before the mixture is scaled; both 0 for points.
+        largest: Largest size.
+    """
+    k = int(rng.integers(2, 16))
+    size = float(np.exp(rng.uniform(np.log(smallest), np.log(largest)))) if largest else 0.0
+    spread = 0.5 * float(rng.integers(0, 2))
+    means, weights = rng.normal(size=k), rng.dirichlet(np.full(k, 3.0))
+    mixture = Mixture(weights, means, size * np.exp(spread * rng.normal(size=k)))
+    return mixture.scaled(float(mixture.mean[0]), 1.0 / float(np.sqrt(mixture.variance)))
+
+
+def draw_mixtures() -> dict[str, Mixture]:
+    """The mixtures of the study as they were drawn; `mixtures` reads the kept ones."""
+    out: dict[str, Mixture] = {}
+    for half, seed in HALVES.items():
+        rng = np.random.default_rng(seed)
+        for i in range(EACH):
+            sizes = (0.01, 0.6) if i < EACH - POINTS else (0.0, 0.0)
+            out[f"{half}-{i + 1:02d}"] = drawn(rng, *sizes)
+    return out
+
+
+@cache
+def mixtures() -> dict[str, str]:
+    """Text of every mixture of the study by its name, which begins with that of its half."""
+    kept = json.loads(REGRET_MIXTURES.read_text(encoding="utf-8"))
+    return {name: json.dumps(fields) for name, fields in kept.items()}
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """The stand-ins of a mixture's profile.
+
+    Args:
+        toy: The mixture, as text.
+        noise: Relative white noise on the profile; 0 for the exact one.
+    """
+
+    toy: str
+    noise: float = 0.0
+
+    def run(self) -> list[list[Any]]:
+        """Mixture as text, misfit, its error and score of every stand-in."""
+        fits = fit_stand_ins(profile_of(self.toy, self.noise))
+        return [[json.dumps(f.mixture.to_dict()), f.misfit, f.misfit_error, f.score] for f in fits]
+
+
+def profile_of(toy: str, noise: float = 0.0) -> Profile:
+    """The profile of a mixture, with white noise that its text determines."""
+    profile = toy_profile(toy, LOW, HIGH)
+    if not noise:
+        return profile
+    rng = np.random.default_rng(np.frombuffer(toy_text(toy).encode(), np.uint8))
+    risk = profile.mmse * (1.0 + noise * rng.normal(size=profile.mmse.size))
+    return Profile(1, profile.sigma, risk, noise * profile.mmse)
+
+
+@dataclass(frozen=True)
+class RegretCell:
+    """All methods for one sampler on one mixture.
+
+    Args:
+        toy: The mixture, as text.
+        solver: Name of the solver.
+        calls: Number of network calls.
+        fits: What `StandIns` has found.
+        noisy: The same for the noisy profile; empty to leave `optimal_noisy` out.
+    """
+
+    toy: str
+    solver: str
+    calls: int
+    fits: tuple[tuple[Any, ...], ...]
+    noisy: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps that the calls pay for."""
+        per_step = make_table(self.solver, np.geomspace(HIGH, LOW, 5), HIGH).nfe / 4
+        return round(self.calls / per_step)
+
+    def run(self) -> list[dict[str, Any]]:
+        """One row per method."""
+        problem = Problem(Sampler(self.solver), Span(self.n_steps, HIGH, LOW, "stop"))
+        found = best([task.run() for task in descents(self.toy, problem)])
+        rows = [self._row("optimum", found.sigmas)]
+        rows[0]["sigmas"] = " ".join(f"{sigma:.6g}" for sigma in found.sigmas)
+        for method in METHODS[1:]:
+            if method == "optimal_noisy" and not self.noisy:
+                continue
+            try:
+                sigmas = self._levels(method, problem)
+            except ValueError as error:
+                rows.append({"schedule": method, "reason": str(error), "error": None})
+            else:
+                rows.append(self._row(method, sigmas))
+        return rows
+
+    def _levels(self, method: str, problem: Problem) -> Array:
+        """The levels that a method chooses."""
+        n_steps = problem.span.n_steps
+        if method in PUBLISHED:
+            return PUBLISHED[method](load_toy(self.toy), n_steps, HIGH, LOW, solver=self.solver)
+        noise = NOISE if method == "optimal_noisy" else 0.0
+        profile = profile_of(self.toy, noise)
+        if method in REGISTRY:
+            ends = "stop", LOW, HIGH
+            return schedule(method, n_steps, "edm", profile, *ends, solver=self.solver)
+        fits = [
+            StandIn(load_toy(text), misfit, error, score)
+            for text, misfit, error, score in (self.noisy if noise else self.fits)
+        ]
+        return ProfileOptimum(profile, problem, fits).optimum.sigmas
+
+    def _row(self, method: str, sigmas: Array) -> dict[str, Any]:
+        """The exact KL of the sampler on the levels."""
+        levels = tuple(sigmas.tolist())
+        metrics = (("kl_data_model", RTOL),)
+        (found,) = Setting(
+            self.toy, method, len(levels) - 1, self.solver, sigmas=levels, metrics=metrics
+        ).run()
+        kept = {"kl_data_model": found["value"], "error": found["error"]}
+        return {"schedule": method, **kept, "reason": found["reason"], "nfe": found["nfe"]}
+
+
+def regret_rows(
+    store: Store,
+    jobs: int | None,
+    names: tuple[str, ...] | None = None,
+    solvers: tuple[str, ...] = SOLVERS,
+    calls: tuple[int, ...] = CALLS,
+) -> Iterator[pd.DataFrame]:
+    """The rows of the study, one table per number of calls.
+
+    Args:
+        store: Where results are kept.
+        jobs: Number of worker processes.
+        names: Names of the mixtures. Default: all.
+        solvers: Names of the solvers.
+        calls: Numbers of network calls.
+    """
+    toys = {name: mixtures()[name] for name in (names or mixtures())}
+    fits = _stand_ins(list(toys.values()), 0.0, store, jobs)
+    noisy = _stand_ins([t for n, t in toys.items() if n.startswith("report")], NOISE, store, jobs)
+    for count in calls:
+        cells = {
+            (name, solver): RegretCell(
+                toy, solver, count, fits[toy], noisy.get(toy, ()) if solver in NOISY else ()
+            )
+            for name, toy in toys.items()
+            for solver in solvers
+        }
+        found = run_tasks(list(cells.values()), store, jobs, f"schedule regret, {count} calls")
+        rows = []
+        for (name, solver), part in zip(cells, found, strict=True):
+            data, least = load_toy(toys[name]), part[0]["kl_data_model"]
+            shared = {
+                "half": name.partition("-")[0],
+                "toy": name,
+                "components": data.size,
+                "solver": solver,
+                "terminal": "stop",
+                "calls": count,
+            }
+            for row in part:
+                value = row.get("kl_data_model")
+                regret = None if value is None or least is None else value / least
+                rows.append(shared | row | {"regret": regret})
+        yield pd.DataFrame(rows)
+
+
+def _stand_ins(
+    toys: list[str], noise: float, store: Store, jobs: int | None
+) -> dict[str, tuple[tuple[Any, ...], ...]]:
+    """What `StandIns` finds for every mixture."""
+    found = run_tasks([StandIns(toy, noise) for toy in toys], store, jobs, "stand-ins")
+    return {toy: tuple(tuple(fit) for fit in part) for toy, part in zip(toys, found, strict=True)}
+
+
+def compute_study(store: Store, jobs: int | None) -> None:
+    """Compute REGRET_ROWS again, for `entropic figures schedule_regret --recompute`.
+
+    The rows of every number of calls are written as soon as they are there.
+    """
+    parts: list[pd.DataFrame] = []
+    for solvers, calls in STAGES:
+        for part in regret_rows(store, jobs, None, solvers, calls):
+            parts.append(part)
+            table = pd.concat(parts, ignore_index=True).assign(**versions())
+            table.insert(0, "command", COMMAND)
+            write_csv(table, rows_new(REGRET_ROWS))
+
+
+QUICK = (("look-01", "report-01"), ("stochastic_ddim",), (4,))
+
+
+def schedule_regret(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
+    """KL over the least KL, for every schedule and published optimiser, at equal network calls."""
+    if budget == "quick":
+        return pd.concat(regret_rows(store, jobs, *QUICK), ignore_index=True)
+    if budget == "paper":
+        return pd.concat(regret_rows(store, jobs), ignore_index=True)
+    return pd.read_csv(rows_now(REGRET_ROWS), dtype={"reason": object})
