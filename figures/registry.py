@@ -33,6 +33,8 @@ FIGURES = {
     "learned_profile": "figures.learned_profile",
     "spectral_profile": "figures.spectral_profile",
     "digits_schedules": "figures.digits_schedules",
+    "schedule_regret": "figures.schedule_regret",
+    "optimal_levels": "figures.optimal_levels",
 }
 DPI = 200
 # Without dates, the same figure gives the same bytes.

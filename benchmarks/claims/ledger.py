@@ -60,10 +60,10 @@ Route = Callable[[Case], float]
 
 @dataclass(frozen=True)
 class Claim:
-    """One numbered statement of a paper.
+    """One numbered statement of a paper, or one of our own.
 
     Args:
-        id: Letter of the paper, a dot, its number: "A.13", "B.thm1", "C.prop4.2".
+        id: Letter of the paper, a dot, its number: "A.13", "B.thm1", "C.prop4.2"; O is ours.
         number: As the paper numbers it: "eq. (13)", "Theorem 5.1", "section 6.1".
         statement: The statement in one line of words.
         formula: The statement as one formula, in text.
@@ -100,7 +100,7 @@ class Claim:
 
     @property
     def paper(self) -> str:
-        """Letter of the paper: "A", "B", "C" or "D"."""
+        """Letter of the paper: "A", "B", "C" or "D"; "O" for our own statements."""
         return self.id[0]
 
     @property

@@ -23,6 +23,7 @@ PAPERS = {
     "B": "Dimension-free bounds, loss-adaptive schedules",
     "C": "Entropy-reducing iterations",
     "D": "InfoNoise",
+    "O": "Optimal levels, ours",
 }
 INTRODUCTION = """\
 Every numbered statement of the four papers is executed by `entropic claims`. Identities must agree
@@ -33,7 +34,8 @@ is off, and the tolerance the amount by which it may be off; their meaning for e
 statement is explained in `benchmarks/claims/ledger.py`. A row with the verdict `needs_data` carries
 the printed number, and the file `claims.md` that the command writes names the command that decides
 it once the published files are available. Where the text at hand has lost a display, the statement
-is our reconstruction, and constants marked "ours" are ours.
+is our reconstruction, and constants marked "ours" are ours. The statements `O` are our own, on
+optimal levels.
 
 This page is written from the committed full run (`entropic claims --cases 500`). Numbers of
 paper A's equations and tables are those of its first version.
@@ -87,7 +89,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     for paper, title in PAPERS.items():
         own = [row for row in rows if row["paper"] == paper and row not in refuted]
         if own:
-            fold = f"<details><summary>Paper {paper}, {title}: the other {len(own)}</summary>"
+            name = title if paper == "O" else f"Paper {paper}, {title}"
+            fold = f"<details><summary>{name}: the other {len(own)}</summary>"
             parts += ["", fold, "", *_lines(own), "", "</details>"]
     return "\n".join([*parts, ""])
 

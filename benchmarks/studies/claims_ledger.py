@@ -23,4 +23,5 @@ def claims_ledger(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
     The rows are those of the kept full run; every budget draws the same.
     """
     table = pd.DataFrame(read_full_run())
+    table = table[table["paper"] != "O"]
     return table.assign(place=range(len(table)))

@@ -24,9 +24,11 @@ from benchmarks.studies.kl_vs_steps import kl_vs_steps
 from benchmarks.studies.las_mixtures import las_mixtures
 from benchmarks.studies.learned_profile import learned_profile
 from benchmarks.studies.low_noise_boundary import low_noise_boundary
+from benchmarks.studies.optimal_levels import optimal_levels
 from benchmarks.studies.pathwise_vs_terminal import pathwise_vs_terminal
 from benchmarks.studies.phase_diagram import phase_diagram
 from benchmarks.studies.re_vs_baselines import re_vs_baselines
+from benchmarks.studies.schedule_regret import schedule_regret
 from benchmarks.studies.schedules_compared import schedules_compared
 from benchmarks.studies.solver_convergence import solver_convergence
 from benchmarks.studies.spectral_profile import spectral_profile
@@ -53,6 +55,8 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "learned_profile": learned_profile,
     "spectral_profile": spectral_profile,
     "digits_schedules": digits_schedules,
+    "schedule_regret": schedule_regret,
+    "optimal_levels": optimal_levels,
 }
 
 
@@ -78,6 +82,8 @@ SECONDS: dict[str, tuple[float, float | None]] = {
     "learned_profile": (3, None),
     "spectral_profile": (3, None),
     "digits_schedules": (4, None),
+    "schedule_regret": (4, 26000),
+    "optimal_levels": (10, 200),
 }
 
 

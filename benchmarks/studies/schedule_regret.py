@@ -92,6 +92,12 @@ def mixtures() -> dict[str, str]:
     return {name: json.dumps(fields) for name, fields in kept.items()}
 
 
+def steps_of(solver: str, calls: int) -> int:
+    """Number of steps that network calls pay for."""
+    per_step = make_table(solver, np.geomspace(HIGH, LOW, 5), HIGH).nfe / 4
+    return round(calls / per_step)
+
+
 @dataclass(frozen=True)
 class StandIns:
     """The stand-ins of a mixture's profile.
@@ -138,15 +144,10 @@ class RegretCell:
     fits: tuple[tuple[Any, ...], ...]
     noisy: tuple[tuple[Any, ...], ...] = ()
 
-    @property
-    def n_steps(self) -> int:
-        """Number of steps that the calls pay for."""
-        per_step = make_table(self.solver, np.geomspace(HIGH, LOW, 5), HIGH).nfe / 4
-        return round(self.calls / per_step)
-
     def run(self) -> list[dict[str, Any]]:
         """One row per method."""
-        problem = Problem(Sampler(self.solver), Span(self.n_steps, HIGH, LOW, "stop"))
+        span = Span(steps_of(self.solver, self.calls), HIGH, LOW, "stop")
+        problem = Problem(Sampler(self.solver), span)
         found = best([task.run() for task in descents(self.toy, problem)])
         rows = [self._row("optimum", found.sigmas)]
         rows[0]["sigmas"] = " ".join(f"{sigma:.6g}" for sigma in found.sigmas)

@@ -39,6 +39,8 @@ FIGURES = (
     "learned_profile",
     "spectral_profile",
     "digits_schedules",
+    "schedule_regret",
+    "optimal_levels",
 )
 # For each figure, the module and function that --recompute calls with the store and --jobs.
 STUDIES = {
@@ -47,6 +49,8 @@ STUDIES = {
     "phase_diagram": ("benchmarks.studies.phase_diagram", "compute_study"),
     "bound_tightness": ("benchmarks.studies.bound_tightness", "compute_study"),
     "claims_ledger": ("benchmarks.claims.report", "compute_full_run"),
+    "schedule_regret": ("benchmarks.studies.schedule_regret", "compute_study"),
+    "optimal_levels": ("benchmarks.studies.optimal_levels", "compute_study"),
     **dict.fromkeys(
         ("infonoise_transfer", "infonoise_emergence"),
         ("benchmarks.training.transfer", "compute_study"),

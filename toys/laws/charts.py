@@ -106,6 +106,8 @@ class Charts:
             return End(float(self.turns[fold]), fold, True)
         _, x, _ = self.branches.preimages(np.array([value]))
         inside = x[self.pieces_of(x) == piece]
+        if not inside.size:  # two folds of one value to rounding
+            raise ValueError(f"table must give a map with folds apart, got two at {value:g}")
         return End(float(inside[0]), fold, False)
 
     def pieces_of(self, x: Array) -> Ints:

@@ -1,0 +1,157 @@
+"""How far every schedule and published optimiser is from the best levels."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.parts.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    TEXT,
+    TITLE,
+    VERMILION,
+    captioned,
+    known,
+    new_figure,
+    number,
+    panel,
+)
+
+SOLVERS = {
+    "stochastic_ddim": "stochastic DDIM",
+    "dpmpp_2m": "DPM-Solver++(2M)",
+    "ddim": "DDIM",
+    "heun": "Heun",
+    "unipc_2": "UniPC-2",
+}
+SHOWN = 2  # panels; the other solvers are in the table of the documentation
+FROM = {
+    "profile": ("from a profile", BLUE),
+    "data": ("from the data's denoiser", VERMILION),
+    "nothing": ("the same for all data", GREY),
+}
+METHODS = {
+    "optimal": ("optimal", "profile"),
+    "optimal_noisy": ("optimal, 1 % noise", "profile"),
+    "law": ("law", "profile"),
+    "las": ("LAS", "profile"),
+    "arctan": ("arctan, c from the profile", "profile"),
+    "entropic": ("entropic", "profile"),
+    "rescaled": ("rescaled entropic", "profile"),
+    "infogrid": ("InfoGrid", "profile"),
+    "ays": ("Align Your Steps", "data"),
+    "ays_converged": ("the same, converged", "data"),
+    "klub": ("KLUB minimum", "data"),
+    "gits": ("GITS", "data"),
+    "gits_dev": ("GITS, deviation", "data"),
+    "oss": ("OptimalSteps", "data"),
+    "dm_nonuniform": ("DM-NonUniform", "nothing"),
+    "score_optimal": ("score-optimal", "data"),
+    "tangent_law": ("tangent law", "data"),
+    "sdm": ("SDM", "data"),
+    "edm": ("EDM grid (ρ = 7)", "nothing"),
+    "log_snr": ("log-SNR", "nothing"),
+    "cosine": ("cosine", "nothing"),
+    "vp_linear": ("linear time (VP)", "nothing"),
+    "edm_linear": ("linear σ", "nothing"),
+}
+LOW, HIGH = 0.1, 0.9  # quantiles that a bar spans
+FAR = 1e4  # times the least KL: the right end of the axes
+LEFT_OUT = ("optimum", "spectral")  # 1 by definition; needs a split of images
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Median and range of KL over the least KL, one row per method."""
+    table = table.assign(regret=_regret(table), error=pd.to_numeric(table["error"]))
+    table = table[~table["schedule"].isin(LEFT_OUT) & (table["half"] == "report")]
+    solvers = known(tuple(SOLVERS), table["solver"])
+    names = known(tuple(METHODS), table["schedule"])
+    shown = solvers[:SHOWN]
+    first = table[table["solver"] == shown[0]].groupby("schedule")["regret"].median()
+    names.sort(key=lambda name: float(first.get(name, np.inf)))
+    figure = new_figure(6.67, 6.4)
+    axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0].tolist()
+    for ax, solver in zip(axes, shown, strict=True):
+        panel(ax, SOLVERS[solver], "KL / least KL, same calls")
+        _rows(ax, table[table["solver"] == solver], names)
+    axes[0].set_yticks(range(len(names)), [METHODS[name][0] for name in names], fontsize=TEXT)
+    for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
+        tick.set_color(FROM[METHODS[name][1]][1])
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    handles = [
+        Line2D([], [], color=colour, marker="o", ms=4.5, lw=1.6, label=label)
+        for label, colour in FROM.values()
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, fontsize=TEXT, frameon=False
+    )
+    figure.suptitle(_message(table, shown[0]), fontsize=TITLE, x=0.02, ha="left", color=INK)
+    return captioned(figure, _words(table))
+
+
+def _regret(table: pd.DataFrame) -> pd.Series:
+    """KL over the least KL: infinite where the KL is, NaN where it is unknown."""
+    regret = pd.to_numeric(table["regret"])
+    return regret.mask(regret.isna() & pd.to_numeric(table["error"]).notna(), np.inf)
+
+
+def _rows(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
+    """Bar from the tenth to the ninetieth percentile with the median, per method."""
+    ax.set_xscale("log")
+    ax.set_xlim(0.9, FAR)
+    for row, name in enumerate(names):
+        found = np.sort(table[table["schedule"] == name]["regret"].dropna().to_numpy())
+        if not found.size:
+            continue
+        low, middle, high = np.minimum(_quantiles(found), 2.0 * FAR).tolist()
+        colour = FROM[METHODS[name][1]][1]
+        ax.plot([low, high], [row, row], color=colour, lw=1.6, gid=f"range {name}")
+        ax.plot([middle], [row], "o", color=colour, ms=4.5, gid=f"median {name}")
+        text = number(_quantiles(found)[1]) if np.isfinite(_quantiles(found)[1]) else "∞"
+        right = min(high * 1.25, FAR)
+        inside = right < FAR / 6.0
+        ax.text(
+            right if inside else min(low, FAR) / 1.25,
+            row,
+            text,
+            fontsize=TEXT,
+            color=colour,
+            va="center",
+            ha="left" if inside else "right",
+            clip_on=True,
+        )
+    ax.axvline(1.0, color=ORANGE, lw=1.0)
+    ax.grid(visible=False, axis="y")
+
+
+def _quantiles(sorted_values: np.ndarray) -> np.ndarray:
+    """Low, middle and high quantile of sorted values, which may be infinite."""
+    places = np.array([LOW, 0.5, HIGH]) * (sorted_values.size - 1)
+    return np.asarray(sorted_values[np.round(places).astype(int)])
+
+
+def _message(table: pd.DataFrame, solver: str) -> str:
+    """The finding in one sentence."""
+    own = table[table["solver"] == solver]
+    medians = own.groupby("schedule")["regret"].median()
+    found = [f"{number(float(medians[name]))}" for name in ("optimal", "las", "edm")]
+    return (
+        f"{SOLVERS[solver]}: levels from the profile alone cost {found[0]} times the least KL, "
+        f"LAS {found[1]}, EDM's grid {found[2]}"
+    )
+
+
+def _words(table: pd.DataFrame) -> str:
+    """Setting and meaning."""
+    calls = ", ".join(str(int(count)) for count in sorted(set(table["calls"])))
+    own = table[table["regret"].notna()]
+    unknown = 1.0 - len(own) / len(table)
+    return (
+        f"{table['toy'].nunique()} mixtures that no rule was made on; {calls} network calls, σ "
+        "from 80 to 0.002, exact KL. Dot and number: median; bar: the middle 80 %. Least KL: the "
+        f"best of three searches per mixture, solver and count. Unknown: {unknown:.1%} of values."
+    )
