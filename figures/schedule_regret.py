@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from figures.parts.style import (
     BLUE,
@@ -30,9 +30,9 @@ SOLVERS = {
 }
 SHOWN = 2  # panels; the other solvers are in the table of the documentation
 FROM = {
-    "profile": ("from a profile", BLUE),
-    "data": ("from the data's denoiser", VERMILION),
-    "nothing": ("the same for all data", GREY),
+    "profile": ("blue: from a profile", BLUE),
+    "data": ("red: from the data's denoiser", VERMILION),
+    "nothing": ("grey: the same for all data", GREY),
 }
 METHODS = {
     "optimal": ("optimal", "profile"),
@@ -44,7 +44,7 @@ METHODS = {
     "rescaled": ("rescaled entropic", "profile"),
     "infogrid": ("InfoGrid", "profile"),
     "ays": ("Align Your Steps", "data"),
-    "ays_converged": ("the same, converged", "data"),
+    "ays_converged": ("Align Your Steps, converged", "data"),
     "klub": ("KLUB minimum", "data"),
     "gits": ("GITS", "data"),
     "gits_dev": ("GITS, deviation", "data"),
@@ -61,7 +61,7 @@ METHODS = {
 }
 LOW, HIGH = 0.1, 0.9  # quantiles that a bar spans
 FAR = 1e4  # times the least KL: the right end of the axes
-LEFT_OUT = ("optimum", "spectral")  # 1 by definition; needs a split of images
+LEFT_OUT = ("optimum",)  # 1 by definition
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -71,8 +71,9 @@ def draw(table: pd.DataFrame) -> Figure:
     solvers = known(tuple(SOLVERS), table["solver"])
     names = known(tuple(METHODS), table["schedule"])
     shown = solvers[:SHOWN]
-    first = table[table["solver"] == shown[0]].groupby("schedule")["regret"].median()
-    names.sort(key=lambda name: float(first.get(name, np.inf)))
+    first = table[table["solver"] == shown[0]].dropna(subset="regret").groupby("schedule")["regret"]
+    order = first.quantile(0.5, "lower")
+    names.sort(key=lambda name: float(order.get(name, np.inf)))
     figure = new_figure(6.67, 6.4)
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0].tolist()
     for ax, solver in zip(axes, shown, strict=True):
@@ -82,13 +83,6 @@ def draw(table: pd.DataFrame) -> Figure:
     for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
         tick.set_color(FROM[METHODS[name][1]][1])
     axes[0].set_ylim(len(names) - 0.4, -0.6)
-    handles = [
-        Line2D([], [], color=colour, marker="o", ms=4.5, lw=1.6, label=label)
-        for label, colour in FROM.values()
-    ]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=3, fontsize=TEXT, frameon=False
-    )
     figure.suptitle(_message(table, shown[0]), fontsize=TITLE, x=0.02, ha="left", color=INK)
     return captioned(figure, _words(table))
 
@@ -104,14 +98,15 @@ def _rows(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
     ax.set_xscale("log")
     ax.set_xlim(0.9, FAR)
     for row, name in enumerate(names):
-        found = np.sort(table[table["schedule"] == name]["regret"].dropna().to_numpy())
-        if not found.size:
+        found = table[table["schedule"] == name]["regret"].dropna()
+        if found.empty:
             continue
         low, middle, high = np.minimum(_quantiles(found), 2.0 * FAR).tolist()
         colour = FROM[METHODS[name][1]][1]
         ax.plot([low, high], [row, row], color=colour, lw=1.6, gid=f"range {name}")
         ax.plot([middle], [row], "o", color=colour, ms=4.5, gid=f"median {name}")
-        text = number(_quantiles(found)[1]) if np.isfinite(_quantiles(found)[1]) else "∞"
+        exact = float(_quantiles(found)[1])
+        text = number(exact) if np.isfinite(exact) else "∞"
         right = min(high * 1.25, FAR)
         inside = right < FAR / 6.0
         ax.text(
@@ -128,17 +123,21 @@ def _rows(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
     ax.grid(visible=False, axis="y")
 
 
-def _quantiles(sorted_values: np.ndarray) -> np.ndarray:
-    """Low, middle and high quantile of sorted values, which may be infinite."""
-    places = np.array([LOW, 0.5, HIGH]) * (sorted_values.size - 1)
-    return np.asarray(sorted_values[np.round(places).astype(int)])
+def _quantiles(values: pd.Series) -> NDArray[np.float64]:
+    """Tenth percentile, median and ninetieth percentile of values, which may be infinite."""
+    found = [
+        values.quantile(q, how) for q, how in ((LOW, "nearest"), (0.5, "lower"), (HIGH, "nearest"))
+    ]
+    return np.array(found, dtype=float)
 
 
 def _message(table: pd.DataFrame, solver: str) -> str:
     """The finding in one sentence."""
     own = table[table["solver"] == solver]
-    medians = own.groupby("schedule")["regret"].median()
-    found = [f"{number(float(medians[name]))}" for name in ("optimal", "las", "edm")]
+    found = [
+        number(float(_quantiles(own[own["schedule"] == name]["regret"].dropna())[1]))
+        for name in ("optimal", "las", "edm")
+    ]
     return (
         f"{SOLVERS[solver]}: levels from the profile alone cost {found[0]} times the least KL, "
         f"LAS {found[1]}, EDM's grid {found[2]}"
@@ -152,6 +151,7 @@ def _words(table: pd.DataFrame) -> str:
     unknown = 1.0 - len(own) / len(table)
     return (
         f"{table['toy'].nunique()} mixtures that no rule was made on; {calls} network calls, σ "
-        "from 80 to 0.002, exact KL. Dot and number: median; bar: the middle 80 %. Least KL: the "
-        f"best of three searches per mixture, solver and count. Unknown: {unknown:.1%} of values."
+        "from 80 to 0.002, exact KL. Dot and number: median; bar: the middle 80 %; "
+        f"{', '.join(text for text, _ in FROM.values())}. Least KL: the best of three searches per "
+        f"mixture, solver and count. Unknown: {unknown:.1%} of values."
     )

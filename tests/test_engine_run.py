@@ -134,7 +134,12 @@ def test_profiles_of_toys_reach_their_ends() -> None:
     assert profile.stderr is None
 
 
-SLOW = ("kl_vs_steps", "entropy_reduction")  # long, of tasks that are tested one by one
+SLOW = (
+    "kl_vs_steps",
+    "entropy_reduction",
+    "schedule_regret",
+    "optimal_levels",
+)  # long, of tasks that are tested one by one
 
 
 @pytest.mark.parametrize(

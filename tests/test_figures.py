@@ -302,7 +302,57 @@ def ledger_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def regret_table() -> pd.DataFrame:
+    """Two solvers, four methods, both halves; one KL is infinite and one unknown."""
+    factors = {"optimum": 1.0, "optimal": 1.01, "law": 1.1, "las": 1.5, "edm": 6.0, "sdm": 1e6}
+    rows = [
+        {
+            "half": half,
+            "toy": f"{half}-{i}",
+            "solver": solver,
+            "calls": calls,
+            "schedule": name,
+            "regret": factor * (1.0 + 0.1 * i),
+            "error": 0.0,
+        }
+        for half in ("look", "report")
+        for i in range(3)
+        for solver in ("stochastic_ddim", "dpmpp_2m")
+        for calls in (4, 8)
+        for name, factor in factors.items()
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[table["schedule"] == "sdm", "regret"] = None
+    unknown = (table["schedule"] == "sdm") & (table["toy"] == "report-0")
+    table.loc[unknown, "error"] = None
+    return table
+
+
+def levels_of_optimum_table() -> pd.DataFrame:
+    """Two solvers, their levels, and a small kernel."""
+    rows = [
+        {"kind": "level", "solver": solver, "calls": 3, "step": step, "sigma": sigma}
+        for solver in ("stochastic_ddim", "ddim")
+        for step, sigma in enumerate((80.0, 2.0, 0.2, 0.002))
+    ]
+    sigma = np.geomspace(20.0, 1e-3, 7)
+    rate = 1.0 / (1.0 + sigma**2)
+    law = rate * np.sqrt(1.0 - rate)
+    rates = pd.DataFrame({"kind": "rate", "sigma": sigma, "rescaled_rate": rate, "law": law})
+    pairs = np.stack(np.meshgrid(sigma, sigma), axis=-1).reshape(-1, 2)
+    kernel = pd.DataFrame({"kind": "kernel", "sigma": pairs[:, 0], "sigma_other": pairs[:, 1]})
+    kernel["correlation"] = np.exp(-np.abs(np.log(pairs[:, 0] / pairs[:, 1])))
+    parts = [
+        pd.DataFrame(rows).assign(kl_data_model=0.01),
+        rates.assign(diagonal=1.1 * law),
+        kernel,
+    ]
+    return pd.concat(parts, ignore_index=True).assign(toy="gaussians15_narrow")
+
+
 TABLES = {
+    "schedule_regret": regret_table,
+    "optimal_levels": levels_of_optimum_table,
     "phase_diagram": phase_table,
     "bound_tightness": lambda: pd.read_csv(BOUND_ROWS).drop(columns="command"),
     "claims_ledger": ledger_table,
@@ -398,6 +448,14 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "NFE 5, 8, 20|EDM, σ 80 to 0.002|N(0, 80²)|terminal policy: stop|error at most 10⁻⁶|"
             "triangles: the KL is infinite|does not converge|300 paths (seed 4)|one standard error|"
             "in 13 of 15 printed ones|not comparable",
+        ),
+        (
+            "schedule_regret",
+            "3 mixtures that no rule was made on|4, 8 network calls|Unknown: 6.7%",
+        ),
+        (
+            "optimal_levels",
+            "15 Gaussians, std 0.02; 3 network calls|stochastic DDIM 0.01, DDIM 0.01",
         ),
         (
             "entropy_reduction",
@@ -1373,3 +1431,40 @@ def test_save_names_the_folder_it_cannot_write(drawn: dict[str, Figure], tmp_pat
     blocked.write_text("")
     with pytest.raises(ValueError, match="file: must be a writable folder, got File exists"):
         registry.save(drawn["entropic_time"], blocked, "plot", write_bytes)
+
+
+def test_regrets_are_medians_of_the_reported_half(drawn: dict[str, Figure]) -> None:
+    figure = drawn["schedule_regret"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "stochastic DDIM",
+        "DPM-Solver++(2M)",
+    ]
+    for name, factor in (("optimal", 1.01), ("law", 1.1), ("las", 1.5), ("edm", 6.0)):
+        for line in lines(figure, f"median {name}"):
+            assert data(line)[0] == pytest.approx([factor * 1.1])
+        for line in lines(figure, f"range {name}"):
+            assert data(line)[0] == pytest.approx([factor, factor * 1.2])
+    far = lines(figure, "median sdm")  # infinite in two of the three mixtures, unknown in one
+    assert all(data(line)[0][0] > 1e4 for line in far)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "∞" in texts
+    assert figure.get_suptitle() == (
+        "stochastic DDIM: levels from the profile alone cost 1.11 times the least KL, LAS 1.65, "
+        "EDM's grid 6.6"
+    )
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["optimal", "law", "LAS", "EDM grid (ρ = 7)", "SDM"]
+
+
+def test_the_figure_of_levels_shows_them(drawn: dict[str, Figure]) -> None:
+    figure = drawn["optimal_levels"]
+    for solver in ("stochastic_ddim", "ddim"):
+        (marks,) = lines(figure, f"levels {solver}")
+        np.testing.assert_allclose(data(marks)[0], [80.0, 2.0, 0.2, 0.002])
+    (dots,) = lines(figure, "levels on the kernel")
+    np.testing.assert_allclose(data(dots)[0], [2.0, 0.2, 0.002])
+    for column in ("law", "diagonal"):
+        (line,) = lines(figure, column)
+        x, y = data(line)
+        assert np.trapezoid(y, np.log(x)) == pytest.approx(3.0)
+    assert "of the law's steps" in figure.get_suptitle()

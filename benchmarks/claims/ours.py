@@ -113,7 +113,7 @@ CLAIMS: tuple[Claim, ...] = (
         "docs/optimum.md, the kernel",
         "With many steps the KL of stochastic DDIM is twice the double sum of K h h.",
         "KL / (2 sum K(u_i, u_j) h_i^2 h_j^2) -> 1 as N -> infinity",
-        "identity",
+        "empirical",
         "none",
         leading_kl,
         1e-2,

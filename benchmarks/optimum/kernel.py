@@ -73,6 +73,8 @@ class ErrorKernel:
     """
 
     def __init__(self, mixture: Mixture, sigmas: Array) -> None:
+        if mixture.dim != 1:
+            raise ValueError(f"mixture must have dim 1, got {mixture.dim}")
         levels = vector("sigmas", sigmas, 1)
         require(levels > 0, "sigmas", levels, "be positive")
         monotone("sigmas", levels, falling=True)

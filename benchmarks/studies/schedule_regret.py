@@ -52,7 +52,8 @@ EACH, POINTS = 20, 2  # mixtures per half, and how many of them are points
 NOISE = 0.01  # relative noise of the profile of "optimal_noisy"
 NOISY = ("stochastic_ddim", "ddim")  # solvers for which it is computed
 RTOL = 1e-6
-REGISTRY = tuple(sorted(set(SCHEDULES) - set(OWN)))
+# The registry without `spectral`, which needs a profile by frequency.
+REGISTRY = tuple(sorted(set(SCHEDULES) - {*OWN, "spectral"}))
 METHODS = ("optimum", "optimal", "optimal_noisy", *REGISTRY, *PUBLISHED)
 
 
@@ -186,7 +187,7 @@ class RegretCell:
             self.toy, method, len(levels) - 1, self.solver, sigmas=levels, metrics=metrics
         ).run()
         kept = {"kl_data_model": found["value"], "error": found["error"]}
-        return {"schedule": method, **kept, "reason": found["reason"], "nfe": found["nfe"]}
+        return {"schedule": method, **kept, "reason": found["reason"], "nfe": int(found["nfe"])}
 
 
 def regret_rows(
@@ -230,8 +231,11 @@ def regret_rows(
             }
             for row in part:
                 value = row.get("kl_data_model")
-                regret = None if value is None or least is None else value / least
-                rows.append(shared | row | {"regret": regret})
+                regret = None if value is None else f"{value / least:.7g}"
+                shown = None if value is None else f"{value:.10g}"
+                error = None if row["error"] is None else f"{row['error']:.2g}"
+                own = {"kl_data_model": shown, "error": error, "regret": regret}
+                rows.append(shared | row | own)
         yield pd.DataFrame(rows)
 
 
@@ -257,7 +261,58 @@ def compute_study(store: Store, jobs: int | None) -> None:
             write_csv(table, rows_new(REGRET_ROWS))
 
 
-QUICK = (("look-01", "report-01"), ("stochastic_ddim",), (4,))
+def summary(table: pd.DataFrame, half: str = "report") -> pd.DataFrame:
+    """Median and ninetieth percentile of KL over the least KL, per method and solver.
+
+    Args:
+        table: Rows of the study.
+        half: The half of the mixtures that counts.
+
+    Returns:
+        One row per method, solver and number of calls, with "median", "high" (the ninetieth
+        percentile), "worst", "within" (the share within 1.10) and "count" (of the known values).
+        A KL that is infinite counts as such.
+    """
+    rows = table[(table["half"] == half) & (table["schedule"] != "optimum")]
+    regret = pd.to_numeric(rows["regret"])
+    infinite = regret.isna() & pd.to_numeric(rows["error"]).notna()
+    rows = rows.assign(regret=regret.mask(infinite, np.inf)).dropna(subset="regret")
+    groups = rows.groupby(["schedule", "solver", "calls"])["regret"]
+    return groups.agg(
+        median=lambda v: v.quantile(0.5, "lower"),
+        high=lambda v: v.quantile(0.9, "nearest"),
+        worst="max",
+        within=lambda v: float((v <= 1.1).mean()),
+        count="size",
+    ).reset_index()
+
+
+def markdown(table: pd.DataFrame, solver: str) -> list[str]:
+    """Lines of a Markdown table of a solver: median and ninetieth percentile per method."""
+    found = summary(table).query("solver == @solver").set_index(["schedule", "calls"])
+    counts = sorted(set(found.index.get_level_values("calls")))
+    head = "| levels | " + " | ".join(f"{count} calls" for count in counts) + " |"
+    lines = [head, "|---" * (1 + len(counts)) + "|"]
+    names = [name for name in METHODS if (name, counts[0]) in found.index]
+    order = {name: found.loc[[(name, c) for c in counts], "median"].median() for name in names}
+    for name in sorted(names, key=lambda name: float(order[name])):
+        cells = [
+            f"{_shown(found.loc[(name, count), 'median'])}, "
+            f"{_shown(found.loc[(name, count), 'high'])}"
+            for count in counts
+        ]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _shown(value: float) -> str:
+    """A factor with three digits or "> 10⁴"."""
+    if value >= 1e4:
+        return "> 10⁴"
+    return f"{value:.2f}" if value < 10.0 else f"{value:.3g}"
+
+
+QUICK = (("look-03", "report-10"), ("ddim",), (4, 8))
 
 
 def schedule_regret(budget: str, store: Store, jobs: int | None) -> pd.DataFrame:
@@ -266,4 +321,4 @@ def schedule_regret(budget: str, store: Store, jobs: int | None) -> pd.DataFrame
         return pd.concat(regret_rows(store, jobs, *QUICK), ignore_index=True)
     if budget == "paper":
         return pd.concat(regret_rows(store, jobs), ignore_index=True)
-    return pd.read_csv(rows_now(REGRET_ROWS), dtype={"reason": object})
+    return pd.read_csv(rows_now(REGRET_ROWS), dtype={"reason": object}).drop(columns="command")
