@@ -22,6 +22,7 @@ from benchmarks.networks.profiles import profile
 from benchmarks.networks.sampling import sample
 from benchmarks.studies import digits_schedules, learned_profile
 from benchmarks.training import (
+    optimum,
     schedules,
     transfer,
 )
@@ -170,3 +171,30 @@ def test_a_solver_that_diverges_has_a_row_with_the_reason(
     assert row["score"] is None
     assert row["reason"].startswith("samples must be finite, got 1 of 60 that are not, the first")
     assert (row["schedule"], row["solver"], row["seed"]) == ("edm", "ddim", schedules.SEED)
+
+
+@pytest.mark.usefixtures("schedule_study")
+def test_levels_for_a_network_come_from_its_profile_and_its_solver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimum, "TARGETS", ("mixture",))
+    monkeypatch.setattr(optimum, "SOLVERS", ("ddim",))
+    monkeypatch.setattr(optimum, "SEEDS", (1, 2, 3))
+    store, path = Store(tmp_path / "store"), tmp_path / "rows.csv"
+    optimum.write_study(store, 1, "cpu", path, calls=(4,))
+    rows = pd.read_csv(path)
+    scores = rows[rows["schedule"] != "real"]
+    names = set(optimum.SCHEDULES) - {"spectral"}  # which the line has not
+    assert set(scores["schedule"]) == names
+    assert len(scores) == 3 * len(names)
+    assert (scores["nfe"] == 4).all()
+    found = optimum.intervals(scores)
+    assert len(found) == len(scores) / 3
+    assert found["half"].gt(0).all()
+    three = scores[scores["schedule"] == "law"]["score"]
+    row = found[found["schedule"] == "law"].iloc[0]
+    assert row["mean"] == pytest.approx(three.mean())
+    assert row["half"] == pytest.approx(4.30265 * three.std() / 3**0.5, rel=1e-5)
+    monkeypatch.setattr(schedules, "sample_score", refuse)
+    monkeypatch.setattr(optimum, "floor_scores", lambda name: {"score": 1.0})
+    optimum.write_study(store, 1, "cpu", path, calls=(4,))

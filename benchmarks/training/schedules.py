@@ -127,6 +127,7 @@ class ScheduleScore:
         calls: Number of denoiser calls allowed.
         sigmas: The levels.
         device: "cpu" or "cuda".
+        seed: Seed of the samples.
     """
 
     target: str
@@ -137,6 +138,7 @@ class ScheduleScore:
     calls: int
     sigmas: tuple[float, ...]
     device: str
+    seed: int = SEED
 
     def run(self) -> dict[str, Any]:
         """One row. If the solver diverges, the row has no score but a reason."""
@@ -147,7 +149,7 @@ class ScheduleScore:
         try:
             samples = sample(
                 open_network(self.network, self.device).denoiser, table, target.shape, SAMPLES,
-                SEED, batch=DRAWN, device=self.device, dtype=torch.float32,
+                self.seed, batch=DRAWN, device=self.device, dtype=torch.float32,
             )  # fmt: skip
             scores = dict(sample_score(samples.numpy().astype(np.float32), target))
         except DivergedError as lost:
@@ -161,23 +163,28 @@ class ScheduleScore:
             "n_steps": len(self.sigmas) - 1,
             "terminal": "zero",
             **scores,
-            "seed": SEED,
+            "seed": self.seed,
             "samples": SAMPLES,
             "weights": self.weights,
             "device": self.device,
         }
 
 
+def steps_at(name: str, solver: str, calls: int) -> int:
+    """The most steps of a solver that a number of denoiser calls allows on a network."""
+
+    def calls_at(n: int) -> int:
+        return solver_at(solver, log_snr_sigmas(n, 9.0, 1.0, "zero"), _target(name)).nfe
+
+    return equal_steps(calls_at, calls)
+
+
 def tasks(name: str, network: Path, measured: Profile, device: str) -> list[ScheduleScore]:
     """All settings of a network. Every solver takes the most steps that its calls allow."""
     weights, out = open_network(str(network)).weights, []
     for solver in SOLVERS:
-
-        def calls_at(n: int, solver: str = solver) -> int:
-            return solver_at(solver, log_snr_sigmas(n, 9.0, 1.0, "zero"), _target(name)).nfe
-
         for calls in CALLS:
-            steps = equal_steps(calls_at, calls)
+            steps = steps_at(name, solver, calls)
             for schedule in SCHEDULES:
                 if schedule == "spectral" and not measured.spectral:
                     continue

@@ -1,0 +1,93 @@
+"""The study of regrets: its frozen mixtures, its rows, and the table of the documentation."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.studies import schedule_regret as study
+from toys.files import load_toy
+
+ROOT = Path(__file__).parents[1]
+ROWS = pd.read_csv(study.REGRET_ROWS, dtype={"reason": object})
+PAIRS = [(s, c) for s, c in ROWS[["solver", "calls"]].drop_duplicates().itertuples(index=False)]
+
+
+def test_the_kept_mixtures_are_those_that_were_drawn() -> None:
+    again = study.draw_mixtures()
+    assert list(study.mixtures()) == list(again)
+    for name, text in study.mixtures().items():
+        kept, drawn = load_toy(text), again[name]
+        np.testing.assert_allclose(kept.means, drawn.means, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(kept.stds, drawn.stds, rtol=1e-12)
+        np.testing.assert_allclose(kept.weights, drawn.weights, rtol=1e-12)
+        assert kept.variance == pytest.approx(1.0)
+        assert 2 <= kept.size <= 15
+    assert sum(load_toy(text).is_points for text in study.mixtures().values()) == 4
+
+
+@pytest.mark.parametrize(("solver", "calls"), PAIRS)
+def test_every_method_has_a_row_on_every_mixture(solver: str, calls: int) -> None:
+    rows = ROWS[(ROWS["solver"] == solver) & (ROWS["calls"] == calls)]
+    want = set(study.METHODS) - {"optimal_noisy"}
+    for name, part in rows.groupby("toy"):
+        noisy = str(name).startswith("report") and solver in study.NOISY
+        assert sorted(part["schedule"]) == sorted(want | ({"optimal_noisy"} if noisy else set()))
+    assert set(rows["toy"]) == set(study.mixtures())
+
+
+def test_the_optimum_is_the_least_at_equal_calls() -> None:
+    """To the accuracy of a search; a row without a value says why."""
+    regret = pd.to_numeric(ROWS["regret"])
+    assert regret.min() >= 1.0 - 2e-3
+    assert ROWS["reason"][regret.isna()].notna().all()
+    known = ROWS[regret.notna()]
+    assert (known["nfe"] == known["calls"]).all()
+    optimum = ROWS[ROWS["schedule"] == "optimum"]
+    assert optimum["regret"].eq(1.0).all()
+    for row in optimum.itertuples():
+        sigmas = np.array([float(part) for part in row.sigmas.split()])
+        assert sigmas[0] == study.HIGH
+        assert sigmas[-1] == study.LOW
+        assert (np.diff(sigmas) < 0.0).all()
+        assert sigmas.size == study.steps_of(row.solver, row.calls) + 1
+
+
+def test_the_documentation_has_the_medians() -> None:
+    text = (ROOT / "docs" / "optimum.md").read_text(encoding="utf-8")
+    for solver in dict.fromkeys(solver for solver, _ in PAIRS):
+        assert "\n".join(study.markdown(ROWS, solver)) in text, solver
+
+
+def test_a_summary_counts_what_is_infinite_and_leaves_out_what_is_unknown() -> None:
+    rows = pd.DataFrame(
+        {
+            "half": ["report"] * 4 + ["look"],
+            "schedule": ["edm"] * 5,
+            "solver": ["ddim"] * 5,
+            "calls": [4] * 5,
+            "regret": [1.05, 2.0, None, None, 9.0],
+            "error": [0.0, 0.0, 0.0, None, 0.0],
+        }
+    )
+    found = study.summary(rows).iloc[0]
+    assert found["count"] == 3
+    assert found["median"] == 2.0
+    assert found["worst"] == np.inf
+    assert found["within"] == pytest.approx(1.0 / 3.0)
+    assert study.markdown(rows, "ddim")[-1] == "| `edm` | 2.00, > 10⁴ |"
+
+
+@pytest.mark.slow
+def test_a_kept_regret_is_found_again() -> None:
+    """One mixture of few components, from its profile to the KL."""
+    toy = study.mixtures()["report-10"]
+    fits = tuple(tuple(fit) for fit in study.StandIns(toy).run())
+    rows = pd.DataFrame(study.RegretCell(toy, "ddim", 4, fits).run()).set_index("schedule")
+    kept = ROWS.query("toy == 'report-10' and solver == 'ddim' and calls == 4")
+    for row in kept.itertuples():
+        if row.schedule != "optimal_noisy":
+            found = rows.loc[row.schedule, "kl_data_model"]
+            rtol = 1e-3 if row.schedule in ("optimum", "optimal", "ays", "oss") else 1e-6
+            assert found == pytest.approx(row.kl_data_model, rel=rtol), row.schedule
