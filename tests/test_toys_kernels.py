@@ -8,7 +8,10 @@ import pytest
 from mpmath import mp
 from scipy import stats
 
+from theory.solvers.registry import make_table
 from toys import kernels
+from toys.mixture import Mixture
+from toys.sampling import columns
 
 
 def test_exp_is_good_to_one_ulp_down_to_its_floor() -> None:
@@ -164,3 +167,33 @@ def test_posterior_visits_few_components_where_the_noise_is_low() -> None:
     x = np.linspace(-5.0, 2005.0, 201)
     assert posterior_logs(x, 0.01, w, mean, std)[1] <= 3 * x.size
     assert posterior_logs(x, 2.0, w, mean, std)[1] <= 2 * 2.0 * 12 * x.size
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpmpp_3m", "heun"])
+def test_kernels_of_walks_with_slopes_apply_the_table(solver: str) -> None:
+    """Against the table applied by hand, and differences of the last states."""
+    toy = Mixture([0.4, 0.6], [-1.0, 0.7], [0.2, 0.3])
+    table = make_table(solver, np.geomspace(5.0, 0.05, 5))
+    sigma, keep, weights, _ = columns(table)
+    x = np.linspace(-4.0, 4.0, kernels.BLOCK)
+
+    def walked(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        states, slopes = np.empty((sigma.size + 1, x.size)), np.empty((sigma.size + 1, x.size))
+        states[0], slopes[0] = start, 1.0
+        packed = toy.packed
+        args = packed.log_weights, packed.means, packed.stds
+        kernels.walk_slopes(sigma, keep, weights, *args, states, slopes)
+        return states, slopes
+
+    states, slopes = walked(x)
+    outputs = [toy.denoise(states[r], float(sigma[r])) for r in range(sigma.size)]
+    for r in range(sigma.size):
+        reach = min(r + 1, keep.shape[1])
+        want = sum(
+            keep[r, h] * states[r - h] + weights[r, h] * outputs[r - h] for h in range(reach)
+        )
+        np.testing.assert_allclose(states[r + 1], want, rtol=1e-12, atol=1e-13)
+    step = 1e-5
+    differences = (walked(x + step)[0][-1] - walked(x - step)[0][-1]) / (2.0 * step)
+    scale = np.abs(differences).max()
+    np.testing.assert_allclose(slopes[-1], differences, atol=1e-6 * scale)

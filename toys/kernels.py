@@ -538,6 +538,45 @@ def denoise_derivatives(
 
 
 @kernel
+def walk_slopes(
+    sigma: Array,
+    keep: Array,
+    weights: Array,
+    log_weights: Array,
+    means: Array,
+    stds: Array,
+    states: Array,
+    slopes: Array,
+) -> None:
+    """Fill states and slopes (rows + 1, n) below the first row, which is given, in 1-D.
+
+    x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h}, and its derivative, which is
+    kept within MAX_SLOPE.
+    """
+    rows, n = sigma.size, states.shape[1]
+    outputs, output_slopes = np.empty((rows, n)), np.empty((rows, n))
+    for r in range(rows):
+        denoise_slope(states[r], sigma[r], log_weights, means, stds, outputs[r], output_slopes[r])
+        new, new_slope = states[r + 1], slopes[r + 1]
+        for i in range(n):
+            output_slopes[r, i] *= slopes[r, i]
+            new[i] = 0.0
+            new_slope[i] = 0.0
+        for h in range(min(r + 1, keep.shape[1])):
+            k, w = keep[r, h], weights[r, h]
+            if k != 0.0:
+                for i in range(n):
+                    new[i] += k * states[r - h, i]
+                    new_slope[i] += k * slopes[r - h, i]
+            if w != 0.0:
+                for i in range(n):
+                    new[i] += w * outputs[r - h, i]
+                    new_slope[i] += w * output_slopes[r - h, i]
+        for i in range(n):
+            new_slope[i] = min(max(new_slope[i], -MAX_SLOPE), MAX_SLOPE)
+
+
+@kernel
 def walk(
     x: Array,
     seed: int,

@@ -116,22 +116,8 @@ class Flow:
     def _walk(self, x: Array) -> tuple[Array, Array]:
         rows = self.sigma.size
         states, slopes = np.empty((rows + 1, x.size)), np.empty((rows + 1, x.size))
-        outputs, output_slopes = np.empty((rows, x.size)), np.empty((rows, x.size))
         states[0], slopes[0] = x, 1.0
-        for r, sigma in enumerate(self.sigma.tolist()):
-            kernels.denoise_slope(states[r], sigma, *_flat(self.toy), outputs[r], output_slopes[r])
-            output_slopes[r] *= slopes[r]
-            new, new_slope = np.zeros_like(x), np.zeros_like(x)
-            for h in range(min(r + 1, self.keep.shape[1])):
-                k, w = self.keep[r, h], self.weights[r, h]
-                if k != 0:
-                    new += k * states[r - h]
-                    new_slope += k * slopes[r - h]
-                if w != 0:
-                    new += w * outputs[r - h]
-                    new_slope += w * output_slopes[r - h]
-            states[r + 1] = new
-            slopes[r + 1] = np.clip(new_slope, -kernels.MAX_SLOPE, kernels.MAX_SLOPE)
+        kernels.walk_slopes(self.sigma, self.keep, self.weights, *_flat(self.toy), states, slopes)
         return states[1:], slopes[1:]
 
 
