@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ class ProfileOptimum:
             self._gaussians = fit_gaussian_sum(profile)
             models.append(self._gaussian_model(self._gaussians))
         if has_law and (self._gaussians is None or _misfits(self._gaussians)):
-            self._stand_ins = list(stand_ins or fit_stand_ins(_one(profile)))[:MODELS]
+            self._stand_ins = list(stand_ins or _fitted(profile))[:MODELS]
             models += self._stand_in_models(self._stand_ins)
         self.optimum = self._chosen(models, profile.dim == 1 and not has_law)
         self._models = models if self.optimum.found["optimum"] == "compromise" else models[:1]
@@ -192,6 +192,12 @@ class ProfileOptimum:
 def _misfits(fit: GaussianSum) -> bool:
     """Whether a product of Gaussians does not have the profile of the data."""
     return fit.misfit > MISFIT + SURE * (fit.misfit_error or 0.0)
+
+
+@lru_cache(maxsize=8)
+def _fitted(profile: Profile) -> tuple[StandIn, ...]:
+    """The stand-ins of a profile, kept for the next solver or number of steps."""
+    return tuple(fit_stand_ins(_one(profile)))
 
 
 def _one(profile: Profile) -> Profile:
