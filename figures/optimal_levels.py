@@ -48,7 +48,9 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = new_figure(6.67, 6.6)
     spec = figure.add_gridspec(2, 1, height_ratios=[1.0, 1.35])
     top = figure.add_subplot(spec[0])
-    bottom, right = spec[1].subgridspec(1, 2, width_ratios=[1.0, 1.05]).subplots().tolist()
+    bottom, right = (
+        spec[1].subgridspec(1, 2, width_ratios=[1.0, 1.05]).subplots(squeeze=False)[0].tolist()
+    )
     figure.suptitle(_message(levels, rates), fontsize=TITLE, x=0.02, ha="left", color=INK)
     _strips(top, levels, rates, names)
     _density(bottom, levels, rates)
@@ -59,10 +61,11 @@ def draw(table: pd.DataFrame) -> Figure:
 def _message(levels: pd.DataFrame, rates: pd.DataFrame) -> str:
     """The finding in one sentence: where the best levels are thinnest against the law."""
     sigma = levels[levels["solver"] == "stochastic_ddim"]["sigma"].to_numpy()
-    inside = rates[rates["sigma"].between(sigma[-2], sigma[1])]
+    inner = rates["sigma"].between(sigma[-2], sigma[1]).to_numpy()
+    inside = rates[inner]
     steps = np.searchsorted(-sigma, -inside["sigma"].to_numpy()) - 1
     found = 1.0 / np.log(sigma[steps] / sigma[steps + 1])
-    shares = found / _scaled(rates, "law", sigma)[inside.index.map(rates.index.get_loc)]
+    shares = found / _scaled(rates, "law", sigma)[inner]
     place = int(np.argmin(shares))
     return (
         f"Where the errors of steps do not add up (σ = {inside['sigma'].iloc[place]:.2g}), "
@@ -125,7 +128,7 @@ def _kernel(ax: Axes, kernel: pd.DataFrame, levels: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.grid(visible=False)
-    low, high = wide.columns.min(), wide.columns.max()
+    low, high = float(kernel["sigma"].min()), float(kernel["sigma"].max())
     own = levels[(levels["solver"] == "stochastic_ddim") & levels["sigma"].between(low, high)]
     ax.plot(own["sigma"], own["sigma"], "o", color=INK, ms=2.5, gid="levels on the kernel")
     ax.set_xlim(low, high)

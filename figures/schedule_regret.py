@@ -125,10 +125,9 @@ def _rows(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
 
 def _quantiles(values: pd.Series) -> NDArray[np.float64]:
     """Tenth percentile, median and ninetieth percentile of values, which may be infinite."""
-    found = [
-        values.quantile(q, how) for q, how in ((LOW, "nearest"), (0.5, "lower"), (HIGH, "nearest"))
-    ]
-    return np.array(found, dtype=float)
+    ends = np.quantile(values, (LOW, HIGH), method="nearest")
+    middle = np.quantile(values, 0.5, method="lower")
+    return np.array([ends[0], middle, ends[1]])
 
 
 def _message(table: pd.DataFrame, solver: str) -> str:

@@ -17,7 +17,7 @@ from benchmarks.optimum.problem import Optimum, Problem
 from theory.checks import Array
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
-from theory.schedules.search import Minimum, descend, doubled
+from theory.schedules.search import PATIENCE, Minimum, descend, doubled
 from theory.solvers.derivative import levels_gradient
 from toys.files import load_toy, toy_text
 from toys.information import information
@@ -34,6 +34,7 @@ SETTLED = 1e-5  # relative change of the KL from one pass to the next that a sea
 MOST_PASSES = 5
 FLAT = 1e-4  # derivatives of log KL that end a search; the excess is about their square
 COARSE = 0.3  # the same, of searches of which only the best goes on
+IMPATIENT = 15  # evaluations without a gain that end a search for a model of the data
 LEAST_GAP = 1e-4  # least log-spacing of two levels in units of their mean
 FAR_WORSE = 10.0  # times the KL of the first levels
 SAME, NEAR = 1e-3, 0.1  # relative excess of a minimum that is the same, and of one worth a word
@@ -131,7 +132,7 @@ def best(results: Sequence[Mapping[str, Any]]) -> Optimum:
 
 
 def minimum(
-    data: Mixture, problem: Problem, start: Array, flat: float = FLAT
+    data: Mixture, problem: Problem, start: Array, flat: float = FLAT, patience: int = PATIENCE
 ) -> tuple[Minimum, int]:
     """The minimum of the exact KL that a descent from given levels reaches.
 
@@ -143,6 +144,7 @@ def minimum(
         problem: The sampler and the range.
         start: Levels from which the search starts.
         flat: Derivatives of log KL that end it.
+        patience: Evaluations without a gain that end it.
 
     Returns:
         The minimum, and the pass of the quadrature at which it was found.
@@ -154,7 +156,7 @@ def minimum(
     evaluations = 0
     while True:
         objective = Objective(data, problem, level)
-        found = descend(objective, start, flat)
+        found = descend(objective, start, flat, patience=patience)
         evaluations += found.evaluations
         after = _settled(data, problem, found.sigmas, level)
         if after == level:
@@ -182,13 +184,14 @@ def model_minimum(data: Mixture, problem: Problem, flat: float) -> tuple[Minimum
         if begin == "half" and problem.halved() is None:
             continue
         try:
-            start = _start(data, problem, begin, COARSE)
-            found.append(minimum(data, problem, start, COARSE)[0])
+            start = _start(data, problem, begin, COARSE, IMPATIENT)
+            found.append(minimum(data, problem, start, COARSE, IMPATIENT)[0])
         except ValueError as error:
             reason = str(error)
     if not found:
         raise ValueError(f"levels must give a finite KL, got: {reason}")
-    return minimum(data, problem, min(found, key=lambda one: one.value).sigmas, flat)
+    start = min(found, key=lambda one: one.value).sigmas
+    return minimum(data, problem, start, flat, IMPATIENT)
 
 
 class Objective:
@@ -237,13 +240,15 @@ def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> int:
     raise ValueError(f"the KL must settle to {SETTLED:g} relative, got values that still move")
 
 
-def _start(data: Mixture, problem: Problem, begin: str, flat: float = FLAT) -> Array:
+def _start(
+    data: Mixture, problem: Problem, begin: str, flat: float = FLAT, patience: int = PATIENCE
+) -> Array:
     """Levels from which a descent starts."""
     span = problem.span
     if begin == "half":
         fewer = problem.halved()
         assert fewer is not None
-        found, _ = minimum(data, fewer, _start(data, fewer, "law"), flat)
+        found, _ = minimum(data, fewer, _start(data, fewer, "law"), flat, patience)
         return doubled(found.sigmas, span.n_steps, span.terminal)
     ends = span.terminal, span.sigma_min, span.sigma_max
     if begin == "log_snr":

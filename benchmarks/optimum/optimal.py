@@ -113,7 +113,8 @@ class ProfileOptimum:
             ]
         units = [model.unit for model in self._models]
         mean = _mean(objectives, units[: len(objectives)])
-        return descend(mean, self.optimum.sigmas, ROUGH, inverse=self._inverse).sigmas
+        begin, patience = self.optimum.sigmas, exact.IMPATIENT
+        return descend(mean, begin, ROUGH, inverse=self._inverse, patience=patience).sigmas
 
     def _gaussian_objective(self, fit: GaussianSum) -> Objective:
         """The divergence of a product of Gaussians, per coordinate, and its derivatives."""
@@ -148,7 +149,9 @@ class ProfileOptimum:
         for fit in fits:
             data, problem = fit.mixture, self._problem
             if models:
-                found, level = exact.minimum(data, problem, models[0].sigmas, ROUGH)
+                found, level = exact.minimum(
+                    data, problem, models[0].sigmas, ROUGH, exact.IMPATIENT
+                )
             else:
                 found, level = exact.model_minimum(data, problem, ROUGH)
             objective = exact.Objective(data, problem, level)
@@ -181,7 +184,8 @@ class ProfileOptimum:
         if worst <= DISAGREE and self._gaussians is None:
             return Optimum(first.sigmas, first.value, found, tuple(warnings))
         mean = _mean([m.objective for m in models], [m.unit for m in models])
-        mixed = descend(mean, min((m.sigmas for m in models), key=partial(_value, mean)), ROUGH)
+        start = min((m.sigmas for m in models), key=partial(_value, mean))
+        mixed = descend(mean, start, ROUGH, patience=exact.IMPATIENT)
         self._inverse = mixed.inverse
         excess = [max(m.objective(mixed.sigmas)[0] / m.unit - 1.0, 0.0) for m in models]
         found |= {"optimum": "compromise", "excess_of_compromise": excess}

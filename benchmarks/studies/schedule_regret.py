@@ -294,7 +294,7 @@ def markdown(table: pd.DataFrame, solver: str) -> list[str]:
     head = "| levels | " + " | ".join(f"{count} calls" for count in counts) + " |"
     lines = [head, "|---" * (1 + len(counts)) + "|"]
     names = [name for name in METHODS if (name, counts[0]) in found.index]
-    order = {name: found.loc[[(name, c) for c in counts], "median"].median() for name in names}
+    order = {name: found.xs(name)["median"].median() for name in names}
     for name in sorted(names, key=lambda name: float(order[name])):
         cells = [
             f"{_shown(found.loc[(name, count), 'median'])}, "

@@ -52,6 +52,7 @@ def descend(
     flat: float = FLAT,
     vanished: float = VANISHED,
     inverse: Array | None = None,
+    patience: int = PATIENCE,
 ) -> Minimum:
     """The minimum of an objective over the inner levels, found by BFGS from given levels.
 
@@ -60,7 +61,7 @@ def descend(
     0 stays 0, and the ends are then the first and the last positive level. Where the objective has
     no value the line search backs off. Errors of solvers of higher order can cancel almost wholly,
     and a search would follow them to rounding. It therefore ends when the value has vanished, and
-    also when 60 evaluations have gained less than 1e-4 of it.
+    also when `patience` evaluations have gained less than 1e-4 of it.
 
     Args:
         objective: Maps levels to the value and its derivatives; see the module.
@@ -69,6 +70,7 @@ def descend(
             excess of the value is then about the square.
         vanished: A value, at least 0, below which there is nothing left to gain.
         inverse: That of the minimum of a similar objective, for fewer evaluations.
+        patience: Evaluations without a relative gain of 1e-4 that end the search.
 
     Returns:
         The best levels seen. They are the start if there is no inner level to move.
@@ -82,7 +84,7 @@ def descend(
     value, gradient = objective(sigmas)
     if not (0.0 < value < np.inf and np.isfinite(gradient).all()):
         raise ValueError(f"objective must be positive and finite at the start, got {value:g}")
-    search = _Search(objective, Minimum(sigmas, float(value), 1), vanished)
+    search = _Search(objective, Minimum(sigmas, float(value), 1), vanished, patience)
     options: dict[str, Any] = {"gtol": flat, "maxiter": MOST_ITERATIONS, "hess_inv0": inverse}
     learnt = None
     for _ in range(RUNS):
@@ -165,11 +167,14 @@ class _Search:
         objective: Maps levels to the value and its derivatives.
         start: First levels and the value there.
         vanished: A value below which the search ends.
+        patience: Evaluations without a gain that end it.
     """
 
-    def __init__(self, objective: Objective, start: Minimum, vanished: float) -> None:
+    def __init__(
+        self, objective: Objective, start: Minimum, vanished: float, patience: int
+    ) -> None:
         self.objective, self.best, self.evaluations = objective, start, start.evaluations
-        self.vanished = vanished
+        self.vanished, self.patience = vanished, patience
         positive = start.sigmas[start.sigmas > 0]
         self.top, self.reach = np.log(positive[0]), np.log(positive[0] / positive[-1])
         gaps = np.log(positive[:-1] / positive[1:])
@@ -201,6 +206,6 @@ class _Search:
             self.best, self.place = Minimum(sigmas, float(value), self.evaluations), place.copy()
         if value < self.mark.value * (1.0 - PROGRESS):
             self.mark = self.best
-        if value < self.vanished or self.evaluations > self.mark.evaluations + PATIENCE:
+        if value < self.vanished or self.evaluations > self.mark.evaluations + self.patience:
             raise _EndError
         return float(np.log(value)), slopes
