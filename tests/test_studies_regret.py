@@ -91,3 +91,18 @@ def test_a_kept_regret_is_found_again() -> None:
             found = rows.loc[row.schedule, "kl_data_model"]
             rtol = 1e-3 if row.schedule in ("optimum", "optimal", "ays", "oss") else 1e-6
             assert found == pytest.approx(row.kl_data_model, rel=rtol), row.schedule
+
+
+def test_what_the_documentation_says_of_the_levels_from_a_profile() -> None:
+    rows = ROWS[(ROWS["schedule"] == "optimal") & (ROWS["calls"] <= 16)]
+    good = (rows["regret"] <= 1.1).groupby([rows["half"], rows["solver"]]).agg(["sum", "size"])
+    assert good.loc[("report", "stochastic_ddim")].tolist() == [60, 60]
+    assert good.loc[("report", "ddim")].tolist() == [59, 60]
+    assert good.loc[("look", "stochastic_ddim"), "sum"] == round(0.78 * 60)
+    assert good.loc[("look", "ddim"), "sum"] == round(0.93 * 60)
+    worst = rows[rows["solver"] == "stochastic_ddim"].groupby("toy")["regret"].max()
+    assert worst["look-19"] == pytest.approx(1.49, abs=0.005)
+    assert worst["look-18"] == pytest.approx(1.26, abs=0.005)
+    assert worst["look-06"] == pytest.approx(1.26, abs=0.005)
+    law = ROWS[(ROWS["schedule"] == "law") & (ROWS["toy"] == "report-19")]
+    assert law["regret"].max() == pytest.approx(135.0, abs=0.5)

@@ -11,7 +11,13 @@ from theory.gaussian import gaussian_kl_data_model, gaussian_mmse, table_varianc
 from theory.gaussian_optimum import gaussian_optimal_sigmas
 from theory.profiles.profile import Profile
 from theory.schedules.arctan import arctan_sigmas
-from theory.schedules.law import LAW_WARNING, law_sigmas, law_warnings, log_odds
+from theory.schedules.law import (
+    LAW_WARNING,
+    POINTS_WARNING,
+    law_sigmas,
+    law_warnings,
+    log_odds,
+)
 from theory.solvers.ddim import stochastic_ddim_table
 from toys.information.information import mmse
 from toys.zoo import toy
@@ -129,6 +135,14 @@ def test_data_of_many_coordinates_are_warned_about() -> None:
     assert law_warnings(gaussian(0.5)) == []
     assert law_warnings(gaussian(0.5, dim=64)) == [LAW_WARNING.format(dim=64)]
     assert "has 64" in law_warnings(gaussian(0.5, dim=64))[0]
+
+
+def test_points_are_warned_about() -> None:
+    """At the lowest noise R is near 1 for a density, however narrow, and near 0 for points."""
+    points = Profile(1, GRID, mmse(toy("points15"), GRID))
+    assert law_warnings(points) == [POINTS_WARNING.format(share=points.mmse[0] / GRID[0] ** 2)]
+    narrow = Profile(1, GRID, mmse(toy("gaussians15_narrow"), GRID))
+    assert law_warnings(narrow) == []
 
 
 @pytest.mark.parametrize(

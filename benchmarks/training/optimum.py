@@ -7,7 +7,10 @@ The networks and their profiles are those of `benchmarks.training.schedules`. Th
 """
 
 import sys
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -28,7 +31,7 @@ from benchmarks.training.schedules import (
     trained,
 )
 from benchmarks.training.transfer import floor_scores
-from theory.checks import Array
+from theory.profiles.files import read_profile
 from theory.profiles.profile import Profile
 from theory.versions import versions
 
@@ -39,28 +42,65 @@ SEEDS = (60, 61, 62)
 T_THREE = 4.302652729911275  # 97.5 % quantile of Student's t with two degrees of freedom
 
 
-def levels_for(schedule: str, steps: int, measured: Profile, solver: str) -> Array:
-    """Levels of a schedule with terminal "zero"; those of `law` and `optimal` are for a solver."""
-    if schedule not in ("law", "optimal"):
-        return levels(schedule, steps, measured)
-    ends = "zero", SIGMA_MIN, SIGMA_MAX
-    return any_schedule(schedule, steps, "edm", measured, *ends, solver=solver)
+@dataclass(frozen=True)
+class NetworkLevels:
+    """The levels of a schedule for a solver on a network, with terminal "zero".
+
+    Args:
+        profile: File of the network's measured profile.
+        weights: Hash of the network's weights.
+        schedule: Name of the schedule.
+        solver: Name of the solver, which `law` and `optimal` draw on.
+        steps: Number of steps.
+    """
+
+    profile: str
+    weights: str
+    schedule: str
+    solver: str
+    steps: int
+
+    def run(self) -> dict[str, Any]:
+        """The levels."""
+        measured = _measured(self.profile)
+        if self.schedule not in ("law", "optimal"):
+            return {"sigmas": levels(self.schedule, self.steps, measured).tolist()}
+        ends = "zero", SIGMA_MIN, SIGMA_MAX
+        found = any_schedule(self.schedule, self.steps, "edm", measured, *ends, solver=self.solver)
+        return {"sigmas": found.tolist()}
+
+
+@lru_cache(maxsize=2)
+def _measured(file: str) -> Profile:
+    """The profile of a file; the same object, so that stand-ins are fitted to it once."""
+    return read_profile(file)
 
 
 def tasks(
-    name: str, network: Path, measured: Profile, device: str, calls: tuple[int, ...] = CALLS
+    name: str,
+    network: Path,
+    store: Store,
+    jobs: int | None,
+    device: str,
+    calls: tuple[int, ...] = CALLS,
 ) -> list[ScheduleScore]:
     """All settings of a network. Every solver takes the most steps that its calls allow."""
-    weights, out = open_network(str(network)).weights, []
-    for solver in SOLVERS:
-        for count in calls:
-            steps = steps_at(name, solver, count)
-            for schedule in SCHEDULES:
-                if schedule == "spectral" and not measured.spectral:
-                    continue
-                sigmas = tuple(levels_for(schedule, steps, measured, solver).tolist())
-                given = (name, str(network), weights, schedule, solver, count, sigmas, device)
-                out += [ScheduleScore(*given, seed) for seed in SEEDS]
+    weights = open_network(str(network)).weights
+    file = str(network.parent / f"{name}.train.json")
+    wanted = {
+        (solver, count, schedule): NetworkLevels(
+            file, weights, schedule, solver, steps_at(name, solver, count)
+        )
+        for solver in SOLVERS
+        for count in calls
+        for schedule in SCHEDULES
+        if schedule != "spectral" or _measured(file).spectral
+    }
+    found = run_tasks(list(wanted.values()), store, jobs, f"{name}, levels")
+    out = []
+    for (solver, count, schedule), row in zip(wanted, found, strict=True):
+        given = name, str(network), weights, schedule, solver, count
+        out += [ScheduleScore(*given, tuple(row["sigmas"]), device, seed) for seed in SEEDS]
     return out
 
 
@@ -78,10 +118,9 @@ def write_study(
     """Train, profile and sample, and write the rows; finished work is not repeated."""
     scores = []
     for name in TARGETS:
-        network, seen, _ = trained(name, store.folder / "networks", device)
-        scores += run_tasks(
-            tasks(name, network, seen, device, calls), store, jobs, f"{name}, optimal levels"
-        )
+        network, _, _ = trained(name, store.folder / "networks", device)
+        wanted = tasks(name, network, store, jobs, device, calls)
+        scores += run_tasks(wanted, store, jobs, f"{name}, scores")
         scores.append({"target": name, "schedule": "real", **floor_scores(name)})
     write_csv(pd.DataFrame(scores).assign(torch=torch.__version__, **versions()), path)
 

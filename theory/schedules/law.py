@@ -22,6 +22,14 @@ LAW_WARNING = (
     "many scales they have, and the divergence may be many times the least one"
 )
 
+POINTS_WARNING = (
+    "the law does not suit points: at the lowest noise the mmse is {share:.2g} times the variance "
+    "of the noise, and for solvers with noise the divergence may be many times the least one"
+)
+FALLEN = (
+    0.5  # R at the lowest level, also over the largest R, below which the data look like points
+)
+
 
 def law_sigmas(
     n_steps: int,
@@ -121,9 +129,14 @@ def _relative_errors(profile: Profile) -> Array:
 
 
 def law_warnings(profile: Profile) -> list[str]:
-    """What limits the law on this profile, one sentence each; empty for data of one coordinate.
+    """What limits the law on this profile, one sentence each: many coordinates, or points.
 
     Args:
         profile: The profile that the law is made from.
     """
-    return [LAW_WARNING.format(dim=profile.dim)] if profile.dim > 1 else []
+    ratio = profile.mmse / (profile.dim * profile.sigma**2)
+    share = float(ratio[np.argmin(profile.sigma)])
+    warnings = [LAW_WARNING.format(dim=profile.dim)] if profile.dim > 1 else []
+    if share < FALLEN * min(1.0, float(ratio.max())):
+        warnings.append(POINTS_WARNING.format(share=share))
+    return warnings
