@@ -149,16 +149,12 @@ def schedule(
     known = REGISTRY.name(name)
     span = theory.span_of(n_steps, process, profile, terminal, sigma_min, sigma_max)
     sampler = sampler_of(solver, span, process) if isinstance(solver, str) else solver
-    supplied = {"profile": profile, "mixture": _data(mixture), "solver": sampler}
+    data = None
+    if mixture is not None:
+        from toys.files import as_mixture
+
+        data = as_mixture(mixture)
+    supplied = {"profile": profile, "mixture": data, "solver": sampler}
     if known == "law" and sampler is not None and options.get("form") is None:
         options["form"] = Problem(sampler, replace(span, n_steps=1)).form
     return theory.made(REGISTRY, known, span, supplied, options)
-
-
-def _data(mixture: str | Mixture | None) -> Mixture | None:
-    """The mixture that is given, or None."""
-    if mixture is None:
-        return None
-    from toys.files import as_mixture
-
-    return as_mixture(mixture)
