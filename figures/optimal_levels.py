@@ -142,8 +142,9 @@ def _kernel(ax: Axes, kernel: pd.DataFrame, levels: pd.DataFrame) -> None:
 def _words(table: pd.DataFrame, levels: pd.DataFrame) -> str:
     """Setting and meaning."""
     toy, calls = toy_label(str(table["toy"].iloc[0])), int(levels["calls"].iloc[0])
-    kls = levels.groupby("solver", sort=False)["kl_data_model"].first()
-    listed = ", ".join(f"{SOLVERS[str(name)][0]} {number(value)}" for name, value in kls.items())
+    kls = levels.groupby("solver")["kl_data_model"].first()
+    names = known(tuple(SOLVERS), levels["solver"])
+    listed = ", ".join(f"{SOLVERS[name][0]} {number(float(kls[name]))}" for name in names)
     return (
         f"{toy}; {calls} network calls, σ from 80 to 0.002. Least KL in nats: {listed}. (b) The "
         "law and the kernel's diagonal, (K/2)$^{1/4}$, are scaled to as many steps. (c) Errors "
