@@ -259,5 +259,12 @@ def test_the_value_is_that_of_the_exact_law() -> None:
 
 
 def test_a_map_that_takes_too_many_points_is_refused() -> None:
-    with pytest.raises(ValueError, match="must give a law that 100 points resolve"):
+    with pytest.raises(ValueError, match="must give a law that 100 points of all branches resolve"):
         DifferentiableKL(THREE, make_table("ddim", schedule("log_snr", 4)), most=100)
+
+
+def test_preimages_on_all_branches_count_as_points() -> None:
+    """Heun's map folds hundreds of times between the points, where the density has few others."""
+    table = make_table("heun", schedule("log_snr", 6, terminal="stop"))
+    with pytest.raises(ValueError, match="too steep, with [1-9][0-9]{2} folds; take more steps"):
+        DifferentiableKL(toy("points15"), table, most=200_000)

@@ -20,7 +20,8 @@ from toys.laws.transported import BIN_SHARE, bin_cells
 from toys.mixture import Mixture
 
 RTOL, ATOL = 1e-9, 1e-15  # of the quadrature
-MOST_POINTS = 50_000_000  # start points of the quadrature of a transported density
+MOST_POINTS = 8_000_000  # start points of the quadrature of a transported density, all branches
+CHUNK = 2**12  # points on charts that are evaluated together; each may have a thousand preimages
 
 # Derivatives by the density before the end, and by the last map if the law ends without noise.
 EndGradient = tuple[DensityGradient, MapGradient | None]
@@ -134,7 +135,7 @@ class TransportedEnding:
         density: Density of the states before the map.
         flow: The map.
         branches: Its branches, which cover the range.
-        most: Largest number of points at which the map may be evaluated.
+        most: Largest number of start points, on all branches, that the quadrature may take.
 
     Raises:
         ValueError: The map has too many folds, or does not reach a part of the range.
@@ -160,16 +161,21 @@ class TransportedEnding:
         self._weight = weight.ravel() * rate
 
     def _integrand(self, t: Array) -> Array:
-        self._evaluated += t.size
-        if self._evaluated > self._most:
-            raise ValueError(
-                f"table must give a law that {self._most} points resolve, got a map that is too "
-                "steep; take more steps"
-            )
+        found = [self._terms(t[i : i + CHUNK]) for i in range(0, t.size, CHUNK)]
+        return np.concatenate(found)[None] if found else np.empty((1, 0))
+
+    def _terms(self, t: Array) -> Array:
+        """The integrand at points t, on all charts, (n,)."""
         of, x, rate = self._charts.places(t)
         points = self._points(of, x)
+        self._evaluated += x.size + points.others.size
+        if self._evaluated > self._most:
+            raise ValueError(
+                f"table must give a law that {self._most} points of all branches resolve, got a "
+                f"map that is too steep, with {self._charts.turns.size} folds; take more steps"
+            )
         log_p = self._data.log_density(points.value, self._sigma)
-        return (rate * np.exp(log_p) * np.abs(points.slope) * (log_p - points.log_q))[None]
+        return np.asarray(rate * np.exp(log_p) * np.abs(points.slope) * (log_p - points.log_q))
 
     def _points(self, of: Ints, x: Array) -> _Points:
         """What the density of the final states is made of, at start points on charts."""

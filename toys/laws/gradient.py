@@ -47,7 +47,7 @@ class DifferentiableKL:
         start: Initial law, as for `toys.laws.build.law_of`.
         resolution: Factor by which panels are narrower than for a relative tolerance of 1e-8.
         reach: Standard deviations of the initial law and of every noise that the domain covers.
-        most: Largest number of points at which a last map without noise may be evaluated.
+        most: Largest number of start points, on all branches of a last map without noise.
 
     Raises:
         ValueError: The solver has no exact law, or the data have mass where the sampler has none.
