@@ -27,7 +27,7 @@ from toys.mixture import Mixture
 from toys.progress import progress
 
 STARTS = ("law", "half", "log_snr")
-POINTS_OF_MAP = 400_000  # at which a map may be evaluated; good levels need far fewer
+POINTS_OF_MAP = 2_000_000  # on all branches of a last map; good levels need far fewer
 POINTS = 200  # levels of the profile that the law is made from
 RESOLUTION = 0.6  # of the first pass, whose KL is right to about 1e-7
 SETTLED = 1e-5  # relative change of the KL from one pass to the next that a search allows
