@@ -14,20 +14,21 @@ PYTEST := NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n au
 test: .venv/test
 	$(PYTEST) -rs -m "not slow" -p no:cacheprovider
 
-# Every test, with all extras: a test skipped for a missing one is a failure here.
-test-all: .venv/all
-	ENTROPIC_ALL_EXTRAS=1 $(PYTEST)
+# Every test: after the fast ones, the slow ones and those that a missing extra skipped, with all
+# extras. A test skipped for a missing one is a failure here.
+test-all: test .venv/all
+	ENTROPIC_ALL_EXTRAS=1 $(PYTEST) -m "slow or extras"
 
 KERNEL_TESTS := tests/test_toys_kernels.py tests/test_toys_sampling.py tests/test_toys_reducing.py
 
 # Kernels with bounds checks, which numba makes only while compiling: hence the empty cache.
 bounds: .venv/test
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q -m "not slow" \
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PYTEST) -m "not slow" \
 		-p no:cacheprovider $(KERNEL_TESTS) tests/test_toys_mixture.py tests/test_theory_las.py
 
 # The same kernels as plain Python.
 interpreted: .venv/test
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(KERNEL_TESTS) \
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -p no:cacheprovider $(KERNEL_TESTS) \
 		tests/test_theory_las.py -k "kernels or plain_loop or brute"
 
 lint: .venv/all

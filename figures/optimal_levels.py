@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from figures.parts.solver_looks import SOLVERS
 from figures.parts.style import (
     BLACK,
     BLUE,
@@ -26,12 +27,13 @@ from figures.parts.style import (
     toy_label,
 )
 
-SOLVERS = {
-    "stochastic_ddim": ("stochastic DDIM", BLUE),
-    "ddim": ("DDIM", ORANGE),
-    "heun": ("Heun", GREEN),
-    "dpmpp_2m": ("DPM++(2M)", VERMILION),
-    "unipc_2": ("UniPC-2", PURPLE),
+# Every solver has a row of its own, so that the colours need not be those of other figures.
+COLOURS = {
+    "stochastic_ddim": BLUE,
+    "ddim": ORANGE,
+    "heun": GREEN,
+    "dpmpp_2m": VERMILION,
+    "unipc_2": PURPLE,
 }
 AREA = "#dcdcdc"
 Floats = NDArray[np.float64]
@@ -44,7 +46,7 @@ def draw(table: pd.DataFrame) -> Figure:
     levels = table[table["kind"] == "level"].sort_values("step")
     rates = table[table["kind"] == "rate"].sort_values("sigma")
     kernel = table[table["kind"] == "kernel"]
-    names = known(tuple(SOLVERS), levels["solver"])
+    names = known(tuple(COLOURS), levels["solver"])
     figure = new_figure(6.67, 6.6)
     spec = figure.add_gridspec(2, 1, height_ratios=[1.0, 1.35])
     top = figure.add_subplot(spec[0])
@@ -56,6 +58,10 @@ def draw(table: pd.DataFrame) -> Figure:
     _density(bottom, levels, rates)
     _kernel(right, kernel, levels)
     return captioned(figure, _words(table, levels))
+
+
+def _label(solver: str) -> str:
+    return SOLVERS[solver].label.partition("\n")[0]
 
 
 def _message(levels: pd.DataFrame, rates: pd.DataFrame) -> str:
@@ -86,7 +92,7 @@ def _strips(ax: Axes, levels: pd.DataFrame, rates: pd.DataFrame, names: list[str
     ax.fill_between(rates["sigma"], rates["rescaled_rate"], color=AREA, lw=0, gid="rate")
     ax.set_xscale("log")
     for row, name in enumerate(names):
-        label, colour = SOLVERS[name]
+        label, colour = _label(name), COLOURS[name]
         own = levels[levels["solver"] == name]["sigma"]
         height = 1.12 + 0.2 * (len(names) - 1 - row)
         ax.plot(
@@ -143,8 +149,8 @@ def _words(table: pd.DataFrame, levels: pd.DataFrame) -> str:
     """Setting and meaning."""
     toy, calls = toy_label(str(table["toy"].iloc[0])), int(levels["calls"].iloc[0])
     kls = levels.groupby("solver")["kl_data_model"].first()
-    names = known(tuple(SOLVERS), levels["solver"])
-    listed = ", ".join(f"{SOLVERS[name][0]} {number(float(kls[name]))}" for name in names)
+    names = known(tuple(COLOURS), levels["solver"])
+    listed = ", ".join(f"{_label(name)} {number(float(kls[name]))}" for name in names)
     return (
         f"{toy}; {calls} network calls, σ from 80 to 0.002. Least KL in nats: {listed}. (b) The "
         "law and the kernel's diagonal, (K/2)$^{1/4}$, are scaled to as many steps. (c) Errors "

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from figures.parts.solver_looks import SOLVERS
 from figures.parts.style import (
     BLUE,
     GREY,
@@ -21,14 +22,8 @@ from figures.parts.style import (
     panel,
 )
 
-SOLVERS = {
-    "stochastic_ddim": "stochastic DDIM",
-    "dpmpp_2m": "DPM-Solver++(2M)",
-    "ddim": "DDIM",
-    "heun": "Heun",
-    "unipc_2": "UniPC-2",
-}
-SHOWN = 2  # panels; the other solvers are in the table of the documentation
+PANELS = 2  # solvers shown; the others are in the table of the documentation
+ORDER = ("stochastic_ddim", "dpmpp_2m", "ddim", "heun", "unipc_2")
 FROM = {
     "profile": ("blue: from a profile", BLUE),
     "data": ("red: from the data's denoiser", VERMILION),
@@ -68,16 +63,16 @@ def draw(table: pd.DataFrame) -> Figure:
     """Median and range of KL over the least KL, one row per method."""
     table = table.assign(regret=_regret(table), error=pd.to_numeric(table["error"]))
     table = table[~table["schedule"].isin(LEFT_OUT) & (table["half"] == "report")]
-    solvers = known(tuple(SOLVERS), table["solver"])
+    solvers = known(ORDER, table["solver"])
     names = known(tuple(METHODS), table["schedule"])
-    shown = solvers[:SHOWN]
+    shown = solvers[:PANELS]
     first = table[table["solver"] == shown[0]].dropna(subset="regret").groupby("schedule")["regret"]
     order = first.quantile(0.5, "lower")
     names.sort(key=lambda name: float(order.get(name, np.inf)))
     figure = new_figure(6.67, 6.4)
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0].tolist()
     for ax, solver in zip(axes, shown, strict=True):
-        panel(ax, SOLVERS[solver], "KL / least KL, same calls")
+        panel(ax, _label(solver), "KL / least KL, same calls")
         _rows(ax, table[table["solver"] == solver], names)
     axes[0].set_yticks(range(len(names)), [METHODS[name][0] for name in names], fontsize=TEXT)
     for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
@@ -88,9 +83,9 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _regret(table: pd.DataFrame) -> pd.Series:
-    """KL over the least KL: infinite where the KL is, NaN where it is unknown."""
-    regret = pd.to_numeric(table["regret"])
-    return regret.mask(regret.isna() & pd.to_numeric(table["error"]).notna(), np.inf)
+    """KL over the least KL: infinite where the KL is, NaN where one of them is unknown."""
+    infinite = table["kl_data_model"].isna() & pd.to_numeric(table["error"]).notna()
+    return pd.to_numeric(table["regret"]).mask(infinite, np.inf)
 
 
 def _rows(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
@@ -130,6 +125,10 @@ def _quantiles(values: pd.Series) -> NDArray[np.float64]:
     return np.array([ends[0], middle, ends[1]])
 
 
+def _label(solver: str) -> str:
+    return SOLVERS[solver].label.partition("\n")[0]
+
+
 def _message(table: pd.DataFrame, solver: str) -> str:
     """The finding in one sentence."""
     own = table[table["solver"] == solver]
@@ -138,7 +137,7 @@ def _message(table: pd.DataFrame, solver: str) -> str:
         for name in ("optimal", "las", "edm")
     ]
     return (
-        f"{SOLVERS[solver]}: levels from the profile alone cost {found[0]} times the least KL, "
+        f"{_label(solver)}: levels from the profile alone cost {found[0]} times the least KL, "
         f"LAS {found[1]}, EDM's grid {found[2]}"
     )
 

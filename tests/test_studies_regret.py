@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.engine.store import Store
 from benchmarks.studies import schedule_regret as study
 from toys.files import load_toy
 
@@ -44,7 +45,7 @@ def test_the_optimum_is_the_least_at_equal_calls() -> None:
     assert ROWS["reason"][regret.isna()].notna().all()
     known = ROWS[regret.notna()]
     assert (known["nfe"] == known["calls"]).all()
-    optimum = ROWS[ROWS["schedule"] == "optimum"]
+    optimum = ROWS[(ROWS["schedule"] == "optimum") & regret.notna()]
     assert optimum["regret"].eq(1.0).all()
     for row in optimum.itertuples():
         sigmas = np.array([float(part) for part in row.sigmas.split()])
@@ -63,12 +64,13 @@ def test_the_documentation_has_the_medians() -> None:
 def test_a_summary_counts_what_is_infinite_and_leaves_out_what_is_unknown() -> None:
     rows = pd.DataFrame(
         {
-            "half": ["report"] * 4 + ["look"],
-            "schedule": ["edm"] * 5,
-            "solver": ["ddim"] * 5,
-            "calls": [4] * 5,
-            "regret": [1.05, 2.0, None, None, 9.0],
-            "error": [0.0, 0.0, 0.0, None, 0.0],
+            "half": ["report"] * 5 + ["look"],
+            "schedule": ["edm"] * 6,
+            "solver": ["ddim"] * 6,
+            "calls": [4] * 6,
+            "kl_data_model": [0.1, 0.2, None, None, 0.3, 0.9],
+            "regret": [1.05, 2.0, None, None, None, 9.0],
+            "error": [0.0, 0.0, 0.0, None, 0.0, 0.0],
         }
     )
     found = study.summary(rows).iloc[0]
@@ -77,6 +79,15 @@ def test_a_summary_counts_what_is_infinite_and_leaves_out_what_is_unknown() -> N
     assert found["worst"] == np.inf
     assert found["within"] == pytest.approx(1.0 / 3.0)
     assert study.markdown(rows, "ddim")[-1] == "| `edm` | 2.00, > 10⁴ |"
+
+
+def test_a_torn_map_leaves_regrets_unknown_and_says_why(tmp_path: Path) -> None:
+    """Heun's two steps fold the line between points."""
+    rows = pd.concat(study.regret_rows(Store(tmp_path), 1, ("report-19",), ("heun",), (4,)))
+    assert rows["regret"].isna().all()
+    assert rows["reason"].notna().all()
+    assert "too steep" in rows["reason"].iloc[0]
+    assert study.summary(rows.assign(kl_data_model=1.0, error=0.0)).empty
 
 
 @pytest.mark.slow

@@ -266,5 +266,5 @@ def test_a_map_that_takes_too_many_points_is_refused() -> None:
 def test_preimages_on_all_branches_count_as_points() -> None:
     """Heun's map folds hundreds of times between the points, where the density has few others."""
     table = make_table("heun", schedule("log_snr", 6, terminal="stop"))
-    with pytest.raises(ValueError, match="too steep, with [1-9][0-9]{2} folds; take more steps"):
+    with pytest.raises(ValueError, match=r"too steep, with [1-9][0-9]{2} folds; take more steps"):
         DifferentiableKL(toy("points15"), table, most=200_000)

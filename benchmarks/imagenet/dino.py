@@ -111,7 +111,7 @@ def _loaded(place: Path) -> Any:
     from transformers import Dinov2Model
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         loaded: Any = Dinov2Model.from_pretrained(
             os.fspath(place), local_files_only=True, use_safetensors=True, output_loading_info=True

@@ -7,6 +7,7 @@ while rules are made, and one that is only reported. The whole study takes hours
 kept in REGRET_ROWS, from which the figure is drawn, except with the budget "quick".
 
 A row without a value has a reason. Its error is 0 if the KL is infinite, and null if it is unknown.
+Where the least KL is unknown, because the map of a few steps is torn, no row has a regret.
 """
 
 from __future__ import annotations
@@ -149,9 +150,13 @@ class RegretCell:
         """One row per method."""
         span = Span(steps_of(self.solver, self.calls), HIGH, LOW, "stop")
         problem = Problem(Sampler(self.solver), span)
-        found = best([task.run() for task in descents(self.toy, problem)])
-        rows = [self._row("optimum", found.sigmas)]
-        rows[0]["sigmas"] = " ".join(f"{sigma:.6g}" for sigma in found.sigmas)
+        try:
+            found = best([task.run() for task in descents(self.toy, problem)])
+        except ValueError as error:  # the map is torn
+            rows = [{"schedule": "optimum", "reason": str(error), "error": None}]
+        else:
+            rows = [self._row("optimum", found.sigmas)]
+            rows[0]["sigmas"] = " ".join(f"{sigma:.6g}" for sigma in found.sigmas)
         for method in METHODS[1:]:
             if method == "optimal_noisy" and not self.noisy:
                 continue
@@ -220,7 +225,7 @@ def regret_rows(
         found = run_tasks(list(cells.values()), store, jobs, f"schedule regret, {count} calls")
         rows = []
         for (name, solver), part in zip(cells, found, strict=True):
-            data, least = load_toy(toys[name]), part[0]["kl_data_model"]
+            data, least = load_toy(toys[name]), part[0].get("kl_data_model")
             shared = {
                 "half": name.partition("-")[0],
                 "toy": name,
@@ -231,10 +236,12 @@ def regret_rows(
             }
             for row in part:
                 value = row.get("kl_data_model")
-                regret = None if value is None else f"{value / least:.7g}"
+                regret = None if value is None or least is None else f"{value / least:.7g}"
                 shown = None if value is None else f"{value:.10g}"
                 error = None if row["error"] is None else f"{row['error']:.2g}"
                 own = {"kl_data_model": shown, "error": error, "regret": regret}
+                if least is None:
+                    own["reason"] = row["reason"] or "the least KL is unknown"
                 rows.append(shared | row | own)
         yield pd.DataFrame(rows)
 
@@ -261,6 +268,12 @@ def compute_study(store: Store, jobs: int | None) -> None:
             write_csv(table, rows_new(REGRET_ROWS))
 
 
+def regrets(table: pd.DataFrame) -> pd.Series:
+    """KL over the least KL: infinite where the KL is, NaN where one of them is unknown."""
+    infinite = table["kl_data_model"].isna() & pd.to_numeric(table["error"]).notna()
+    return pd.to_numeric(table["regret"]).mask(infinite, np.inf)
+
+
 def summary(table: pd.DataFrame, half: str = "report") -> pd.DataFrame:
     """Median and ninetieth percentile of KL over the least KL, per method and solver.
 
@@ -274,9 +287,7 @@ def summary(table: pd.DataFrame, half: str = "report") -> pd.DataFrame:
         A KL that is infinite counts as such.
     """
     rows = table[(table["half"] == half) & (table["schedule"] != "optimum")]
-    regret = pd.to_numeric(rows["regret"])
-    infinite = regret.isna() & pd.to_numeric(rows["error"]).notna()
-    rows = rows.assign(regret=regret.mask(infinite, np.inf)).dropna(subset="regret")
+    rows = rows.assign(regret=regrets(rows)).dropna(subset="regret")
     groups = rows.groupby(["schedule", "solver", "calls"])["regret"]
     return groups.agg(
         median=lambda v: v.quantile(0.5, "lower"),
