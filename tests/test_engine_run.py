@@ -85,6 +85,7 @@ def test_tasks_that_differ_in_anything_have_their_own_files(tmp_path: Path) -> N
     assert len({store.path(t) for t in TASKS}) == len(TASKS)
 
 
+@pytest.mark.slow
 def test_a_killed_run_keeps_what_had_finished(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests'); from pathlib import Path\n"
@@ -136,6 +137,8 @@ def test_profiles_of_toys_reach_their_ends() -> None:
 
 SLOW = (
     "kl_vs_steps",
+    "las_mixtures",
+    "phase_diagram",
     "entropy_reduction",
     "schedule_regret",
     "optimal_levels",

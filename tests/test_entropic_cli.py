@@ -586,6 +586,7 @@ def test_toys_and_doctor_answer() -> None:
     assert run("doctor").exit_code == 0
 
 
+@pytest.mark.slow
 def test_speed_has_the_promised_keys() -> None:
     row = printed("speed")
     assert {"exp_ns", "kernel_ns", "kernel_over_exp", "numpy_over_kernel", "exact_seconds",

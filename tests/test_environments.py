@@ -738,6 +738,7 @@ def test_a_read_only_installation_and_home_compile_elsewhere(tmp_path: Path) -> 
 # Figures and the store
 
 
+@pytest.mark.slow
 def test_figures_do_not_depend_on_the_users_matplotlib(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text(
         "font.family: serif\nfigure.dpi: 33\ntext.usetex: True\nsavefig.bbox: tight\n"

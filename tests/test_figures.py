@@ -1437,7 +1437,7 @@ def test_regrets_are_medians_of_the_reported_half(drawn: dict[str, Figure]) -> N
     figure = drawn["schedule_regret"]
     assert [ax.get_title(loc="left") for ax in figure.axes] == [
         "stochastic DDIM",
-        "DPM-Solver++(2M)",
+        "DPM++(2M)",
     ]
     for name, factor in (("optimal", 1.01), ("law", 1.1), ("las", 1.5), ("edm", 6.0)):
         for line in lines(figure, f"median {name}"):

@@ -127,6 +127,7 @@ def judge(found: Loaded, path: Path, want: Loaded) -> str:
     return reason
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("official")
 def test_every_broken_file_stays_under_twice_its_size_and_200_mib(tmp_path: Path) -> None:
     """204 mutated files in protocols 2 to 4, 8 of 88 MiB, and those that ask for too much."""

@@ -62,6 +62,7 @@ def test_distances_of_samples_come_near_the_exact_ones() -> None:
     assert ks <= exact["tv"].value + 0.005  # a half line is one of the events TV looks at
 
 
+@pytest.mark.slow
 def test_kernel_estimate_converges_to_the_smoothed_exact_kl() -> None:
     """Paper A's estimate is, up to noise, the KL to the sampler's law plus N(0, 1e-4)."""
     toy = zoo.toy("gaussians15_narrow")
@@ -174,6 +175,7 @@ def test_one_settling_computes_every_law_once(monkeypatch: pytest.MonkeyPatch) -
     assert 2 <= len(calls) <= 3
 
 
+@pytest.mark.slow
 def test_a_functional_that_has_settled_is_not_read_again() -> None:
     read = {"early": 0, "late": 0, "never": 0, "broken": 0}
 

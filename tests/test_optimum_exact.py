@@ -148,6 +148,7 @@ def test_comparisons_take_optimal_and_none_is_better() -> None:
         assert values["law"] < 1.3 * values["optimal"] < values["edm"]
 
 
+@pytest.mark.slow
 def test_the_recommendation_tells_what_was_found(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("ENTROPIC_STORE", str(tmp_path / "store"))
     found = entropic.recommend("optimal", 4, toy=THREE, solver="stochastic_ddim:eta=0.5")

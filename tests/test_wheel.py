@@ -77,7 +77,11 @@ def test_every_data_file_and_every_module_is_in_the_wheel(site: Path) -> None:
         ),
         (["imagenet", "table", "--list"], "A-in64-S-ddim-rescaled-32"),
         (["figures", "claims_ledger", "bound_tightness", "--quick"], "claims_ledger.pdf"),
-        (["figures", "las_mixtures", "--quick", "--jobs", "1"], "las_mixtures.png"),
+        pytest.param(
+            ["figures", "las_mixtures", "--quick", "--jobs", "1"],
+            "las_mixtures.png",
+            marks=pytest.mark.slow,
+        ),
         (
             ["kl", "--toy", "gaussian", "--schedule", "log_snr", "--steps", "2"],
             "KL(data || sampler)",
