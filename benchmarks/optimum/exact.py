@@ -29,7 +29,7 @@ from toys.progress import progress
 STARTS = ("law", "half", "log_snr")
 POINTS_OF_MAP = 2_000_000  # on all branches of a last map; good levels need far fewer
 POINTS = 200  # levels of the profile that the law is made from
-RESOLUTION = 0.6  # of the first pass, whose KL is right to about 1e-7
+RESOLUTION, RTOL = 0.6, 1e-7  # of the first pass, whose KL is right to about 1e-7
 SETTLED = 1e-5  # relative change of the KL from one pass to the next that a search allows
 MOST_PASSES = 5
 FLAT = 1e-4  # derivatives of log KL that end a search; the excess is about their square
@@ -215,7 +215,7 @@ class Objective:
         table = self._problem.make(sigmas)
         given = self._data, table, self._problem.sampler.start
         resolution, reach = RESOLUTION * 1.25**self._level, FIRST_REACH * 2.0**self._level
-        return DifferentiableKL(*given, resolution, reach, POINTS_OF_MAP)
+        return DifferentiableKL(*given, resolution, reach, POINTS_OF_MAP, RTOL)
 
     def __call__(self, sigmas: Array) -> tuple[float, Array]:
         """Value and derivatives."""

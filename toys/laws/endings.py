@@ -19,7 +19,7 @@ from toys.laws.flow import Flow
 from toys.laws.transported import BIN_SHARE, bin_cells
 from toys.mixture import Mixture
 
-RTOL, ATOL = 1e-9, 1e-15  # of the quadrature
+RTOL, ATOL = 1e-9, 1e-15  # of the quadrature, unless a search asks for less
 MOST_POINTS = 8_000_000  # start points of the quadrature of a transported density, all branches
 CHUNK = 2**12  # points on charts that are evaluated together; each may have a thousand preimages
 
@@ -44,11 +44,14 @@ class NoisyEnding:
         sigma: The last level, in data units.
         cuts: Ends of the first panels, rising, in data units.
         density: Density of the final states.
+        rtol: Relative tolerance of the quadrature.
     """
 
-    def __init__(self, data: Mixture, sigma: float, cuts: Array, density: Density) -> None:
+    def __init__(
+        self, data: Mixture, sigma: float, cuts: Array, density: Density, rtol: float = RTOL
+    ) -> None:
         self._data, self._sigma, self._density = data, sigma, density
-        self._y, half, values, _ = resolve(lambda y: self._terms(y)[:1], cuts, RTOL, ATOL)
+        self._y, half, values, _ = resolve(lambda y: self._terms(y)[:1], cuts, rtol, ATOL)
         self._weight = half[:, None] * WEIGHTS
         self.value = float(np.sum(values[0] * self._weight))
 
@@ -136,6 +139,7 @@ class TransportedEnding:
         flow: The map.
         branches: Its branches, which cover the range.
         most: Largest number of start points, on all branches, that the quadrature may take.
+        rtol: Relative tolerance of the quadrature.
 
     Raises:
         ValueError: The map has too many folds, or does not reach a part of the range.
@@ -150,11 +154,12 @@ class TransportedEnding:
         flow: Flow,
         branches: Branches,
         most: int = MOST_POINTS,
+        rtol: float = RTOL,
     ) -> None:
         self._data, self._sigma, self._density, self._flow = data, sigma, density, flow
         self._evaluated, self._most = 0, most
         self._charts = charts = Charts(branches, float(cuts[0]), float(cuts[-1]))
-        t, half, values, _ = resolve(self._integrand, charts.cuts(cuts), RTOL, ATOL)
+        t, half, values, _ = resolve(self._integrand, charts.cuts(cuts), rtol, ATOL)
         weight = half[:, None] * WEIGHTS
         self.value = float(np.sum(values[0] * weight))
         self._of, self._x, rate = charts.places(t.ravel())

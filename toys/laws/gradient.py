@@ -19,6 +19,7 @@ from toys.laws.build import Start, maps, start_density
 from toys.laws.densities import Density, GaussianSums
 from toys.laws.endings import (
     MOST_POINTS,
+    RTOL,
     BinnedEnding,
     Ending,
     NoisyEnding,
@@ -48,6 +49,7 @@ class DifferentiableKL:
         resolution: Factor by which panels are narrower than for a relative tolerance of 1e-8.
         reach: Standard deviations of the initial law and of every noise that the domain covers.
         most: Largest number of start points, on all branches of a last map without noise.
+        rtol: Relative tolerance of the last quadrature.
 
     Raises:
         ValueError: The solver has no exact law, or the data have mass where the sampler has none.
@@ -61,6 +63,7 @@ class DifferentiableKL:
         resolution: float = 1.0,
         reach: float = FIRST_REACH,
         most: int = MOST_POINTS,
+        rtol: float = RTOL,
     ) -> None:
         self._table = table
         flows = [flow for flow in maps(mixture, table) if isinstance(flow, Flow)]
@@ -80,11 +83,13 @@ class DifferentiableKL:
         count = len(self._stages)
         if count == len(flows):
             cuts = data_cuts(mixture, table.end)
-            self._ending: Ending = NoisyEnding(mixture, table.end, cuts, density)
+            self._ending: Ending = NoisyEnding(mixture, table.end, cuts, density, rtol)
         else:
             seen = data_range(mixture, table.end)
             last = BranchedMap(flows[count], domains[count], seen, resolution, reach)
-            self._ending = _transported(mixture, table.end, density, flows[count], last, most)
+            self._ending = _transported(
+                mixture, table.end, density, flows[count], last, most, rtol
+            )
 
     @property
     def value(self) -> float:
@@ -110,14 +115,20 @@ class DifferentiableKL:
 
 
 def _transported(
-    mixture: Mixture, end: float, density: Density, flow: Flow, last: BranchedMap, most: int
+    mixture: Mixture,
+    end: float,
+    density: Density,
+    flow: Flow,
+    last: BranchedMap,
+    most: int,
+    rtol: float,
 ) -> Ending:
     """The ending of a law whose last stretch has no noise."""
     if end == 0 and mixture.is_points:
         return BinnedEnding(mixture, density, flow, last.branches())
     cuts = data_cuts(mixture, end)
     branches = last.branches(float(cuts[0]), float(cuts[-1]))
-    return TransportedEnding(mixture, end, cuts, density, flow, branches, most)
+    return TransportedEnding(mixture, end, cuts, density, flow, branches, most, rtol)
 
 
 def _add(out: TableGradient, part: Stretch, found: MapGradient) -> None:
