@@ -38,15 +38,17 @@ def test_every_method_has_a_row_on_every_mixture(solver: str, calls: int) -> Non
     assert set(rows["toy"]) == set(study.mixtures())
 
 
-def test_the_optimum_is_the_least_at_equal_calls() -> None:
-    """To the accuracy of a search; a row without a value says why."""
+def test_regrets_are_over_the_least_kl_at_equal_calls() -> None:
+    """The searches find it, except for a few maps that fold often; a row without it says why."""
     regret = pd.to_numeric(ROWS["regret"])
-    assert regret.min() >= 1.0 - 2e-3
+    assert regret.min() == 1.0
     assert ROWS["reason"][regret.isna()].notna().all()
     known = ROWS[regret.notna()]
     assert (known["nfe"] == known["calls"]).all()
     optimum = ROWS[(ROWS["schedule"] == "optimum") & regret.notna()]
-    assert optimum["regret"].eq(1.0).all()
+    assert (optimum["regret"] <= 1.002).mean() > 0.97
+    first_order = optimum[optimum["solver"].isin(study.NOISY)]
+    assert first_order["regret"].max() <= 1.002
     for row in optimum.itertuples():
         sigmas = np.array([float(part) for part in row.sigmas.split()])
         assert sigmas[0] == study.HIGH
@@ -81,13 +83,20 @@ def test_a_summary_counts_what_is_infinite_and_leaves_out_what_is_unknown() -> N
     assert study.markdown(rows, "ddim")[-1] == "| `edm` | 2.00, > 10⁴ |"
 
 
-def test_a_torn_map_leaves_regrets_unknown_and_says_why(tmp_path: Path) -> None:
-    """Heun's two steps fold the line between points."""
-    rows = pd.concat(study.regret_rows(Store(tmp_path), 1, ("report-19",), ("heun",), (4,)))
-    assert rows["regret"].isna().all()
-    assert rows["reason"].notna().all()
-    assert "too steep" in rows["reason"].iloc[0]
-    assert study.summary(rows.assign(kl_data_model=1.0, error=0.0)).empty
+def test_without_a_search_the_least_kl_known_is_that_of_the_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(_: object) -> None:
+        raise ValueError("table must give a law, got a map that is too steep")
+
+    monkeypatch.setattr(study, "best", torn)
+    monkeypatch.setattr(study, "METHODS", ("optimum", "edm", "log_snr", "vp_linear"))
+    given = Store(tmp_path), 1, ("report-10",), ("heun",), (4,)
+    rows = pd.concat(study.regret_rows(*given)).set_index("schedule")
+    assert rows["reason"]["optimum"] == "table must give a law, got a map that is too steep"
+    found = pd.to_numeric(rows["regret"]).drop("optimum")
+    assert found.min() == 1.0
+    assert found.notna().all()
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 The gradient is that of the exact law (`toys.laws.gradient`), through the solver's table. Widely
 separated scales of the data give local minima, which differ by how many levels stand above and
-below the gap, so that the best of three starts is kept and the others are reported.
+below the gap, so that the best of several starts is kept and the others are reported. Solvers of
+higher order have many more, for which a family of levels is scanned (`benchmarks.optimum.scan`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.optimum.problem import Optimum, Problem
+from benchmarks.optimum.scan import family
 from theory.checks import Array
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
@@ -26,8 +28,11 @@ from toys.laws.transported import FIRST_REACH
 from toys.mixture import Mixture
 from toys.progress import progress
 
-STARTS = ("law", "half", "log_snr")
-POINTS_OF_MAP = 2_000_000  # on all branches of a last map; good levels need far fewer
+STARTS = ("law", "half", "log_snr", "scan")
+MODEL_STARTS = ("law", "half", "scan")  # for data that are only a model
+SCANNED, APART = 6, 0.08  # lists searched on, and their distance in units of the log range
+SCAN_RTOL, SCAN_POINTS = 1e-4, 100_000  # of the quadrature for a family
+POINTS_OF_MAP = 500_000  # on all branches of a last map; good levels need far fewer
 POINTS = 200  # levels of the profile that the law is made from
 RESOLUTION, RTOL = 0.6, 1e-7  # of the first pass, whose KL is right to about 1e-7
 SETTLED = 1e-5  # relative change of the KL from one pass to the next that a search allows
@@ -47,7 +52,8 @@ class Descent:
     Args:
         toy: Name of a toy, or the text of a mixture file (`toys.files.toy_spec`).
         problem: The sampler and the range.
-        begin: Where it starts: "law", "log_snr", or "half" for the best levels of half the steps.
+        begin: Where it starts: "law", "log_snr", "half" for the best levels of half the steps, or
+            "scan" for the best lists of a family.
     """
 
     toy: str
@@ -64,8 +70,10 @@ class Descent:
         """The levels, the KL in nats and the number of evaluations, or the reason for none."""
         data = load_toy(self.toy)
         try:
-            start = _start(data, self.problem, self.begin)
-            found, _ = minimum(data, self.problem, start)
+            starts = _starts(data, self.problem, self.begin, FLAT, PATIENCE)
+            if len(starts) > 1:
+                starts = [_raced(data, self.problem, starts).sigmas]
+            found, _ = minimum(data, self.problem, starts[0])
         except ValueError as error:
             return {"begin": self.begin, "sigmas": None, "value": None, "reason": str(error)}
         return {
@@ -98,8 +106,13 @@ def descents(toy: str, problem: Problem) -> list[Descent]:
         raise ValueError(
             f"toy must have d = 1 for schedule 'optimal', got d = {data.dim}; its profile is enough"
         )
-    starts = [begin for begin in STARTS if begin != "half" or problem.halved() is not None]
-    return [Descent(toy, problem, begin) for begin in starts]
+    return [Descent(toy, problem, begin) for begin in _begins(problem, STARTS)]
+
+
+def _begins(problem: Problem, names: Sequence[str]) -> list[str]:
+    """Those of the starts that a problem has."""
+    has = {"half": problem.halved() is not None, "scan": not problem.first_order}
+    return [name for name in names if has.get(name, True)]
 
 
 def best(results: Sequence[Mapping[str, Any]]) -> Optimum:
@@ -165,7 +178,7 @@ def minimum(
 
 
 def model_minimum(data: Mixture, problem: Problem, flat: float) -> tuple[Minimum, int]:
-    """The minimum for data that are only a model: of two starts, the better one is searched on.
+    """The minimum for data that are only a model: of some starts, the best one is searched on.
 
     Args:
         data: One-dimensional data.
@@ -178,20 +191,34 @@ def model_minimum(data: Mixture, problem: Problem, flat: float) -> tuple[Minimum
     Raises:
         ValueError: No start has a finite KL that settles.
     """
+    starts: list[Array] = []
+    reason = ""
+    for begin in _begins(problem, MODEL_STARTS):
+        try:
+            starts += _starts(data, problem, begin, COARSE, IMPATIENT)
+        except ValueError as error:
+            reason = str(error)
+    if not starts:
+        raise ValueError(reason)
+    return minimum(data, problem, _raced(data, problem, starts).sigmas, flat, IMPATIENT)
+
+
+def _raced(data: Mixture, problem: Problem, starts: Sequence[Array]) -> Minimum:
+    """The best of the rough minima that short descents reach.
+
+    Raises:
+        ValueError: No start has a finite KL that settles.
+    """
     found: list[Minimum] = []
     reason = ""
-    for begin in ("law", "half"):
-        if begin == "half" and problem.halved() is None:
-            continue
+    for start in starts:
         try:
-            start = _start(data, problem, begin, COARSE, IMPATIENT)
             found.append(minimum(data, problem, start, COARSE, IMPATIENT)[0])
         except ValueError as error:
             reason = str(error)
     if not found:
         raise ValueError(f"levels must give a finite KL, got: {reason}")
-    start = min(found, key=lambda one: one.value).sigmas
-    return minimum(data, problem, start, flat, IMPATIENT)
+    return min(found, key=lambda one: one.value)
 
 
 class Objective:
@@ -240,19 +267,58 @@ def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> int:
     raise ValueError(f"the KL must settle to {SETTLED:g} relative, got values that still move")
 
 
-def _start(
-    data: Mixture, problem: Problem, begin: str, flat: float = FLAT, patience: int = PATIENCE
-) -> Array:
-    """Levels from which a descent starts."""
-    span = problem.span
+def _starts(data: Mixture, problem: Problem, begin: str, flat: float, patience: int) -> list[Array]:
+    """Levels from which descents start."""
+    if begin == "scan":
+        return _scanned(data, problem)
     if begin == "half":
         fewer = problem.halved()
         assert fewer is not None
-        found, _ = minimum(data, fewer, _start(data, fewer, "law"), flat, patience)
-        return doubled(found.sigmas, span.n_steps, span.terminal)
+        found, _ = minimum(data, fewer, _law(data, fewer), flat, patience)
+        return [doubled(found.sigmas, problem.span.n_steps, problem.span.terminal)]
+    if begin == "law":
+        return [_law(data, problem)]
+    span = problem.span
     ends = span.terminal, span.sigma_min, span.sigma_max
-    if begin == "log_snr":
-        return schedule("log_snr", span.n_steps, None, None, *ends)
+    return [schedule("log_snr", span.n_steps, None, None, *ends)]
+
+
+def _scanned(data: Mixture, problem: Problem) -> list[Array]:
+    """The best lists of the family that differ, best first.
+
+    Raises:
+        ValueError: None of them has a finite KL.
+    """
+    start = problem.sampler.start
+    values: list[tuple[float, Array]] = []
+    reason = "no levels that differ"
+    for sigmas in family(problem.span):
+        given = start, RESOLUTION, FIRST_REACH, SCAN_POINTS, SCAN_RTOL
+        try:
+            value = DifferentiableKL(data, problem.make(sigmas), *given).value
+        except ValueError as error:
+            reason = str(error)
+            continue
+        values.append((value if value > 0 else np.inf, sigmas))
+    ranked = sorted((pair for pair in values if pair[0] < np.inf), key=lambda pair: pair[0])
+    least = APART * np.log(problem.span.sigma_max / problem.span.sigma_min)
+    chosen: list[Array] = []
+    for _, sigmas in ranked:
+        inner = slice(0, np.count_nonzero(sigmas))
+        logs = np.log(sigmas[inner])
+        if all(np.abs(logs - np.log(other[inner])).max() > least for other in chosen):
+            chosen.append(sigmas)
+        if len(chosen) == SCANNED:
+            break
+    if not chosen:
+        raise ValueError(f"levels must give a finite KL, got: {reason}")
+    return chosen
+
+
+def _law(data: Mixture, problem: Problem) -> Array:
+    """The levels of the law, from the mixture's profile."""
+    span = problem.span
+    ends = span.terminal, span.sigma_min, span.sigma_max
     grid = np.geomspace(span.sigma_min, span.sigma_max, POINTS)
     grid[0], grid[-1] = span.sigma_min, span.sigma_max
     profile = Profile(1, grid, information.mmse(data, grid), None, {})

@@ -85,6 +85,14 @@ class Problem:
         return bool(self.make(np.array([self.span.sigma_max, middle])).noise.any())
 
     @property
+    def first_order(self) -> bool:
+        """Whether every step is one row, which uses the row's state and output alone."""
+        table = self.make(np.geomspace(self.span.sigma_max, self.span.sigma_min, 4))
+        return (
+            table.sigma.size == 3 and not table.keep[:, 1:].any() and not table.weights[:, 1:].any()
+        )
+
+    @property
     def form(self) -> str:
         """The form of the schedule `law` for the solver."""
         return "stochastic" if self.noisy else "deterministic"

@@ -87,9 +87,7 @@ class DifferentiableKL:
         else:
             seen = data_range(mixture, table.end)
             last = BranchedMap(flows[count], domains[count], seen, resolution, reach)
-            self._ending = _transported(
-                mixture, table.end, density, flows[count], last, most, rtol
-            )
+            self._ending = _transported(mixture, table.end, density, flows[count], last, most, rtol)
 
     @property
     def value(self) -> float:
