@@ -10,11 +10,13 @@ from benchmarks.optimum import exact
 from benchmarks.optimum.optimal import ProfileOptimum
 from benchmarks.optimum.problem import Problem, Sampler
 from benchmarks.optimum.registry import REGISTRY, draws_on_profile, schedule
+from benchmarks.optimum.scan import POWERS, family
+from benchmarks.studies.schedule_regret import mixtures
 from theory.gaussian_optimum import gaussian_optimal_sigmas
 from theory.levels import Span
 from theory.profiles.profile import Profile
 from theory.solvers.registry import make_table
-from toys.files import toy_spec
+from toys.files import load_toy, toy_spec
 from toys.mixture import Mixture
 
 THREE = Mixture([0.3, 0.3, 0.4], [-1.0, -0.2, 1.1], [0.1, 0.15, 0.2])
@@ -66,6 +68,44 @@ def test_all_starts_are_reported_and_the_best_is_kept() -> None:
     nothing = [{"begin": "law", "sigmas": None, "value": None, "reason": "torn"}]
     with pytest.raises(ValueError, match="got: torn"):
         exact.best(nothing)
+
+
+@pytest.mark.parametrize("terminal", ["stop", "zero"])
+@pytest.mark.parametrize("n_steps", [2, 3, 64])
+def test_the_family_holds_whole_lists_that_differ(n_steps: int, terminal: str) -> None:
+    found = family(Span(n_steps, 80.0, 0.002, terminal))
+    assert len(found) == 33
+    for sigmas in found:
+        assert sigmas.size == n_steps + 1
+        assert sigmas[0] == 80.0
+        assert sigmas[-1] == (0.002 if terminal == "stop" else 0.0)
+        assert (np.diff(sigmas) < 0.0).all()
+    if n_steps == 64:
+        dense = found[len(POWERS)]  # about the lowest centre
+        assert np.median(np.log(dense[dense > 0])) < np.log(0.05)
+    if (n_steps, terminal) != (2, "zero"):  # where no level is free
+        assert len({tuple(sigmas) for sigmas in found}) >= 31  # one level of centred lists is equal
+
+
+def test_a_scan_finds_what_other_starts_miss() -> None:
+    """The one level of two steps of Heun, against a fine grid."""
+    toy, target = mixtures()["report-07"], problem("heun", 2)
+    found = {task.begin: task.run()["value"] for task in exact.descents(toy, target)}
+    data = load_toy(toy)
+    grid = np.geomspace(0.01, 20.0, 60)
+    tables = [make_table("heun", [80.0, level, 0.002]) for level in grid]
+    least = min(float(entropic.kl(data, table)) for table in tables)
+    assert found["scan"] == min(found.values())
+    assert found["scan"] <= least
+    assert found["law"] > 1.5 * least
+
+
+def test_solvers_of_first_order_are_not_scanned() -> None:
+    for solver in ("ddim", "stochastic_ddim", "deis_1"):
+        assert problem(solver, 4).first_order
+    for solver in ("heun", "dpmpp_2m", "unipc_2", "edm_stochastic"):
+        assert not problem(solver, 4).first_order
+        assert exact.descents(toy_spec(THREE), problem(solver, 4))[-1].begin == "scan"
 
 
 @pytest.mark.parametrize(
