@@ -36,6 +36,7 @@ COLOURS = {
     "unipc_2": PURPLE,
 }
 AREA = "#dcdcdc"
+NEAR, ADDING = 3.0, 0.9  # factor between levels of neighbours, and correlation that adds up
 Floats = NDArray[np.float64]
 NUMBERS = ("sigma", "step", "rescaled_rate", "law", "diagonal", "sigma_other", "correlation")
 
@@ -53,7 +54,7 @@ def draw(table: pd.DataFrame) -> Figure:
     bottom, right = (
         spec[1].subgridspec(1, 2, width_ratios=[1.0, 1.05]).subplots(squeeze=False)[0].tolist()
     )
-    figure.suptitle(_message(levels, rates), fontsize=TITLE, x=0.02, ha="left", color=INK)
+    figure.suptitle(_message(levels, rates, kernel), fontsize=TITLE, x=0.02, ha="left", color=INK)
     _strips(top, levels, rates, names)
     _density(bottom, levels, rates)
     _kernel(right, kernel, levels)
@@ -64,7 +65,7 @@ def _label(solver: str) -> str:
     return SOLVERS[solver].label.partition("\n")[0]
 
 
-def _message(levels: pd.DataFrame, rates: pd.DataFrame) -> str:
+def _message(levels: pd.DataFrame, rates: pd.DataFrame, kernel: pd.DataFrame) -> str:
     """The finding in one sentence: where the best levels are thinnest against the law."""
     sigma = levels[levels["solver"] == "stochastic_ddim"]["sigma"].to_numpy()
     inner = rates["sigma"].between(sigma[-2], sigma[1]).to_numpy()
@@ -73,10 +74,16 @@ def _message(levels: pd.DataFrame, rates: pd.DataFrame) -> str:
     found = 1.0 / np.log(sigma[steps] / sigma[steps + 1])
     shares = found / _scaled(rates, "law", sigma)[inner]
     place = int(np.argmin(shares))
-    return (
-        f"Where the errors of steps do not add up (σ = {inside['sigma'].iloc[place]:.2g}), "
-        f"the optimum takes {shares[place]:.2g} of the law's steps"
+    where = float(inside["sigma"].iloc[place])
+    near = kernel[kernel["sigma"].between(where / NEAR, where * NEAR)]
+    near = near[near["sigma_other"].between(where / NEAR, where * NEAR)]
+    adds_up = bool(near["correlation"].min() > ADDING)  # errors of neighbouring steps
+    text = (
+        f"At σ = {where:.2g}"
+        if adds_up
+        else f"Where the errors of steps do not add up (σ = {where:.2g})"
     )
+    return f"{text}, the optimum takes {shares[place]:.2g} of the law's steps"
 
 
 def _scaled(rates: pd.DataFrame, column: str, sigma: Floats) -> Floats:

@@ -150,6 +150,7 @@ def _words(table: pd.DataFrame) -> str:
     return (
         f"{table['toy'].nunique()} mixtures that no rule was made on; {calls} network calls, σ "
         "from 80 to 0.002, exact KL. Dot and number: median; bar: the middle 80 %; "
-        f"{', '.join(text for text, _ in FROM.values())}. Least KL: the best of several searches "
-        f"per mixture, solver and count. Unknown: {unknown:.1%} of values."
+        f"{', '.join(text for text, _ in FROM.values())}. Least KL: the least of several "
+        "searches and of all these levels, per mixture, solver and count. Unknown: "
+        f"{unknown:.1%} of values."
     )

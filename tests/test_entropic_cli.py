@@ -241,11 +241,14 @@ BAD = [
     ),
     ((*LAS, "--losses", "{steps}", *EPS, "--process", "vp"), "finite sigma, got 999 on line 5"),
     ((*LAS, "--toy", "gaussian", "--lambda", "1e160"), "lambda must be in [0, 1e+100), got 1e+160"),
-    ((*LAS, "--toy", "gaussian", "--replicates", "20"), "must come with noisy risks, got none"),
+    (
+        (*LAS, "--toy", "gaussian", "--replicates", "20"),
+        "must come with noisy risks, got a mixture of dim 1",
+    ),
     ((*LAS, "--losses", "{losses}", *EPS, "--bins", "3"), "bins must be a whole number at least 4"),
     (
         ("schedule", "--method", "edm", "--steps", "4", "--isotonic"),
-        "isotonic must come with the las schedule, got it with 'edm'",
+        "isotonic must come with las or optimal, got it with 'edm'",
     ),
     (("figures", "kl_vs_step"), "did you mean 'kl_vs_steps'?"),
     (("figures", "--quick", "--paper"), "--quick must not stand with --paper"),

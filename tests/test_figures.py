@@ -312,6 +312,7 @@ def regret_table() -> pd.DataFrame:
             "solver": solver,
             "calls": calls,
             "schedule": name,
+            "kl_data_model": 0.01 * factor * (1.0 + 0.1 * i),
             "regret": factor * (1.0 + 0.1 * i),
             "error": 0.0,
         }
@@ -322,7 +323,7 @@ def regret_table() -> pd.DataFrame:
         for name, factor in factors.items()
     ]
     table = pd.DataFrame(rows)
-    table.loc[table["schedule"] == "sdm", "regret"] = None
+    table.loc[table["schedule"] == "sdm", ["kl_data_model", "regret"]] = None
     unknown = (table["schedule"] == "sdm") & (table["toy"] == "report-0")
     table.loc[unknown, "error"] = None
     return table

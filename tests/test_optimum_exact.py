@@ -59,9 +59,11 @@ def test_all_starts_are_reported_and_the_best_is_kept() -> None:
     found = exact.best(results)
     assert found.value == min(result["value"] for result in results)
     assert min(found.found["excess_of_starts"].values()) == 0.0
-    other = {"begin": "other", "value": 1.05 * found.value, "sigmas": [80.0, 1.0, 0.002]}
-    near = [other, *results]
-    assert "5 % worse" in exact.best(near).warnings[0]
+    moved = (found.sigmas * [1.0, 1.5, 1.5, 1.5, 1.0]).tolist()
+    other = {"begin": "other", "value": 1.05 * found.value, "sigmas": moved}
+    assert "5 % worse" in exact.best([other, *results]).warnings[0]
+    same = other | {"sigmas": found.sigmas.tolist()}  # a search that ended early
+    assert not exact.best([same, *results]).warnings
     assert exact.descents(toy_spec(THREE), problem("ddim", 4))[0] == exact.Descent(
         toy_spec(THREE), problem("ddim", 4), "law"
     )  # a key of the store
@@ -113,8 +115,8 @@ def test_solvers_of_first_order_are_not_scanned() -> None:
     [
         ({"mixture": THREE}, "solver must be given for schedule 'optimal', got None"),
         ({"solver": "ddim"}, "must be given for schedule 'optimal', or a"),
-        ({"solver": "evodiff", "mixture": THREE}, "solver must be a table"),
-        ({"solver": "sde_dpmpp_2m", "mixture": THREE}, "no exact law"),
+        ({"solver": "evodiff", "mixture": THREE}, "solver must not have weights"),
+        ({"solver": "sde_dpmpp_2m", "mixture": THREE}, "solver must have an exact law"),
         ({"solver": "ddim", "mixture": THREE, "n_steps": 65}, "n_steps must be at most 64"),
         ({"solver": "ddim", "mixture": THREE, "rho": 7}, "rho must be left out for schedule 'opt"),
         ({"solver": "ddmi", "mixture": THREE}, "got 'ddmi'; did you mean"),

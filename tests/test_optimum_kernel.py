@@ -60,7 +60,7 @@ def test_what_the_kernel_refuses() -> None:
         ErrorKernel(toy("circle8"), np.array([2.0, 1.0]))
     with pytest.raises(ValueError, match="sigma must be positive, got 0"):
         step_error(THREE, 0.0, np.zeros(3))
-    with pytest.raises(ValueError, match="mixture must have stds above"):
+    with pytest.raises(ValueError, match="mixture must have stds of at least"):
         ErrorKernel(toy("two_points"), np.array([2.0, 1.0]))
     with pytest.raises(ValueError, match="sigmas must be positive"):
         ErrorKernel(THREE, np.array([2.0, 0.0]))

@@ -441,12 +441,12 @@ def test_random_mixtures_of_every_family_are_fitted(family: object) -> None:
         ),
         (
             lambda: fit_stand_ins(Profile(1, [1, 2, 3, 4], [0, 0, 0, 0])),
-            "mmse must exceed 0.003 sigma^2 somewhere for a stand-in, got 0 sigma^2; "
-            "extend the profile upwards",
+            "mmse must exceed 0.003 sigma^2 somewhere for schedule 'optimal', got 0 sigma^2; "
+            "extend the profile downwards",
         ),
         (
             lambda: fit_stand_ins(Profile(1, [1, 2, 3, 4], [1, 4, 9, 15.999])),
-            "mmse must be below 0.999 sigma^2 somewhere for a stand-in, got 1 sigma^2; "
+            "mmse must be below 0.999 sigma^2 somewhere for schedule 'optimal', got 1 sigma^2; "
             "extend the profile upwards",
         ),
         (

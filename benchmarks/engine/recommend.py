@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from numbers import Integral
 from typing import Any
@@ -43,6 +43,8 @@ from toys.mixture import Mixture
 from toys.progress import progress
 
 OPTIMAL_REPLICATES = 40
+BAND_RULE = "replicates and seed must come with noisy risks"
+BINNED = ("las", "optimal")  # schedules that take a loss log in bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,8 @@ class Recommendation:
 
     def write(self, path: StrPath) -> None:
         """Write a schedule file, whole or not at all."""
-        write_schedule(path, self.method, self.sigmas, self.terminal, self.source)
+        given = self.method, self.sigmas, self.terminal, self.source, self.warnings
+        write_schedule(path, *given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,13 @@ class _Risks:
     errors: LevelErrors | None = None
     measured: bool = False
     named: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a bootstrap can draw the risks again."""
+        if self.profile is None:
+            return False
+        return drawing(self.profile, self.log, self.errors, False) is not None
 
 
 def recommend(
@@ -146,8 +156,9 @@ def recommend(
             log, otherwise that of the process.
         sigma_max: Highest level, in data units. Default: likewise.
         terminal: "stop" to end at sigma_min, "zero" to make the last step to 0.
-        isotonic: Whether risks that fall with sigma are pooled; las from losses only.
-        bins: Number of bins for logs with more levels; las from losses only. Default: 64.
+        isotonic: Whether risks that fall with sigma are pooled; las and optimal from losses only.
+        bins: Number of bins for logs with more levels; las and optimal from losses only.
+            Default: 64.
         replicates: Number of replicates of the bootstrap band, 0 for no band. Default: 200, or 20
             for las with a penalty, or 40 for optimal.
         seed: Seed of the bootstrap, an integer in [0, 2**32). Default: 0.
@@ -171,6 +182,13 @@ def recommend(
     if drawn or any(source is not None for source in (toy, profile, losses)):
         one_source(toy=toy, profile=profile, losses=losses)
     risks = _risks(name, profile, losses, process, logged, isotonic, bins)
+    if replicates or seed:
+        if not drawn:
+            raise ValueError(f"{BAND_RULE}, got schedule {name!r}")
+        if toy is None and not risks.noisy:
+            raise ValueError(f"{BAND_RULE}, got a profile without errors")
+        if toy is not None and load_toy(toy_spec(toy)).dim == 1:
+            raise ValueError(f"{BAND_RULE}, got a mixture of dim 1, whose risks are exact")
     if risks.profile is not None:  # a measured profile states how far it reaches
         reach = risks.profile.sigma[[0, -1]].tolist()
         sigma_min = reach[0] if sigma_min is None else sigma_min
@@ -180,7 +198,7 @@ def recommend(
     sampler = None if solver is None else sampler_of(solver, span, process)
     spec = None if toy is None else toy_spec(toy)
     if name == "optimal":
-        return _optimal(span, sampler, spec, toy, risks, process, replicates, seed)
+        return _optimal(span, sampler, spec, toy, risks, process, replicates, seed, isotonic)
     if toy is not None:
         assert spec is not None
         grid = toy_profile(spec, low, high) if drawn else None
@@ -197,7 +215,9 @@ def recommend(
     source |= {"version": version("entropic")} | {k.rstrip("_"): v for k, v in given.items()}
     source |= {} if solver is None else {"solver": solver}
     warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
-    warnings += law_warnings(risks.profile) if name == "law" and risks.profile is not None else []
+    if name == "law":
+        assert risks.profile is not None  # the law draws on it
+        warnings += law_warnings(risks.profile) + _of_higher_order(sampler, span)
     if given.get("rule") == "left":
         moved = max(n_steps - (terminal == "zero"), 1)
         better = make(risks.profile, rule="trapezoid")
@@ -216,8 +236,6 @@ def recommend(
     if drawn:
         wanted = replicates_of(goal, n_steps) if replicates is None else replicates
         source["band"] = _band(name, risks, make, wanted, replicates, seed, isotonic)
-    elif replicates or seed:
-        raise ValueError(f"replicates and seed must come with noisy risks, got schedule {name!r}")
     return Recommendation(name, sigmas, terminal, source, tuple(warnings))
 
 
@@ -230,6 +248,7 @@ def _optimal(
     process: str,
     replicates: int | None,
     seed: int | None,
+    isotonic: bool,
 ) -> Recommendation:
     """The levels of the schedule `optimal` with what the search has found."""
     if sampler is None:
@@ -243,8 +262,6 @@ def _optimal(
     warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
     if spec is not None and load_toy(spec).dim == 1:
         found = _exact(spec, problem)
-        if replicates or seed:
-            raise ValueError("replicates and seed must come with noisy risks, got none")
     else:
         profile = risks.profile
         if spec is not None:
@@ -254,10 +271,22 @@ def _optimal(
         found = base.optimum
         wanted = OPTIMAL_REPLICATES if replicates is None else replicates
         held = _Risks(profile, risks.log, risks.errors, risks.measured, risks.named)
-        source["band"] = _band("optimal", held, base.again, wanted, replicates, seed, False)
+        source["band"] = _band("optimal", held, base.again, wanted, replicates, seed, isotonic)
+        if risks.log is not None:
+            source["rests_on"] = rests_on(risks.log, isotonic)
     return Recommendation(
         "optimal", found.sigmas, span.terminal, source | found.found, (*warnings, *found.warnings)
     )
+
+
+def _of_higher_order(sampler: Sampler | None, span: Span) -> list[str]:
+    """A warning if the law is asked for a solver that it was not derived for."""
+    if sampler is None or Problem(sampler, replace(span, n_steps=1)).first_order:
+        return []
+    return [
+        f"the law is derived for solvers of first order, and {sampler.solver} is not one: its "
+        "divergence may be many times the least one; the schedule optimal serves it"
+    ]
 
 
 def _exact(spec: str, problem: Problem) -> Optimum:
@@ -276,8 +305,8 @@ def _check(
 ) -> None:
     """Check the options of a loss log and of the band before any work."""
     for option, value in (("isotonic", isotonic or None), ("bins", bins)):
-        if value is not None and name != "las":
-            raise ValueError(f"{option} must come with the las schedule, got it with {name!r}")
+        if value is not None and name not in BINNED:
+            raise ValueError(f"{option} must come with las or optimal, got it with {name!r}")
     if solver is not None and name not in ("optimal", "law"):
         raise ValueError(f"solver must come with optimal or law, got {solver!r} with {name!r}")
     if replicates and not (isinstance(replicates, Integral) and replicates >= 10):
@@ -306,7 +335,7 @@ def _risks(
     if losses is None:
         return _Risks()
     named = {"losses": os.fspath(losses)}
-    if name not in ("las", "optimal"):
+    if name not in BINNED:
         return _Risks(loss_profile(losses, process, **logged), measured=True, named=named)
     log = loss_log(losses, process, bins, **logged)
     return _Risks(log.profile(monotone=isotonic), log, None, True, named)
@@ -336,8 +365,6 @@ def _band(
     assert risks.profile is not None  # the schedule draws on it
     draw = drawing(risks.profile, risks.log, risks.errors, isotonic)
     if draw is None:
-        if replicates or seed:
-            raise ValueError("replicates and seed must come with noisy risks, got none")
         return None
     if replicates == 0:
         return None

@@ -14,15 +14,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.optimum.problem import Optimum, Problem
+from benchmarks.measure.divergences import exact_kl
+from benchmarks.optimum.problem import Optimum, Problem, close_levels
 from benchmarks.optimum.scan import family
 from theory.checks import Array
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
-from theory.schedules.search import PATIENCE, Minimum, descend, doubled
+from theory.schedules.search import PATIENCE, VANISHED, Minimum, descend, doubled
 from theory.solvers.derivative import levels_gradient
 from toys.files import load_toy, toy_text
 from toys.information import information
+from toys.laws.flow import stretches
 from toys.laws.gradient import DifferentiableKL
 from toys.laws.transported import FIRST_REACH
 from toys.mixture import Mixture
@@ -40,9 +42,8 @@ MOST_PASSES = 5
 FLAT = 1e-4  # derivatives of log KL that end a search; the excess is about their square
 COARSE = 0.3  # the same, of searches of which only the best goes on
 IMPATIENT = 15  # evaluations without a gain that end a search for a model of the data
-LEAST_GAP = 1e-4  # least log-spacing of two levels in units of their mean
 FAR_WORSE = 10.0  # times the KL of the first levels
-SAME, NEAR = 1e-3, 0.1  # relative excess of a minimum that is the same, and of one worth a word
+NEAR, OTHER = 0.1, 0.1  # relative excess of a minimum worth a word, and shift in mean log-spacings
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,22 @@ def descents(toy: str, problem: Problem) -> list[Descent]:
         raise ValueError(
             f"toy must have d = 1 for schedule 'optimal', got d = {data.dim}; its profile is enough"
         )
+    if not has_exact_law(problem):
+        raise ValueError(
+            "solver must have an exact law for schedule 'optimal' of a mixture, got "
+            f"{problem.sampler.solver!r}; give the mixture's profile instead"
+        )
     return [Descent(toy, problem, begin) for begin in _begins(problem, STARTS)]
+
+
+def has_exact_law(problem: Problem) -> bool:
+    """Whether the law of the sampler on a mixture of one coordinate is known."""
+    span = problem.span
+    try:
+        stretches(problem.make(np.geomspace(span.sigma_max, span.sigma_min, 5)))
+    except ValueError:
+        return False
+    return True
 
 
 def _begins(problem: Problem, names: Sequence[str]) -> list[str]:
@@ -129,19 +145,32 @@ def best(results: Sequence[Mapping[str, Any]]) -> Optimum:
         str(r["begin"]): None if r["value"] is None else r["value"] / first["value"] - 1.0
         for r in results
     }
-    near = [excess for excess in others.values() if excess is not None and SAME < excess < NEAR]
-    warnings: tuple[str, ...] = ()
-    if near:
-        warnings = (
-            f"another minimum is only {100.0 * min(near):.2g} % worse, with other levels; small "
-            "changes of the data may exchange the two",
+    warnings = list(close_levels(np.array(first["sigmas"])))
+    if first["value"] < VANISHED:
+        warnings.append(
+            "the divergence vanishes on these levels, and on many others: they are not determined"
+        )
+    elif any(_is_another(r, first) for r in results):
+        near = min(r["value"] for r in results if _is_another(r, first)) / first["value"] - 1.0
+        warnings.append(
+            f"another minimum is only {100.0 * near:.2g} % worse, with other levels; small changes "
+            "of the data may exchange the two"
         )
     return Optimum(
         np.array(first["sigmas"]),
         float(first["value"]),
         {"optimum": "exact", "kl_data_model": first["value"], "excess_of_starts": others},
-        warnings,
+        tuple(warnings),
     )
+
+
+def _is_another(result: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    """Whether a descent has found a minimum nearly as good as the first, with other levels."""
+    if result["sigmas"] is None or result["value"] > (1.0 + NEAR) * first["value"]:
+        return False
+    logs = [np.log([level for level in one["sigmas"] if level > 0]) for one in (result, first)]
+    gap = (logs[0][0] - logs[0][-1]) / max(logs[0].size - 1, 1)
+    return bool(np.abs(logs[0] - logs[1]).max() > OTHER * gap)
 
 
 def minimum(
@@ -165,13 +194,15 @@ def minimum(
     Raises:
         ValueError: The KL is infinite at the start, or does not settle.
     """
-    level = _settled(data, problem, start, 0)
-    evaluations = 0
+    if not problem.span.fractions.size:  # nothing to search for, and often a KL of thousands
+        return _only(data, problem, start), 0
+    level, value = _settled(data, problem, start, 0)
+    most, evaluations = FAR_WORSE * value, 0
     while True:
-        objective = Objective(data, problem, level)
+        objective = Objective(data, problem, level, most)
         found = descend(objective, start, flat, patience=patience)
         evaluations += found.evaluations
-        after = _settled(data, problem, found.sigmas, level)
+        after, _ = _settled(data, problem, found.sigmas, level)
         if after == level:
             return replace(found, evaluations=evaluations), level
         level, start = after, found.sigmas
@@ -224,18 +255,16 @@ def _raced(data: Mixture, problem: Problem, starts: Sequence[Array]) -> Minimum:
 class Objective:
     """KL(data || sampler) and its derivatives by log sigma of every level, at one pass.
 
-    Levels that nearly coincide, or that are far worse than the first, are refused, since maps of
-    such levels take long and a search has to turn back there anyway.
-
     Args:
         data: One-dimensional data.
         problem: The sampler and the range.
         level: Number of the pass, which sets resolution and domain.
+        most: Largest value that is of use. Levels that are worse are refused, because maps of bad
+            levels take long and a search has to turn back there anyway.
     """
 
-    def __init__(self, data: Mixture, problem: Problem, level: int) -> None:
-        self._data, self._problem, self._level = data, problem, level
-        self._first: float | None = None
+    def __init__(self, data: Mixture, problem: Problem, level: int, most: float = np.inf) -> None:
+        self._data, self._problem, self._level, self._most = data, problem, level, most
 
     def law(self, sigmas: Array) -> DifferentiableKL:
         """The divergence at the levels."""
@@ -246,25 +275,32 @@ class Objective:
 
     def __call__(self, sigmas: Array) -> tuple[float, Array]:
         """Value and derivatives."""
-        gaps = -np.diff(np.log(sigmas[sigmas > 0]))
-        if gaps.size and gaps.min() < LEAST_GAP * gaps.mean():
-            raise ValueError(f"levels must stay apart, got neighbours {gaps.min():.2g} apart")
         law = self.law(sigmas)
-        self._first = law.value if self._first is None else self._first
-        if not law.value < FAR_WORSE * self._first:
-            raise ValueError(f"levels must have a KL near {self._first:g}, got {law.value:g}")
+        if not law.value < self._most:
+            raise ValueError(f"levels must have a KL below {self._most:g}, got {law.value:g}")
         return law.value, levels_gradient(self._problem.make, sigmas, law.gradient())
 
 
-def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> int:
-    """The first pass, from a given one, whose KL the next pass confirms."""
+def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> tuple[int, float]:
+    """The first pass, from a given one, whose KL the next pass confirms, and the KL."""
     value = Objective(data, problem, level).law(sigmas).value
     for after in range(level + 1, MOST_PASSES + 1):
         finer = Objective(data, problem, after).law(sigmas).value
         if abs(finer - value) <= SETTLED * abs(finer):
-            return after - 1
+            return after - 1, finer
         value = finer
-    raise ValueError(f"the KL must settle to {SETTLED:g} relative, got values that still move")
+    raise ValueError(
+        f"n_steps must give levels whose KL is found to {SETTLED:g} relative, got values that "
+        f"still move, {value:g} nats at last; take more steps"
+    )
+
+
+def _only(data: Mixture, problem: Problem, sigmas: Array) -> Minimum:
+    """The levels of a range without an inner level, with their KL."""
+    found = exact_kl(data, problem.make(sigmas), problem.sampler.start, SETTLED)
+    if found.value is None or not np.isfinite(found.value):
+        raise ValueError(found.reason or "the KL of the only levels is infinite")
+    return Minimum(sigmas, found.value, 1)
 
 
 def _starts(data: Mixture, problem: Problem, begin: str, flat: float, patience: int) -> list[Array]:

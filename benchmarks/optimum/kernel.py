@@ -83,7 +83,8 @@ class ErrorKernel:
         low, high = (means - REACH * stds).min(), (means + REACH * stds).max()
         count = int(np.ceil((high - low) / least * PER_STD)) + 1 if least > 0 else MOST_POINTS + 1
         if count > MOST_POINTS:
-            raise ValueError(f"mixture must have stds above {(high - low) / 1250:.2g}")
+            limit = PER_STD * (high - low) / (MOST_POINTS - 1)
+            raise ValueError(f"mixture must have stds of at least {limit:.2g}, got {least:.2g}")
         x0 = np.linspace(low, high, count)
         nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
         weights = weights / weights.sum()
@@ -98,9 +99,9 @@ class ErrorKernel:
         self.matrix = (errors * density) @ errors.T
 
     def kl(self) -> float:
-        """The divergence of stochastic DDIM on levels that begin with these, to leading order.
+        """KL of stochastic DDIM on the levels, in nats, to leading order.
 
-        The levels are those of the kernel but for the last, at which no step begins.
+        At the last level no step begins.
         """
         squares = np.log(self._levels[:-1] / self._levels[1:]) ** 2
         return float(2.0 * squares @ self.matrix[:-1, :-1] @ squares)

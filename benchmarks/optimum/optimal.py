@@ -2,9 +2,11 @@
 
 A mixture is searched exactly (`benchmarks.optimum.exact`). A profile alone does not determine the
 data, so that models of the data with the same profile stand for them. For many coordinates it is a
-product of Gaussians; where that does not fit, and for one coordinate, it is a mixture fitted to the
-profile. Where several models fit alike, and the best levels of one are bad for another, the levels
-are those of the least mean of their divergences, each in units of its own least one.
+product of Gaussians, and where that does not fit also independent coordinates with the law of a
+mixture that does: neither is known to be true, since coordinates may depend on each other. For one
+coordinate it is a mixture fitted to the profile. Where the best levels of one model are bad for
+another, the levels are those that minimise the mean of the divergences, each in units of its own
+least one.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.optimum import exact
-from benchmarks.optimum.problem import Optimum, Problem
+from benchmarks.optimum.problem import Optimum, Problem, close_levels
 from benchmarks.optimum.stand_in import StandIn, fit_stand_ins
 from theory.checks import Array
 from theory.profiles.profile import Profile
@@ -29,11 +31,12 @@ from theory.schedules.gaussian_sum import (
 )
 from theory.schedules.search import Objective, descend
 from theory.schedules.standard import log_snr_sigmas
+from theory.schedules.time_change import covers
 from theory.solvers.derivative import levels_gradient
 from theory.solvers.gaussian_kl import gaussian_sum_kl
-from toys.laws.flow import stretches
 
 MISFIT, SURE = 0.005, 1.5  # relative misfit, and standard errors, beyond which Gaussians do not fit
+VISIBLE = 0.05  # relative noise that a profile without standard errors may have
 DISAGREE = 1.2  # factor in KL between models beyond which their levels are a compromise
 NOTHING = 0.01  # share of the KL on levels uniform in log SNR below which nothing is to be gained
 ROUGH = 1e-2  # derivatives of log KL that end the search for a model or a replicate
@@ -79,12 +82,14 @@ class ProfileOptimum:
     def __init__(
         self, profile: Profile, problem: Problem, stand_ins: Sequence[StandIn] = ()
     ) -> None:
-        self._problem = problem
+        span = problem.span
+        covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
+        self._problem, self._profile = problem, profile
         self._gaussians: GaussianSum | None = None
         self._stand_ins: list[StandIn] = []
         self._inverse: Array | None = None
         models: list[_Model] = []
-        has_law = _has_exact_law(problem)
+        has_law = exact.has_exact_law(problem)
         if profile.dim > 1 or not has_law:
             self._gaussians = fit_gaussian_sum(profile)
             models.append(self._gaussian_model(self._gaussians))
@@ -105,14 +110,10 @@ class ProfileOptimum:
             objectives.append(self._gaussian_objective(fit_gaussian_sum(profile)))
         levels = [model.level for model in self._models if model.name == "stand-in"]
         if levels:
-            known = [fit.mixture for fit in self._stand_ins[: len(levels)]]
-            fits = fit_stand_ins(_one(profile), starts=known)
-            objectives += [
-                exact.Objective(fit.mixture, self._problem, max(levels))
-                for fit in fits[: len(levels)]
-            ]
-        units = [model.unit for model in self._models]
-        mean = _mean(objectives, units[: len(objectives)])
+            for known, level in zip(self._stand_ins, levels, strict=False):
+                (fit,) = fit_stand_ins(_one(profile), starts=[known.mixture])
+                objectives.append(exact.Objective(fit.mixture, self._problem, level))
+        mean = _mean(objectives, [model.unit for model in self._models])
         begin, patience = self.optimum.sigmas, exact.IMPATIENT
         return descend(mean, begin, ROUGH, inverse=self._inverse, patience=patience).sigmas
 
@@ -172,25 +173,61 @@ class ProfileOptimum:
         if self._stand_ins:
             found["stand_in_misfit"] = self._stand_ins[0].misfit
             found["components"] = [fit.mixture.size for fit in self._stand_ins]
+            warnings += _unlike(self._stand_ins[0], self._profile)
         if lawless:
             warnings.append(
                 f"{self._problem.sampler.solver} has no exact law on mixtures: the levels are "
                 "those for Gaussian data with this profile"
             )
-        if len(models) == 1:
-            return Optimum(first.sigmas, first.value, found, tuple(warnings))
-        worst = _disagreement(models)
-        found["disagreement"] = worst if np.isfinite(worst) else None
-        if worst <= DISAGREE and self._gaussians is None:
-            return Optimum(first.sigmas, first.value, found, tuple(warnings))
+        chosen = Optimum(first.sigmas, first.value)
+        if len(models) > 1:
+            worst = _disagreement(models)
+            found["disagreement"] = worst if np.isfinite(worst) else None
+            if worst > DISAGREE or self._gaussians is not None:
+                chosen, excess = self._compromise(models)
+                found |= {"optimum": "compromise", "excess_of_compromise": excess}
+                warnings.append(self._warning(worst, 1.0 + max(excess)))
+        values = [_value(m.objective, chosen.sigmas) for m in models]
+        found["kl_per_coordinate"] = [v if np.isfinite(v) else None for v in values]
+        warnings += close_levels(chosen.sigmas)
+        return Optimum(chosen.sigmas, chosen.value, found, tuple(warnings))
+
+    def _compromise(self, models: list[_Model]) -> tuple[Optimum, list[float]]:
+        """The levels of least mean divergence, and the relative excess of each model there."""
         mean = _mean([m.objective for m in models], [m.unit for m in models])
         start = min((m.sigmas for m in models), key=partial(_value, mean))
         mixed = descend(mean, start, ROUGH, patience=exact.IMPATIENT)
         self._inverse = mixed.inverse
         excess = [max(m.objective(mixed.sigmas)[0] / m.unit - 1.0, 0.0) for m in models]
-        found |= {"optimum": "compromise", "excess_of_compromise": excess}
-        warnings.append(_warning(models, worst, 1.0 + max(excess)))
-        return Optimum(mixed.sigmas, mixed.value, found, tuple(warnings))
+        return Optimum(mixed.sigmas, mixed.value), excess
+
+    def _warning(self, worst: float, excess: float) -> str:
+        """What a compromise between models means for the user."""
+        factor = f"up to {worst:.3g}" if np.isfinite(worst) else "any number of"
+        models = "different mixtures have this profile"
+        if self._gaussians is not None:
+            models = (
+                f"a product of Gaussians misses this profile by {self._gaussians.misfit:.1%}, and "
+                "independent equal mixtures have it, but the coordinates may depend on each other"
+            )
+        return (
+            f"{models}; the best levels of one model give another {factor} times its least KL, and "
+            f"the levels are a compromise, within {excess:.3g} times the least for each"
+        )
+
+
+def _unlike(fit: StandIn, profile: Profile) -> list[str]:
+    """A warning if the best stand-in does not have the profile, by more than the noise."""
+    noise = 0.0 if fit.misfit_error is None else VISIBLE
+    if profile.stderr is not None and profile.mmse.all():
+        noise = float(np.sqrt(np.mean((profile.stderr / profile.mmse) ** 2)))
+    misfit = np.sqrt(max(fit.misfit**2 - noise**2, 0.0))
+    if misfit <= MISFIT + SURE * (fit.misfit_error or 0.0):
+        return []
+    return [
+        f"no mixture has this profile: the nearest one found misses it by {misfit:.1%}; the levels "
+        "are those of that mixture"
+    ]
 
 
 def _misfits(fit: GaussianSum) -> bool:
@@ -208,17 +245,6 @@ def _one(profile: Profile) -> Profile:
     """The profile per coordinate, as that of data of one coordinate."""
     stderr = None if profile.stderr is None else profile.stderr / profile.dim
     return Profile(1, profile.sigma, profile.mmse / profile.dim, stderr, {})
-
-
-def _warning(models: list[_Model], worst: float, excess: float) -> str:
-    """What a compromise between models means for the user."""
-    factor = f"up to {worst:.3g}" if np.isfinite(worst) else "any number of"
-    kinds = "Gaussians and mixtures" if models[0].name == "Gaussians" else "different mixtures"
-    return (
-        f"{kinds} have this profile, and the best levels of one give another {factor} "
-        f"times its least KL; the levels are a compromise, within {excess:.3g} times the least "
-        "for each"
-    )
 
 
 def _disagreement(models: Sequence[_Model]) -> float:
@@ -249,13 +275,3 @@ def _value(objective: Objective, sigmas: Array) -> float:
         return objective(sigmas)[0]
     except ValueError:
         return np.inf
-
-
-def _has_exact_law(problem: Problem) -> bool:
-    """Whether the law of the sampler on a mixture is known."""
-    span = problem.span
-    try:
-        stretches(problem.make(np.geomspace(span.sigma_max, span.sigma_min, 5)))
-    except ValueError:
-        return False
-    return True

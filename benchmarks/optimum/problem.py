@@ -14,6 +14,7 @@ from theory.levels import Span
 from theory.solvers.registry import make_table
 from theory.solvers.table import SolverTable
 
+CLOSE = 1e-2  # log-spacing of two levels, in units of the mean, below which they nearly coincide
 MOST_STEPS = 64
 Options = tuple[tuple[str, Any], ...]
 
@@ -60,8 +61,8 @@ class Problem:
         table = make_table(self.sampler.solver, ends, None, **dict(self.sampler.options))
         if not isinstance(table, SolverTable):
             raise ValueError(
-                "solver must be a table for schedule 'optimal', got "
-                f"{self.sampler.solver!r}, whose weights depend on the state"
+                "solver must not have weights that depend on the state for schedules 'law' and "
+                f"'optimal', got {self.sampler.solver!r}"
             )
 
     @cached_property
@@ -112,7 +113,8 @@ class Optimum:
 
     Args:
         sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
-        value: The divergence there, in nats; that of the stand-in if the data are not known.
+        value: The divergence there, in nats. If the data are not known, that of their model, per
+            coordinate, or for a compromise the mean over the models, each in units of its least.
         found: How, as plain values.
         warnings: Reasons to doubt the levels, one sentence each.
     """
@@ -121,3 +123,14 @@ class Optimum:
     value: float
     found: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+def close_levels(sigmas: Array) -> tuple[str, ...]:
+    """A warning if two of the best levels nearly coincide, so that a step is of no use."""
+    gaps = -np.diff(np.log(sigmas[sigmas > 0]))
+    if gaps.size < 2 or gaps.min() >= CLOSE * gaps.mean():
+        return ()
+    at = int(np.argmin(gaps))
+    return (
+        f"levels {at} and {at + 1} nearly coincide at {sigmas[at]:.4g}: fewer steps are as good",
+    )

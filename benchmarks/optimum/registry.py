@@ -56,6 +56,8 @@ def optimal_sigmas(
 
     problem = Problem(solver, Span(n_steps, sigma_max, sigma_min, terminal))
     if mixture is not None and mixture.dim == 1:
+        if profile is not None:
+            raise ValueError("profile must be left out beside a mixture of dim 1, got both")
         return exact_optimum(toy_spec(mixture), problem).sigmas
     if profile is None:
         raise ValueError("profile must be given for data of more than one dimension, got None")
@@ -140,13 +142,21 @@ def schedule(
             arctan is found from the profile by default.
 
     Returns:
-        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units.
+        Noise levels, shape (n_steps + 1,), strictly decreasing, in data units. Reasons to doubt
+        them are part of the answer of `entropic.recommend`, not of this one.
 
     Raises:
         ValueError: The name or an option is unknown, an argument is out of its range, or a profile,
             a mixture or a solver is missing.
     """
     known = REGISTRY.name(name)
+    needs = REGISTRY.needs(known)
+    if mixture is not None and "mixture" not in needs:
+        raise ValueError(f"mixture must be left out for schedule {known!r}, got one")
+    if solver is not None and "solver" not in needs and known != "law":
+        raise ValueError(f"solver must be left out for schedule {known!r}, got {solver!r}")
+    if not isinstance(solver, str | Sampler | None):
+        raise ValueError(f"solver must be the name of a solver, got {solver!r}")
     span = theory.span_of(n_steps, process, profile, terminal, sigma_min, sigma_max)
     sampler = sampler_of(solver, span, process) if isinstance(solver, str) else solver
     data = None
@@ -155,6 +165,8 @@ def schedule(
 
         data = as_mixture(mixture)
     supplied = {"profile": profile, "mixture": data, "solver": sampler}
-    if known == "law" and sampler is not None and options.get("form") is None:
-        options["form"] = Problem(sampler, replace(span, n_steps=1)).form
+    if known == "law" and sampler is not None:
+        form = Problem(sampler, replace(span, n_steps=1)).form
+        if options.setdefault("form", form) != form:
+            raise ValueError(f"form must be {form!r} for {sampler.solver}, got {options['form']!r}")
     return theory.made(REGISTRY, known, span, supplied, options)

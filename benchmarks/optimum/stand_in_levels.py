@@ -154,13 +154,18 @@ def white_noise(x: Array, y: Array, ratio: Array) -> float:
 
 def _check_range(ratio: Array) -> None:
     """Refuse levels at which the mmse is all but 0, or all but sigma^2, shape (m,)."""
-    advice = "for a stand-in, got {:.3g} sigma^2; extend the profile upwards"
     top, bottom = float(ratio.max()), float(ratio.min())
     if top <= FAINT:
-        raise ValueError(f"mmse must exceed {FAINT:g} sigma^2 somewhere {advice.format(top)}")
+        side = "downwards" if int(np.argmax(ratio)) <= ratio.size // 2 else "upwards"
+        raise ValueError(
+            f"mmse must exceed {FAINT:g} sigma^2 somewhere for schedule 'optimal', got {top:.3g} "
+            f"sigma^2; extend the profile {side}"
+        )
     if bottom >= 1.0 - LEAST_GAIN:
-        rule = f"mmse must be below {1.0 - LEAST_GAIN:g} sigma^2 somewhere"
-        raise ValueError(f"{rule} {advice.format(bottom)}")
+        raise ValueError(
+            f"mmse must be below {1.0 - LEAST_GAIN:g} sigma^2 somewhere for schedule 'optimal', "
+            f"got {bottom:.3g} sigma^2; extend the profile upwards"
+        )
 
 
 def _scale(mmse: Array, ratio: Array) -> float:

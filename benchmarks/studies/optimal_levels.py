@@ -34,7 +34,7 @@ REACH = (5e-4, 20.0)  # levels of the kernel
 def level_rows(
     spec: str, store: Store, jobs: int | None, calls: int, solvers: tuple[str, ...] = SOLVERS
 ) -> pd.DataFrame:
-    """The best levels of every solver that has an exact law with them.
+    """The best levels of every solver.
 
     Args:
         spec: Name of a toy, or the text of a mixture file.

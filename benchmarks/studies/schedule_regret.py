@@ -178,7 +178,8 @@ class RegretCell:
         profile = profile_of(self.toy, noise)
         if method in REGISTRY:
             ends = "stop", LOW, HIGH
-            return schedule(method, n_steps, "edm", profile, *ends, solver=self.solver)
+            solver = self.solver if method == "law" else None
+            return schedule(method, n_steps, "edm", profile, *ends, solver=solver)
         fits = [
             StandIn(load_toy(text), misfit, error, score)
             for text, misfit, error, score in (self.noisy if noise else self.fits)

@@ -61,11 +61,13 @@ if TYPE_CHECKING:
 )
 @ends
 @terminal_option
-@click.option("--isotonic", is_flag=True, help="las with losses: pool risks that fall with sigma.")
+@click.option(
+    "--isotonic", is_flag=True, help="las or optimal with losses: pool risks that fall with sigma."
+)
 @click.option(
     "--bins",
     type=int,
-    help="las with losses: number of bins for logs with more levels. Default: 64.",
+    help="las or optimal with losses: number of bins for logs with more levels. Default: 64.",
 )
 @click.option(
     "--replicates",
@@ -93,7 +95,7 @@ def command(
     terminal: str | None,
     **options: Any,
 ) -> None:
-    """Print noise levels for a sampler from a toy, a profile file or a loss log."""
+    """Print noise levels for a sampler from a toy, a profile, a loss log or a network."""
     from entropic.commands.options import schedule_registry
     from theory.names import joined
     from theory.writing import is_stdout
@@ -101,7 +103,7 @@ def command(
     name, own = schedule_registry().parse(method)
     given = joined(own, given_options(options))
     if json_ and format_ == "lines":
-        raise ValueError("format must be json beside json, got lines")
+        raise ValueError("format must be json with --json, got lines")
     found = recommend(name, steps, terminal=terminal or "stop", **options, **given)
     if out is not None:
         found.write(out)
@@ -116,7 +118,10 @@ def command(
     click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
     if name == "las":
         click.echo(las_text(fields), err=True)
-    elif fields["source"].get("band"):
+        return
+    if "rests_on" in fields["source"]:
+        click.echo("\n".join(rests_text(fields["source"]["rests_on"])), err=True)
+    if fields["source"].get("band"):
         click.echo(band_text(fields), err=True)
 
 
@@ -194,19 +199,22 @@ def las_text(fields: dict[str, Any]) -> str:
     las, lines = source["las"], []
     shown = ", ".join(f"{key} {value:.4g}" for key, value in las.items() if key != "axis")
     lines.append(f"las: {las['axis']} axis, {shown}")
-    rests = source.get("rests_on")
-    if rests is not None:
-        binned = rests["bins"] is not None
-        where = f"{rests['levels']} levels" + (f" in {rests['bins']} bins" if binned else "")
-        lines.append(
-            f"rests on {rests['samples']} samples at {where}, "
-            f"at least {rests['fewest_samples']} per {'bin' if binned else 'level'}"
-        )
-        if rests["rising_risks"]:
-            advice = "pooled" if rests["isotonic"] else "--isotonic pools them"
-            lines.append(
-                f"steps up in sigma with a falling risk: {rests['rising_risks']}; {advice}"
-            )
+    if source.get("rests_on") is not None:
+        lines += rests_text(source["rests_on"])
     if source.get("band") is not None:
         lines.append(band_text(fields))
     return "\n".join(lines)
+
+
+def rests_text(rests: dict[str, Any]) -> list[str]:
+    """The data of a loss log, one fact per line."""
+    binned = rests["bins"] is not None
+    where = f"{rests['levels']} levels" + (f" in {rests['bins']} bins" if binned else "")
+    lines = [
+        f"rests on {rests['samples']} samples at {where}, "
+        f"at least {rests['fewest_samples']} per {'bin' if binned else 'level'}"
+    ]
+    if rests["rising_risks"]:
+        advice = "pooled" if rests["isotonic"] else "--isotonic pools them"
+        lines.append(f"steps up in sigma with a falling risk: {rests['rising_risks']}; {advice}")
+    return lines

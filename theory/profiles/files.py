@@ -10,7 +10,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -169,6 +169,7 @@ def write_schedule(
     sigmas: ArrayLike,
     terminal: str,
     source: Mapping[str, Any] | None = None,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write a schedule as JSON; the file is replaced completely or not at all.
 
@@ -178,6 +179,7 @@ def write_schedule(
         sigmas: Noise levels, shape (n_steps + 1,), strictly decreasing; only the last may be 0.
         terminal: "zero" if the last level is 0, else "stop".
         source: Origin of the numbers; any mapping that JSON can represent.
+        warnings: Reasons to doubt the levels, one sentence each.
 
     Raises:
         ValueError: A field is invalid, or the file cannot be written.
@@ -189,6 +191,7 @@ def write_schedule(
         "sigmas": schedule.sigmas.tolist(),
         "terminal": schedule.terminal,
         "source": dict(schedule.source),
+        **({"warnings": list(warnings)} if warnings else {}),
     }
     write_json(path, fields)
 

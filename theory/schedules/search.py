@@ -23,7 +23,7 @@ PENALTY = 3.0  # above log(value) of the start, where the objective has no value
 MOST_ITERATIONS = 300  # of one run of BFGS
 RUNS = 4  # of BFGS, each from the best levels, while a failed line search gains more than GAIN
 GAIN = 1e-3
-LEAST_GAP = 1e-4  # least first log-spacing, in units of the mean
+LEAST_GAP = 1e-4  # least log-spacing of two levels, in units of the mean
 PATIENCE, PROGRESS = 60, 1e-4  # evaluations without a relative gain of PROGRESS that end a search
 STUCK = 2  # scipy's status of a run whose line search failed
 
@@ -189,7 +189,7 @@ class _Search:
         shares /= shares.sum()
         sigmas = self.best.sigmas.copy()
         sigmas[1 : place.size] = np.exp(self.top - self.reach * np.cumsum(shares)[:-1])
-        if not (np.diff(sigmas) < 0.0).all():
+        if shares.min() < 0.1 * LEAST_GAP / shares.size or not (np.diff(sigmas) < 0.0).all():
             return self.ceiling, np.zeros_like(place)
         self.evaluations += 1
         try:

@@ -125,8 +125,10 @@ def _steps(levels: Array) -> Array:
     """The step of each level in log sigma, shape (n_steps + 1,); 0 for a last level 0."""
     positive = levels[levels > 0]
     gaps = np.log1p(-np.diff(positive) / positive[1:])  # not 0 for neighbouring floats
-    gaps = gaps if gaps.size else np.ones(1)  # the one level above 0 has no neighbour
     steps = np.zeros_like(levels)
+    if not gaps.size:  # the one level above 0 has no neighbour
+        steps[: positive.size] = SHARE
+        return steps
     gaps = np.minimum(gaps, 1.0)
     steps[: positive.size] = SHARE * np.minimum(np.append(gaps, gaps[-1]), np.append(gaps[0], gaps))
     return steps

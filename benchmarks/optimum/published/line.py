@@ -20,6 +20,7 @@ from toys.mixture import Mixture
 STATES = 512  # coordinates of an image, as many as the 512 samples of Pei et al.
 LOG_STEP = 0.01  # largest step of the fourth-order solution in log sigma
 PROFILE_POINTS = 1000
+MOST_STEPS = 256  # above which the tables of the dynamic programmes would take all memory
 
 
 def line_span(
@@ -29,7 +30,7 @@ def line_span(
 
     Args:
         mixture: Data of one coordinate.
-        n_steps: Number of steps, 1 to 10^6.
+        n_steps: Number of steps, 1 to 256.
         sigma_max: Highest noise level, in data units.
         sigma_min: Lowest noise level, in data units.
         solver: Name of the solver in `theory.solvers.registry`.
@@ -40,6 +41,7 @@ def line_span(
     if mixture.dim != 1:
         raise ValueError(f"mixture must have one coordinate, got d = {mixture.dim}")
     REGISTRY.name(solver)
+    whole("n_steps", n_steps, 1, MOST_STEPS)
     return Span(n_steps, sigma_max, sigma_min)
 
 

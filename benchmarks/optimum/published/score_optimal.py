@@ -1,15 +1,14 @@
 """Score-optimal schedules: equal steps along the path of noisy laws in the Fisher divergence.
 
 Williams, Campbell, Doucet and Syed (2024), "Score-Optimal Diffusion Schedules", arXiv 2412.07877,
-with the corrector-optimised cost of a step from level s to level t (section 2.3),
+with the corrector-optimised cost of a step from level s to level t,
 
     L(s, t) = t^2 E_{x ~ p_s} |score_t(x) - score_s(x)|^2,
 
-where the factor t^2 is their choice v(t) = sigma(t) of section 3.3. A short step costs
+where the factor t^2 is their choice v(t) = sigma(t). A short step costs
 delta(sigma) (s - t)^2 with delta = sigma^2 E |d score / d sigma|^2, and the schedule of least total
-cost travels at constant speed in the length int sqrt(delta) dsigma (theorem 3.1). The formulas and
-their numbers are those of a public summary of the paper and of two public implementations; its full
-text was not at hand.
+cost travels at constant speed in the length int sqrt(delta) dsigma. The formulas are those of a
+public summary of the paper and of two public implementations; its full text was not at hand.
 """
 
 import numpy as np
@@ -29,17 +28,17 @@ DIFFERENCE = 5e-3  # in log sigma
 def score_optimal_sigmas(
     mixture: Mixture, n_steps: int, sigma_max: float, sigma_min: float, *, solver: str
 ) -> Array:
-    """Levels of equal length in the corrector-optimised cost (Williams et al. 2024, theorem 3.1).
+    """Levels of equal length in the corrector-optimised cost of Williams et al. (2024).
 
     The authors estimate the length by the sum of sqrt(L) over the steps of a schedule, and move its
-    levels by a monotone cubic of the inverse, again and again (algorithms 1 and 2). Here the length
+    levels by a monotone cubic of the inverse, again and again. Here the length
     is the integral itself, by Simpson's rule on 400 steps uniform in log sigma, and its inverse is
     a monotone cubic in log sigma. The expectations are quadratures over the mixture. The levels do
     not depend on the solver.
 
     Args:
         mixture: Data of one coordinate.
-        n_steps: Number of steps, 1 to 10^6.
+        n_steps: Number of steps, 1 to 256.
         sigma_max: Highest noise level, in data units.
         sigma_min: Lowest noise level, in data units.
         solver: Name of the solver.

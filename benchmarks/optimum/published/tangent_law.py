@@ -33,7 +33,7 @@ def tangent_law_sigmas(
 
     Args:
         mixture: Data of one coordinate.
-        n_steps: Number of steps, 1 to 10^6.
+        n_steps: Number of steps, 1 to 256.
         sigma_max: Highest noise level, in data units.
         sigma_min: Lowest noise level, in data units.
         solver: Name of the solver.
