@@ -1,11 +1,13 @@
 """The best levels of known mixtures, and the schedule `optimal` in all its forms."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import entropic
+from benchmarks.engine import recommend
 from benchmarks.optimum import exact
 from benchmarks.optimum.optimal import ProfileOptimum
 from benchmarks.optimum.problem import Problem, Sampler
@@ -195,7 +197,7 @@ def test_the_recommendation_tells_what_was_found(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ENTROPIC_STORE", str(tmp_path / "store"))
     found = entropic.recommend("optimal", 4, toy=THREE, solver="stochastic_ddim:eta=0.5")
     assert found.source["optimum"] == "exact"
-    assert found.source["eta"] == 0.5
+    assert found.source["solver"] == "stochastic_ddim:eta=0.5"
     assert set(found.source["excess_of_starts"]) == {"law", "half", "log_snr"}
     json.dumps(found.to_dict(), allow_nan=False)
     assert len(list((tmp_path / "store").rglob("*.json"))) == 3
@@ -207,3 +209,86 @@ def test_the_recommendation_tells_what_was_found(tmp_path, monkeypatch) -> None:
         entropic.recommend("optimal", 4, toy=THREE)
     warned = entropic.recommend("law", 4, toy="grid8", solver="ddim")
     assert any("one coordinate" in text for text in warned.warnings)
+
+
+@pytest.mark.parametrize(("solver", "terminal"), [("ddim", "zero"), ("stochastic_ddim", "stop")])
+def test_a_range_without_an_inner_level_has_only_one_list(solver: str, terminal: str) -> None:
+    given = {"terminal": terminal, "solver": solver}
+    ends = [80.0, 0.0 if terminal == "zero" else 0.002]
+    data = Mixture([1.0], [0.0], [0.5])
+    profile = entropic.profile(data)
+    assert entropic.schedule("optimal", 1, mixture=data, **given).tolist() == ends
+    assert entropic.schedule("optimal", 1, profile=profile, **given).tolist() == ends
+    found = exact.exact_optimum(toy_spec(data), problem(solver, 1, terminal))
+    assert found.value == pytest.approx(
+        float(entropic.kl(data, make_table(solver, ends))), rel=1e-6
+    )
+
+
+def test_what_a_profile_does_not_hold_is_refused_or_said() -> None:
+    data = Mixture([0.4, 0.6], [-1.0, 1.0], [0.2, 0.3])
+    narrow = entropic.profile(data, sigma_min=0.3, sigma_max=5.0)
+    for method in ("optimal", "law"):
+        with pytest.raises(ValueError, match=r"profile must cover sigma 0.002..80, got 0.3..5"):
+            entropic.schedule(
+                method, 4, profile=narrow, solver="ddim", sigma_min=0.002, sigma_max=80.0
+            )
+    sigma = 0.002 * 1.3 ** np.arange(41.0)
+    impossible = Profile(1, sigma, sigma**2 / np.sqrt(1.0 + sigma**4))
+    found = entropic.recommend("optimal", 4, profile=impossible, solver="ddim")
+    assert found.warnings[0].startswith("no mixture has this profile: the nearest one found misses")
+    assert found.source["kl_per_coordinate"][0] > 0.0
+
+
+def test_levels_that_coincide_or_that_nothing_determines_are_said(tmp_path: Path) -> None:
+    profile = entropic.profile("gaussians5")
+    found = entropic.recommend("optimal", 4, profile=profile, solver="sde_dpmpp_2m")
+    assert "nearly coincide at 0.002: fewer steps are as good" in found.warnings[-1]
+    assert np.diff(np.log(found.sigmas)).max() < -1e-6
+    found.write(tmp_path / "levels.json")
+    kept = json.loads((tmp_path / "levels.json").read_text(encoding="utf-8"))
+    assert kept["warnings"] == list(found.warnings)
+    same = entropic.recommend("optimal", 4, toy="two_points", solver="ddim", terminal="zero")
+    assert any("they are not determined" in warning for warning in same.warnings)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        ("edm", {"mixture": THREE}, "mixture must be left out for schedule 'edm'"),
+        ("edm", {"solver": "ddim"}, "solver must be left out for schedule 'edm', got 'ddim'"),
+        ("optimal", {"solver": 3, "mixture": THREE}, "solver must be the name of a solver"),
+        (
+            "law",
+            {"solver": "stochastic_ddim", "form": "deterministic"},
+            "form must be 'stochastic'",
+        ),
+    ],
+)
+def test_arguments_without_a_use_are_refused(
+    method: str, arguments: dict[str, object], message: str
+) -> None:
+    given = {"profile": entropic.profile(THREE)} if method == "law" else {}
+    with pytest.raises(ValueError, match=message):
+        entropic.schedule(method, 4, **given, **arguments)
+
+
+def test_a_mixture_and_a_profile_together_are_refused() -> None:
+    both = {"mixture": THREE, "profile": entropic.profile("gaussian")}
+    with pytest.raises(ValueError, match="profile must be left out beside a mixture of dim 1"):
+        entropic.schedule("optimal", 4, solver="ddim", **both)
+
+
+def test_the_law_says_that_it_is_not_for_solvers_of_higher_order() -> None:
+    found = entropic.recommend("law", 4, toy=THREE, solver="dpmpp_2m")
+    assert found.warnings[0].startswith("the law is derived for solvers of first order, and dpmpp")
+    assert not entropic.recommend("law", 4, toy=THREE, solver="ddim").warnings
+
+
+def test_replicates_without_noise_are_refused_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommend, "ProfileOptimum", None)
+    profile = entropic.profile(THREE)
+    with pytest.raises(ValueError, match="noisy risks, got a profile without errors"):
+        entropic.recommend("optimal", 4, profile=profile, solver="ddim", replicates=20)
+    with pytest.raises(ValueError, match="noisy risks, got a mixture of dim 1"):
+        entropic.recommend("optimal", 4, toy=THREE, solver="ddim", replicates=20)

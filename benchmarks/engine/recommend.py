@@ -20,6 +20,7 @@ from benchmarks.optimum.problem import Optimum, Problem, Sampler
 from benchmarks.optimum.registry import REGISTRY, draws_on_profile, sampler_of, schedule
 from theory.checks import Array, check_seed
 from theory.levels import Span
+from theory.names import show_options
 from theory.profiles.files import read_profile, write_schedule
 from theory.profiles.level_errors import LevelErrors
 from theory.profiles.loss_files import loss_log, loss_profile, one_source, refuse_logged
@@ -257,8 +258,7 @@ def _optimal(
     source: dict[str, Any] = {**risks.named, "process": process, "n_steps": span.n_steps}
     if toy is not None:
         source["toy"] = repr(toy) if isinstance(toy, Mixture) else os.fspath(toy)
-    source |= {"version": version("entropic"), "solver": sampler.solver}
-    source |= dict(sampler.options)
+    source |= {"version": version("entropic"), "solver": _named(sampler)}
     warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
     if spec is not None and load_toy(spec).dim == 1:
         found = _exact(spec, problem)
@@ -287,6 +287,12 @@ def _of_higher_order(sampler: Sampler | None, span: Span) -> list[str]:
         f"the law is derived for solvers of first order, and {sampler.solver} is not one: its "
         "divergence may be many times the least one; the schedule optimal serves it"
     ]
+
+
+def _named(sampler: Sampler) -> str:
+    """The solver with its options, as they are given."""
+    options = show_options(dict(sampler.options)).split()
+    return ":".join([sampler.solver, ",".join(options)] if options else [sampler.solver])
 
 
 def _exact(spec: str, problem: Problem) -> Optimum:
