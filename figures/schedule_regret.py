@@ -79,7 +79,7 @@ def draw(table: pd.DataFrame) -> Figure:
         tick.set_color(FROM[METHODS[name][1]][1])
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     figure.suptitle(_message(table, shown[0]), fontsize=TITLE, x=0.02, ha="left", color=INK)
-    return captioned(figure, _words(table))
+    return captioned(figure, _words(table, shown))
 
 
 def _regret(table: pd.DataFrame) -> pd.Series:
@@ -142,9 +142,16 @@ def _message(table: pd.DataFrame, solver: str) -> str:
     )
 
 
-def _words(table: pd.DataFrame) -> str:
+def _calls(table: pd.DataFrame) -> str:
+    return ", ".join(str(int(count)) for count in sorted(set(table["calls"])))
+
+
+def _words(table: pd.DataFrame, shown: list[str]) -> str:
     """Setting and meaning."""
-    calls = ", ".join(str(int(count)) for count in sorted(set(table["calls"])))
+    counts = {name: _calls(table[table["solver"] == name]) for name in shown}
+    calls = counts[shown[0]]
+    for name in shown[1:]:
+        calls += f" ({_label(name)}: {counts[name]})" if counts[name] != counts[shown[0]] else ""
     own = table[table["regret"].notna()]
     unknown = 1.0 - len(own) / len(table)
     return (

@@ -114,15 +114,34 @@ def test_a_kept_regret_is_found_again() -> None:
 
 
 def test_what_the_documentation_says_of_the_levels_from_a_profile() -> None:
-    rows = ROWS[(ROWS["schedule"] == "optimal") & (ROWS["calls"] <= 16)]
+    rows = ROWS[ROWS["schedule"] == "optimal"]
     good = (rows["regret"] <= 1.1).groupby([rows["half"], rows["solver"]]).agg(["sum", "size"])
-    assert good.loc[("report", "stochastic_ddim")].tolist() == [60, 60]
-    assert good.loc[("report", "ddim")].tolist() == [59, 60]
-    assert good.loc[("look", "stochastic_ddim"), "sum"] == round(0.78 * 60)
-    assert good.loc[("look", "ddim"), "sum"] == round(0.93 * 60)
+    assert good.loc[("report", "stochastic_ddim")].tolist() == [80, 80]
+    assert good.loc[("report", "ddim")].tolist() == [78, 80]
+    assert good.loc[("look", "stochastic_ddim"), "sum"] == round(0.80 * 80)
+    assert good.loc[("look", "ddim"), "sum"] == round(0.95 * 80)
     worst = rows[rows["solver"] == "stochastic_ddim"].groupby("toy")["regret"].max()
     assert worst["look-19"] == pytest.approx(1.49, abs=0.005)
     assert worst["look-18"] == pytest.approx(1.26, abs=0.005)
     assert worst["look-06"] == pytest.approx(1.26, abs=0.005)
     law = ROWS[(ROWS["schedule"] == "law") & (ROWS["toy"] == "report-19")]
+    law = law[law["solver"] == "stochastic_ddim"]
+    assert law["regret"].min() == pytest.approx(29.0, abs=0.5)
     assert law["regret"].max() == pytest.approx(135.0, abs=0.5)
+
+
+def test_what_the_documentation_says_of_solvers_of_second_order() -> None:
+    found = study.summary(ROWS).query("calls == 8").set_index(["solver", "schedule"])
+    two = found.loc["dpmpp_2m"]
+    assert two["median"]["optimal"] == pytest.approx(1.06, abs=0.005)
+    assert two["median"]["edm"] == pytest.approx(43.0, abs=0.9)
+    assert two["median"].drop("optimal").min() == pytest.approx(2.7, abs=0.05)
+    assert two["worst"]["optimal"] == pytest.approx(1.76, abs=0.005)
+    assert found.loc[("unipc_2", "optimal"), "median"] == pytest.approx(1.10, abs=0.005)
+    assert found.loc[("unipc_2", "optimal"), "worst"] == pytest.approx(2.45, abs=0.005)
+    heun = study.summary(ROWS).query("solver == 'heun' and schedule == 'vp_linear'")
+    assert heun["median"].max() < 1.2
+    optimum = ROWS[(ROWS["schedule"] == "optimum") & (ROWS["solver"] == "heun")]
+    lost = optimum[optimum["regret"].isna()]
+    assert lost.groupby(["half", "calls"]).size().tolist() == [2, 2, 1, 1]
+    assert optimum["regret"].max() < 1.3

@@ -77,7 +77,7 @@ def _number(cell: str) -> float | None:
 
 
 def write(drawn: Path, gallery: Path) -> list[str]:
-    """Make the picture of every figure in a folder; their names.
+    """Make the picture of every figure in a folder; their names. Others stay as they are.
 
     Pictures keep all their colours: a palette would merge lines that a figure tells apart.
     """
@@ -90,14 +90,14 @@ def write(drawn: Path, gallery: Path) -> list[str]:
             small.resize((WIDTH, height), Image.Resampling.LANCZOS).save(
                 gallery / f"{name}.png", optimize=True
             )
-    made = {
-        name: {
-            "code": fingerprint(name),
-            "table": table_fingerprint(drawn / f"{name}.csv"),
-        }
-        for name in names
-    }
-    (gallery / "made.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    record = gallery / "made.json"
+    made = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    made = {name: of for name, of in made.items() if (gallery / f"{name}.png").exists()}
+    for name in names:
+        table = table_fingerprint(drawn / f"{name}.csv")
+        made[name] = {"code": fingerprint(name), "table": table}
+    text = json.dumps(dict(sorted(made.items())), indent=1) + "\n"
+    record.write_text(text, encoding="utf-8")
     return names
 
 
