@@ -23,6 +23,7 @@ Moved = Callable[[Array], Array]  # from shares of the steps to the entries of t
 SHARE = 0.005
 STENCIL = ((1, 45.0 / 60.0), (2, -9.0 / 60.0), (3, 1.0 / 60.0))  # central, of order 6
 ROUNDING = 8.0 * np.finfo(np.float64).eps  # relative change of an entry that counts as none
+FINER = 6  # times that a step is quartered so that no entry becomes 0, or ceases to be
 CLOSE = 1e-3  # relative; a plain central difference over a step errs by about SHARE^2
 
 
@@ -65,10 +66,10 @@ def levels_gradient(make: Make, sigmas: Array, gradient: TableGradient) -> Array
     """Derivatives with respect to log sigma of every level, shape (n_steps + 1,).
 
     The entries of the table are differenced in log sigma by the central formula of order 6, with a
-    step of 0.005 of the smaller neighbouring gap. Levels that share no entry are moved together. An
-    entry that does not depend on a level contributes exactly 0. The first and the last level count
-    through the rows of the table only: neither start_std nor end is a part of the gradient. The
-    derivative for a last level 0 is 0.
+    step of 0.005 of the smaller neighbouring gap, or less where the table jumps nearby. Levels that
+    share no entry are moved together. An entry that does not depend on a level contributes exactly
+    0. The first and the last level count through the rows of the table only: neither start_std nor
+    end is a part of the gradient. The derivative for a last level 0 is 0.
 
     The groups of levels are kept for each function `make` and found again when the table shows
     another structure. It therefore pays to pass the same function object at every call.
@@ -93,6 +94,11 @@ def levels_gradient(make: Make, sigmas: Array, gradient: TableGradient) -> Array
         """The entries after every level has moved by a multiple of its step, as one vector."""
         return _flat(make(levels * np.exp(shares * steps)), "make", table)
 
+    # Where the table jumps nearby, as that of churn at its lowest and highest level does.
+    for _ in range(FINER):
+        if all(np.array_equal(moved(far) != 0, entries != 0) for far in _farthest(levels.size)):
+            break
+        steps /= 4.0
     pattern, changes = _kept(make, entries, levels.size), []
     if pattern is not None:
         changes = _changes(moved, pattern)
@@ -109,6 +115,11 @@ def levels_gradient(make: Make, sigmas: Array, gradient: TableGradient) -> Array
     moves = steps > 0
     out[moves] /= steps[moves]
     return out
+
+
+def _farthest(levels: int) -> list[Array]:
+    """The two ends of the formula of differences, for all levels at once."""
+    return [np.full(levels, sign * STENCIL[-1][0]) for sign in (1.0, -1.0)]
 
 
 def _kept(make: Make, entries: Array, levels: int) -> _Pattern | None:
