@@ -180,6 +180,7 @@ def test_levels_for_a_network_come_from_its_profile_and_its_solver(
     monkeypatch.setattr(optimum, "TARGETS", ("mixture",))
     monkeypatch.setattr(optimum, "SOLVERS", ("ddim",))
     monkeypatch.setattr(optimum, "SEEDS", (1, 2, 3))
+    monkeypatch.setattr(optimum, "SAMPLES", 60)
     store, path = Store(tmp_path / "store"), tmp_path / "rows.csv"
     optimum.write_study(store, 1, "cpu", path, calls=(4,))
     rows = pd.read_csv(path)
@@ -196,5 +197,5 @@ def test_levels_for_a_network_come_from_its_profile_and_its_solver(
     assert row["mean"] == pytest.approx(three.mean())
     assert row["half"] == pytest.approx(4.30265 * three.std() / 3**0.5, rel=1e-5)
     monkeypatch.setattr(schedules, "sample_score", refuse)
-    monkeypatch.setattr(optimum, "floor_scores", lambda name: {"score": 1.0})
+    monkeypatch.setattr(optimum, "floor_scores", lambda name, samples: {"score": 1.0})
     optimum.write_study(store, 1, "cpu", path, calls=(4,))

@@ -128,6 +128,7 @@ class ScheduleScore:
         sigmas: The levels.
         device: "cpu" or "cuda".
         seed: Seed of the samples.
+        samples: Number of samples; 0 for that of the study of schedules.
     """
 
     target: str
@@ -139,16 +140,18 @@ class ScheduleScore:
     sigmas: tuple[float, ...]
     device: str
     seed: int = SEED
+    samples: int = 0
 
     def run(self) -> dict[str, Any]:
         """One row. If the solver diverges, the row has no score but a reason."""
         torch.set_num_threads(1)
         target = _target(self.target)
         table = solver_at(self.solver, np.array(self.sigmas), target)
+        drawn = self.samples or SAMPLES
         scores: dict[str, Any]
         try:
             samples = sample(
-                open_network(self.network, self.device).denoiser, table, target.shape, SAMPLES,
+                open_network(self.network, self.device).denoiser, table, target.shape, drawn,
                 self.seed, batch=DRAWN, device=self.device, dtype=torch.float32,
             )  # fmt: skip
             scores = dict(sample_score(samples.numpy().astype(np.float32), target))
@@ -164,7 +167,7 @@ class ScheduleScore:
             "terminal": "zero",
             **scores,
             "seed": self.seed,
-            "samples": SAMPLES,
+            "samples": drawn,
             "weights": self.weights,
             "device": self.device,
         }

@@ -180,19 +180,19 @@ def _training_moments(name: str) -> Moments:
     return moments(digit_features(_target(name).train))
 
 
-def floor_scores(name: str) -> dict[str, float | None]:
-    """The score of as many real samples, drawn afresh, or with replacement if there is no law.
+def floor_scores(name: str, samples: int = 0) -> dict[str, float | None]:
+    """The score of real samples, drawn afresh, or with replacement if there is no law.
 
     A bootstrap of few held-out images repeats images. For binary digits and dna too, a network
     that has memorised the training data can score below this floor.
     """
-    target = _target(name)
+    target, drawn = _target(name), samples or SAMPLES
     if target.law is not None:
-        real = target.law.sample(SAMPLES, SAMPLE_SEED).astype(np.float32)
+        real = target.law.sample(drawn, SAMPLE_SEED).astype(np.float32)
     elif name == "dna":
-        real = sequences.synthetic(SAMPLE_SEED, SAMPLES)
+        real = sequences.synthetic(SAMPLE_SEED, drawn)
     else:
-        rows = np.random.default_rng(SAMPLE_SEED).integers(0, len(target.held_out), SAMPLES)
+        rows = np.random.default_rng(SAMPLE_SEED).integers(0, len(target.held_out), drawn)
         real = target.held_out[rows]
     return sample_score(real, target)
 
