@@ -13,7 +13,7 @@ from theory.solvers.table import SolverTable
 from toys import kernels
 from toys.laws.adjoint import FlowTrace
 from toys.laws.branches import Branches
-from toys.laws.charts import Charts
+from toys.laws.charts import Charts, End
 from toys.laws.densities import Components, Density, GaussianSums
 from toys.laws.flow import Flow, stretches
 from toys.laws.gradient import DifferentiableKL
@@ -241,6 +241,17 @@ def test_charts_cover_the_data_once_and_folds_move() -> None:
     assert widths.sum() == pytest.approx(4.5, rel=1e-9)
     assert np.all(rate > 0)
     assert set(of) == set(range(len(charts.charts)))
+
+
+def test_a_jump_of_the_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map so steep that both ends of a chart are one number."""
+    data, table = folding()
+    branches = Branches(
+        Flow(data, table, stretches(table)[0]), np.linspace(-1600, 1600, 2000), 1e-3
+    )
+    monkeypatch.setattr(Charts, "_end", lambda *_: End(1.0, -1, False))
+    with pytest.raises(ValueError, match="table must give a map without jumps, got one from -2 to"):
+        Charts(branches, -2.0, 2.5)
 
 
 def test_the_gradient_where_a_fold_lies_in_the_data() -> None:

@@ -98,6 +98,10 @@ class Charts:
     def _chart(self, piece: int, below: tuple[float, int], above: tuple[float, int]) -> Chart:
         ends = [self._end(piece, *below), self._end(piece, *above)]
         left, right = sorted(ends, key=lambda end: end.x)
+        if not left.x < right.x:
+            raise ValueError(
+                f"table must give a map without jumps, got one from {below[0]:g} to {above[0]:g}"
+            )
         return Chart(piece, left, right)
 
     def _end(self, piece: int, value: float, fold: int) -> End:
