@@ -35,7 +35,10 @@ def test_every_method_has_a_row_on_every_mixture(solver: str, calls: int) -> Non
     for name, part in rows.groupby("toy"):
         noisy = str(name).startswith("report") and solver in study.NOISY
         assert sorted(part["schedule"]) == sorted(want | ({"optimal_noisy"} if noisy else set()))
-    assert set(rows["toy"]) == set(study.mixtures())
+    names = set(study.mixtures())
+    if solver not in study.NOISY and calls > 8:  # see docs/optimum.md
+        names = {name for name in names if name.startswith("report")}
+    assert set(rows["toy"]) == names
 
 
 def test_regrets_are_over_the_least_kl_at_equal_calls() -> None:
@@ -139,6 +142,13 @@ def test_what_the_documentation_says_of_solvers_of_second_order() -> None:
     assert two["worst"]["optimal"] == pytest.approx(1.76, abs=0.005)
     assert found.loc[("unipc_2", "optimal"), "median"] == pytest.approx(1.10, abs=0.005)
     assert found.loc[("unipc_2", "optimal"), "worst"] == pytest.approx(2.45, abs=0.005)
+    more = study.summary(ROWS).query("calls == 16").set_index(["solver", "schedule"])["median"]
+    for solver, own, others in (("dpmpp_2m", 1.04, 7.0), ("unipc_2", 1.28, 23.0)):
+        assert more[solver]["optimal"] == pytest.approx(own, abs=0.005)
+        assert more[solver].drop("optimal").min() == pytest.approx(others, abs=0.5)
+    best = ROWS.query("schedule == 'optimum' and solver == 'unipc_2' and calls == 16")
+    assert best["kl_data_model"].median() == pytest.approx(5e-5, rel=0.05)
+    assert (best["kl_data_model"] < 1e-8).sum() == 3
     heun = study.summary(ROWS).query("solver == 'heun' and schedule == 'vp_linear'")
     assert heun["median"].max() < 1.2
     optimum = ROWS[(ROWS["schedule"] == "optimum") & (ROWS["solver"] == "heun")]

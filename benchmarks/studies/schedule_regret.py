@@ -157,7 +157,7 @@ class RegretCell:
             rows = [{"schedule": "optimum", "reason": str(error), "error": None}]
         else:
             rows = [self._row("optimum", found.sigmas)]
-            rows[0]["sigmas"] = " ".join(f"{sigma:.6g}" for sigma in found.sigmas)
+            rows[0]["sigmas"] = " ".join(f"{sigma:.10g}" for sigma in found.sigmas)
         for method in METHODS[1:]:
             if method == "optimal_noisy" and not self.noisy:
                 continue
