@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
 
 from theory.checks import one_of, positive, whole
 from theory.solvers.reducing import Solver
-from theory.solvers.registry import SOLVERS, make_table
+from theory.solvers.registry import SOLVERS, draws_on_profile, make_table
 from toys.mixture import Mixture
 
 KINDS = ("any", "points", "densities")
@@ -118,9 +118,11 @@ def tables(
     """Strategy for solvers at random levels, with their default options.
 
     Args:
-        solvers: Names to draw from. Default: all solvers.
+        solvers: Names to draw from. Default: all solvers that need no profile.
         max_steps: Largest number of steps.
         zero: Whether the last level is 0. Default: either.
     """
-    names = list(SOLVERS) if solvers is None else [one_of("solver", s, SOLVERS) for s in solvers]
+    names = [name for name in SOLVERS if not draws_on_profile(name)]
+    if solvers is not None:
+        names = [one_of("solver", solver, names) for solver in solvers]
     return st.builds(make_table, st.sampled_from(names), schedules(max_steps, zero))

@@ -23,7 +23,7 @@ from benchmarks.measure.divergences import METRICS
 from entropic.commands.compare import compare_text
 from entropic.commands.main import main
 from figures.comparison import draw_comparison
-from theory.solvers.registry import SOLVERS, make_table
+from theory.solvers.registry import SOLVERS, shape_table
 from toys import zoo
 from toys.laws.build import maps
 
@@ -146,9 +146,9 @@ def test_budgets_give_each_solver_the_most_steps_that_fit(terminal: str, calls: 
 
 def nfe(solver: str, n: int, terminal: str) -> int:
     if terminal == "stop":
-        return make_table(solver, np.geomspace(80.0, 0.002, n + 1)).nfe
+        return shape_table(solver, np.geomspace(80.0, 0.002, n + 1)).nfe
     positive = np.geomspace(80.0, 0.002, n) if n > 1 else np.array([80.0])
-    return make_table(solver, [*positive.tolist(), 0.0]).nfe
+    return shape_table(solver, [*positive.tolist(), 0.0]).nfe
 
 
 def test_a_solver_without_a_step_has_a_row_with_the_reason(tmp_path: Path) -> None:

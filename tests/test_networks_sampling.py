@@ -21,6 +21,7 @@ from theory.schedules.standard import (
 from theory.solvers.registry import (
     SOLVERS,
     make_table,
+    shape_table,
 )
 from toys import (
     sampling,
@@ -36,7 +37,7 @@ FOUR = Mixture([0.2, 0.5, 0.3], np.random.default_rng(0).normal(size=(3, 4)), [0
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_solver_gives_the_compiled_samples(name: str, terminal: str) -> None:
     """Equal to 1e-10: rounding of two orders of summation, grown by the steps between modes."""
-    solver = make_table(name, edm_sigmas(12, 80.0, 0.05, terminal))
+    solver = shape_table(name, edm_sigmas(12, 80.0, 0.05, terminal))
     counted = Counting(MixtureDenoiser(FOUR))
     ours = sample(counted, solver, (4,), 60, seed=5, path=2**33, batch=60)
     assert counted.calls == solver.nfe

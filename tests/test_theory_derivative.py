@@ -12,7 +12,7 @@ from theory.solvers import derivative
 from theory.solvers.ddim import ddim_table
 from theory.solvers.derivative import TableGradient, levels_gradient
 from theory.solvers.multistep import dpmpp_2m_table
-from theory.solvers.registry import SOLVERS, make_table
+from theory.solvers.registry import SOLVERS, make_table, shape_table
 from theory.solvers.table import SolverTable
 
 Array = np.ndarray
@@ -22,7 +22,14 @@ SMOOTH = {
     "edm_stochastic": [{"s_min": 0.0, "s_max": 1e9}, {"s_max": 1e9, "s_min": 0.0, "s_churn": 3}]
 }
 OPTIONS = SMOOTH | {
-    "stochastic_ddim": [{}, {"eta": 0.4}, {"eta": 0.0}],
+    "ddim": [{}, {"call": "matched"}, {"call": 0.3}],
+    "stochastic_ddim": [
+        {},
+        {"eta": 0.4},
+        {"eta": 0.0},
+        {"call": "matched", "eta": 0.5},
+        {"call": "log_mean"},
+    ],
     "heun": [{}, {"correct_last": False}],
     "dpmpp_2m": [{}, {"lower_order_final": False}],
     "sde_dpmpp_2m": [{}, {"variant": "heun", "lower_order_final": False}],
@@ -81,7 +88,7 @@ def one_by_one(
 def test_every_solver_has_the_derivatives_of_other_differences(
     name: str, options: dict[str, object], zero: bool
 ) -> None:
-    make = partial(SOLVERS[name], start_std=80.0, **options)
+    make = partial(shape_table, name, start_std=80.0, **options)
     slow = {"deis_2", "deis_3", "ab_2", "fd_2", "re_single"}
     for n_steps in (2, 5) if name in slow else (2, 3, 7, 24):
         sigmas = falling(n_steps, n_steps, zero=zero)

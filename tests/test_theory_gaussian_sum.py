@@ -22,7 +22,7 @@ from theory.schedules.gaussian_sum import (
 from theory.schedules.standard import edm_sigmas, log_snr_sigmas
 from theory.solvers.derivative import TableGradient
 from theory.solvers.gaussian_kl import gaussian_sum_kl
-from theory.solvers.registry import SOLVERS
+from theory.solvers.registry import SOLVERS, shape_table
 from theory.solvers.table import SolverTable
 
 Array = np.ndarray
@@ -110,7 +110,8 @@ def test_the_gradient_of_any_table_is_the_slope(start: str, seed: int) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_every_solver_has_its_divergence_and_gradient(name: str, zero: bool) -> None:
     sigmas = edm_sigmas(9, 80.0, 0.02, "zero" if zero else "stop")
-    table = SOLVERS[name](sigmas, 80.0)
+    table = shape_table(name, sigmas, 80.0)
+    assert isinstance(table, SolverTable)
     for start in ("noise", "data"):
         ours, slope = directional(table, start, 5)
         assert ours == pytest.approx(slope, rel=1e-7)

@@ -143,7 +143,7 @@ def test_a_table_may_have_history_churn_and_two_rows_a_step() -> None:
         (lambda: stochastic_ddim_table([2, 1], eta=np.nan), "eta must be finite, got nan"),
         (
             lambda: make_table("ddim", [2, 1], eta=0.5),
-            "eta must be left out for solver 'ddim', which takes no options, got 0.5",
+            "eta must be left out for solver 'ddim', which takes call, got 0.5",
         ),
         (
             lambda: make_table("heun", [2, 1], eta=0.5),

@@ -77,13 +77,14 @@ def start_states(
         n: Number of paths, path .. path + n - 1.
         seed: Seed, an integer in [0, 2**32).
         path: Index of the first path.
-        start: "noise" for N(0, start_std^2 I), or "data" for the true law at sigma[0].
+        start: "noise" for N(0, start_std^2 I), or "data" for the true law at the first
+            level.
 
     Raises:
         ValueError: An argument is out of its range.
     """
     if start == "data":
-        return toy.sample_noisy(n, float(table.sigma[0]), seed, path)
+        return toy.sample_noisy(n, table.begin, seed, path)
     if start != "noise":
         raise ValueError(f"start must be 'noise' or 'data', got {start!r}")
     return float(table.start_std) * normals(n, toy.dim, seed, path, 0)
@@ -116,7 +117,8 @@ def trace_paths(
         n: Number of paths, path .. path + n - 1.
         seed: Seed, an integer in [0, 2**32).
         path: Index of the first path.
-        start: "noise" for the solver's own initial noise, or "data" for the true law at sigma[0].
+        start: "noise" for the solver's own initial noise, or "data" for the true law at the first
+            level.
 
     Raises:
         ValueError: An argument is out of its range, or the solver diverges.
@@ -145,7 +147,8 @@ def sample_batches(
         n: Number of paths, at least 1.
         seed: Seed, an integer in [0, 2**32).
         path: Index of the first path, at least 0; repeat r of P paths starts at r P.
-        start: "noise" for the solver's own initial noise, or "data" for the true law at sigma[0].
+        start: "noise" for the solver's own initial noise, or "data" for the true law at the first
+            level.
         threads: Number of threads. Default: all cores.
         batch: Number of paths per batch. Default: chosen by memory.
 
@@ -199,7 +202,8 @@ def sample(
         n: Number of paths, at least 1.
         seed: Seed, an integer in [0, 2**32).
         path: Index of the first path, at least 0; another call continues with path + n.
-        start: "noise" for the solver's own initial noise, or "data" for the true law at sigma[0].
+        start: "noise" for the solver's own initial noise, or "data" for the true law at the first
+            level.
         threads: Number of threads. Default: all cores.
         batch: Number of paths per batch. Default: chosen by memory.
 

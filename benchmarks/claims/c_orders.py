@@ -10,6 +10,7 @@ Where an order is confirmed, the paths of a mixture are also compared with the r
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Engine:
     """
 
     solver: str
-    options: tuple[tuple[str, str | bool], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
 
     def table(self, levels: Array) -> Solver:
         """The engine's table or iteration, started at x = 1."""

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from benchmarks.claims import ours, paper_a, paper_b, paper_c, paper_d
+from benchmarks.claims import called, ours, paper_a, paper_b, paper_c, paper_d
 from benchmarks.claims.ledger import Claim
 
 
 def all_claims() -> tuple[Claim, ...]:
     """Every claim, in the order of the papers, and then those of our own."""
     papers = (*paper_a.CLAIMS, *paper_b.CLAIMS, *paper_c.CLAIMS, *paper_d.CLAIMS)
-    return (*papers, *ours.CLAIMS)
+    return (*papers, *ours.CLAIMS, *called.CLAIMS)
 
 
 def find(ids: Sequence[str]) -> tuple[Claim, ...]:

@@ -23,7 +23,7 @@ PAPERS = {
     "B": "Dimension-free bounds, loss-adaptive schedules",
     "C": "Entropy-reducing iterations",
     "D": "InfoNoise",
-    "O": "Optimal levels, ours",
+    "O": "Optimal and called levels, ours",
 }
 INTRODUCTION = """\
 Every numbered statement of the four papers is executed by `entropic claims`. Identities must agree
@@ -35,7 +35,7 @@ statement is explained in `benchmarks/claims/ledger.py`. A row with the verdict 
 the printed number, and the file `claims.md` that the command writes names the command that decides
 it once the published files are available. Where the text at hand has lost a display, the statement
 is our reconstruction, and constants marked "ours" are ours. The statements `O` are our own, on
-optimal levels.
+optimal levels and on called levels.
 
 This page is written from the committed full run (`entropic claims --cases 500`). Numbers of
 paper A's equations and tables are those of its first version.

@@ -25,7 +25,7 @@ from theory.profiles.files import read_schedule
 from theory.reading import looks_like_path
 from theory.solvers.calls import equal_steps
 from theory.solvers.registry import REGISTRY as SOLVERS
-from theory.solvers.registry import make_table
+from theory.solvers.registry import shape_table
 from theory.solvers.table import SolverTable
 from toys.files import load_toy, toy_spec
 from toys.mixture import Mixture
@@ -281,7 +281,7 @@ def steps_within(setting: Setting, calls: int) -> int:
 def _calls(solver: str, options: Options, n: int, zero: bool) -> int:
     """Denoiser calls of a solver in n steps, which do not depend on where the levels are."""
     levels = np.geomspace(80.0, 0.002, n + 1 - zero) if n > 1 or not zero else np.array([80.0])
-    return make_table(solver, np.append(levels, 0.0) if zero else levels, **dict(options)).nfe
+    return shape_table(solver, np.append(levels, 0.0) if zero else levels, **dict(options)).nfe
 
 
 def has_exact_law(setting: Setting) -> bool:
@@ -289,7 +289,7 @@ def has_exact_law(setting: Setting) -> bool:
     if load_toy(setting.toy).dim != 1:
         return False
     options = dict(setting.solver_options)
-    table = make_table(setting.solver, [8.0, 4.0, 2.0, 1.0], **options)
+    table = shape_table(setting.solver, [8.0, 4.0, 2.0, 1.0], **options)
     if not isinstance(table, SolverTable) or not table.noise[:-1].any():
         return True
     for r in range(1, table.nfe):

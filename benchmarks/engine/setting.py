@@ -148,7 +148,7 @@ class Setting:
             levels = levels if self.terminal == "zero" else [high, low]
         else:
             levels = vector("sigmas", self.sigmas, 2).tolist()
-        table = solvers.make_table(self.solver, levels, None, **dict(self.solver_options))
+        table = solvers.shape_table(self.solver, levels, None, **dict(self.solver_options))
         check_terminal(toy, table.end)
 
     def levels(self) -> Array:
@@ -182,7 +182,10 @@ class Setting:
         """
         if start_std is None:
             start_std = named_process(self.process).start_std(float(sigmas[0]))
-        return solvers.make_table(self.solver, sigmas, start_std, **dict(self.solver_options))
+        options, profile = dict(self.solver_options), None
+        if solvers.draws_on_profile(self.solver, options):
+            profile = profile_of(self.toy, float(sigmas[sigmas > 0].min()), float(sigmas[0]))
+        return solvers.make_table(self.solver, sigmas, start_std, profile=profile, **options)
 
     def run(self) -> list[dict[str, Any]]:
         """One row for every metric; a value that cannot be computed is null, with the reason.

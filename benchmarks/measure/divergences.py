@@ -87,7 +87,7 @@ def measures(
     found = {name: _measured(name, outcome, by) for name, outcome in settled.items()}
     if "kl_start" in wanted:
         same = (0.0, 0.0)
-        kl = same if start == "data" else start_kl(data, float(table.sigma[0]), table.start_std)
+        kl = same if start == "data" else start_kl(data, table.begin, table.start_std)
         found["kl_start"] = Measured(*kl, route="quadrature")
     return {name: found.get(name, without(NO_W1, "bins")) for name in wanted}
 

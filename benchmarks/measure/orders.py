@@ -20,11 +20,14 @@ from theory.checks import Array
 from theory.gaussian import table_variances
 from theory.levels import Span
 from theory.names import Option
+from theory.profiles.profile import Profile
 from theory.schedules.standard import log_snr_sigmas
+from theory.solvers.called import GaussianRisk, HasRisk
 from theory.solvers.reducing import ReducingIteration, Solver
-from theory.solvers.registry import make_table
+from theory.solvers.registry import draws_on_profile, make_table, shape_table
 from toys import reference, sampling
 from toys.files import load_toy, toy_spec
+from toys.information import information
 from toys.laws.build import law_of
 from toys.laws.transported import FIRST_REACH
 from toys.mixture import Mixture, normals
@@ -33,7 +36,10 @@ STRONG_TOY, WEAK_TOY = "gaussians5", "gaussian"
 # On one-dimensional mixtures some of evodiff's paths overflow beyond 20 steps, because it divides
 # by a zeta that vanishes where two denoised values coincide. In two dimensions they do not.
 OWN_TOY = {"evodiff": "circle8"}
+# On Gaussian data called_ancestral has order 2, and Analytic-DPM and the matched call are exact.
+OWN_TOY |= dict.fromkeys(("called_ancestral", "analytic_ddpm"), STRONG_TOY)
 STARTS = 200
+POINTS = 400  # levels of a profile
 FEWEST, MOST = 16, 2**17
 WINDOW = (1e-10, 1e-2)  # range of the errors that are fitted
 AGREE = 0.05  # two successive local slopes must differ by less
@@ -88,7 +94,7 @@ def order(
     """
     chosen: dict[str, Any] = CONSISTENT.get(solver, {}) | dict(options or {})
     Span(FEWEST, sigma_max, sigma_min)
-    table = make_table(solver, [sigma_max, sigma_min], **chosen)
+    table = shape_table(solver, [sigma_max, sigma_min], **chosen)
     weak = has_noise(solver, chosen)
     spec = OWN_TOY.get(solver, WEAK_TOY if weak else STRONG_TOY)
     if toy is not None:  # the text of a mixture file names a mixture too
@@ -119,7 +125,7 @@ def order(
 
 def has_noise(solver: str, options: Mapping[str, Any]) -> bool:
     """Whether the solver draws noise after its initial state."""
-    table = make_table(solver, log_snr_sigmas(8, 10.0, 0.1), 10.0, **options)
+    table = shape_table(solver, log_snr_sigmas(8, 10.0, 0.1), 10.0, **options)
     return not isinstance(table, ReducingIteration) and bool(table.noise.any())
 
 
@@ -128,15 +134,26 @@ def error_of(
 ) -> Callable[[int], float]:
     """Error of the solver on the toy as a function of the number of steps."""
     data = load_toy(toy)
+    risk = _risk(data, sigma_min, sigma_max) if draws_on_profile(solver, options) else None
 
     def table_of(n: int, start_std: float | None = None) -> Solver:
-        return make_table(solver, log_snr_sigmas(n, sigma_max, sigma_min), start_std, **options)
+        sigmas = log_snr_sigmas(n, sigma_max, sigma_min)
+        return make_table(solver, sigmas, start_std, profile=risk, **options)
 
     if has_noise(solver, options):
         return lambda n: _moment_error(data, table_of, n)
     starts = sigma_max * normals(STARTS, data.dim, 0, 0, 0)
     ends = reference.flow(data, starts, np.array([sigma_max, sigma_min]))[-1]
     return lambda n: path_error(sampling.walk_states(data, table_of(n), starts, 0), ends)
+
+
+def _risk(data: Mixture, low: float, high: float) -> HasRisk:
+    """The profile of the data, for a solver that draws on it."""
+    if data.size == 1 and data.dim == 1:
+        return GaussianRisk(float(data.stds[0, 0]))
+    grid = np.geomspace(low, high, POINTS)
+    grid[0], grid[-1] = low, high
+    return Profile(data.dim, grid, information.mmse(data, grid))
 
 
 def path_error(states: Array, ends: Array) -> float:
@@ -149,7 +166,7 @@ def _moment_error(toy: Mixture, table_of: Callable[..., Solver], n: int) -> floa
     table = table_of(n)
     if toy.size == 1 and not toy.means.any():
         c = float(toy.stds[0, 0])
-        table = table_of(n, float(np.hypot(c, table.sigma[0])))
+        table = table_of(n, float(np.hypot(c, table.begin)))
         assert not isinstance(table, ReducingIteration)  # those have no noise
         true = c**2 + table.end**2
         return abs(float(table_variances(table, c)[-1]) / true - 1.0)

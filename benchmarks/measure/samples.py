@@ -152,7 +152,7 @@ def sampled_start_kl(toy: Mixture, table: Solver, start: str) -> Measured:
     """KL of the true law at the first level from the solver's initial law, by Monte Carlo."""
     if start == "data":
         return Measured(0.0, 0.0, route="by definition")
-    sigma, std = float(table.sigma[0]), float(table.start_std)
+    sigma, std = table.begin, float(table.start_std)
     x = toy.sample(START_SAMPLES, 0, 0, sigma)
     log_q = -0.5 * np.sum((x / std) ** 2, axis=1)
     log_q -= toy.dim * (np.log(std) + 0.5 * np.log(2 * np.pi))

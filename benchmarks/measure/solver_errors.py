@@ -33,7 +33,7 @@ def path_errors(toy: Mixture, table: Solver, paths: int, seed: int) -> dict[str,
         paths: Number of initial states, at least 2.
         seed: Seed, an integer in [0, 2**32).
     """
-    starts, ends = reference_ends(toy, float(table.sigma[0]), table.end, paths, seed)
+    starts, ends = reference_ends(toy, table.begin, table.end, paths, seed)
     common = {"route": "reference flow", "paths": paths, "repeats": 1}
     try:
         states = sampling.walk_states(toy, table, starts, seed)

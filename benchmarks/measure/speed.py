@@ -14,7 +14,7 @@ from benchmarks.measure import divergences, samples
 from theory.checks import Array
 from theory.schedules.standard import log_snr_sigmas
 from theory.solvers.ddim import stochastic_ddim_table
-from theory.solvers.registry import SOLVERS, make_table
+from theory.solvers.registry import SOLVERS, shape_table
 from theory.solvers.table import SolverTable
 from toys import kernels, sampling, zoo
 from toys.mixture import Mixture
@@ -98,7 +98,7 @@ def measure() -> dict[str, Any]:
 def solver_ratios(repeats: int = 7) -> dict[str, float]:
     """Time per denoiser call of every solver, relative to stochastic DDIM, on one thread."""
     toy, sigmas = zoo.toy("gaussians15_narrow"), log_snr_sigmas(N_STEPS, 80.0, 0.002)
-    tables = {name: make_table(name, sigmas) for name in SOLVERS}
+    tables = {name: shape_table(name, sigmas) for name in SOLVERS}
     states = {n: sampling.start_states(toy, table, PATHS, 0) for n, table in tables.items()}
     best = dict.fromkeys(tables, float("inf"))
     for _ in range(repeats):

@@ -18,6 +18,7 @@ from benchmarks.measure.divergences import exact_kl
 from benchmarks.optimum.problem import Optimum, Problem, close_levels
 from benchmarks.optimum.scan import family
 from theory.checks import Array
+from theory.levels import Span
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
 from theory.schedules.search import PATIENCE, VANISHED, Minimum, descend, doubled
@@ -69,12 +70,14 @@ class Descent:
 
     def run(self) -> dict[str, Any]:
         """The levels, the KL in nats and the number of evaluations, or the reason for none."""
-        data = load_toy(self.toy)
+        data, problem = load_toy(self.toy), self.problem
+        if problem.draws_on_profile:
+            problem = replace(problem, risk=_profile(data, problem.span))
         try:
-            starts = _starts(data, self.problem, self.begin, FLAT, PATIENCE)
+            starts = _starts(data, problem, self.begin, FLAT, PATIENCE)
             if len(starts) > 1:
-                starts = [_raced(data, self.problem, starts).sigmas]
-            found, _ = minimum(data, self.problem, starts[0])
+                starts = [_raced(data, problem, starts).sigmas]
+            found, _ = minimum(data, problem, starts[0])
         except ValueError as error:
             return {"begin": self.begin, "sigmas": None, "value": None, "reason": str(error)}
         return {
@@ -119,7 +122,7 @@ def has_exact_law(problem: Problem) -> bool:
     """Whether the law of the sampler on a mixture of one coordinate is known."""
     span = problem.span
     try:
-        stretches(problem.make(np.geomspace(span.sigma_max, span.sigma_min, 5)))
+        stretches(problem.shape(np.geomspace(span.sigma_max, span.sigma_min, 5)))
     except ValueError:
         return False
     return True
@@ -355,7 +358,11 @@ def _law(data: Mixture, problem: Problem) -> Array:
     """The levels of the law, from the mixture's profile."""
     span = problem.span
     ends = span.terminal, span.sigma_min, span.sigma_max
+    return schedule("law", span.n_steps, None, _profile(data, span), *ends, form=problem.form)
+
+
+def _profile(data: Mixture, span: Span) -> Profile:
+    """The mixture's profile in the range."""
     grid = np.geomspace(span.sigma_min, span.sigma_max, POINTS)
     grid[0], grid[-1] = span.sigma_min, span.sigma_max
-    profile = Profile(1, grid, information.mmse(data, grid), None, {})
-    return schedule("law", span.n_steps, None, profile, *ends, form=problem.form)
+    return Profile(1, grid, information.mmse(data, grid))

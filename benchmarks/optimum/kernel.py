@@ -1,10 +1,12 @@
 """Why the optimum is where it is: the leading error of stochastic DDIM with many steps.
 
-A step of h = log(a/b) from a to b that calls the denoiser once leaves the density with the relative
-error -2 h^2 g, where g = (V p)''/p at level a and V = Var(x0|x). The channel carries it to the data
-as f(x0) = E[g(x) | x0]. To leading order the divergence is half the second moment of the sum of
-these errors, that is 2 times the double integral of K(u, v) h(u) h(v) over u = log sigma and v,
-with K = E[f_u f_v].
+A step of h = log(a/b) from a to b that calls the denoiser once, at the level a e^{-s h / 2}, leaves
+the density with the relative error -2 h^2 g, where g = (V p)''/p - s (p D_u)'/(2 p) at level a,
+V = Var(x0|x), and D_u = V' + 2 V p'/p is the denoiser's derivative by u = log sigma. The share s of
+the shift is 0 for a call at the state's level, and g = (p V')'/(2 p) for s = 1. The channel carries
+it to the data as f(x0) = E[g(x) | x0]. To leading order the divergence is half the second moment of
+the sum of these errors, that is 2 times the double integral of K(u, v) h(u) h(v) over u = log sigma
+and v, with K = E[f_u f_v].
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ PER_STD = 5.0  # points of x0 per least standard deviation
 MOST_POINTS = 20_000
 
 
-def step_error(mixture: Mixture, sigma: float, x: Array) -> Array:
-    """(V p)''/p at level sigma, where V = Var(x0|x).
+def step_error(mixture: Mixture, sigma: float, x: Array, share: float = 0.0) -> Array:
+    """G = (V p)''/p - share (p D_u)'/(2 p) at level sigma, where V = Var(x0|x).
 
-    With l = log p it is V'' + 2 V' l' + V (l'' + l'^2), V = sigma^2 + sigma^4 l''.
+    With l = log p the first part is V'' + 2 V' l' + V p''/p, V = sigma^2 + sigma^4 l'', and
+    (p D_u)'/p = V'' + 3 V' l' + 2 V p''/p.
 
     Args:
         mixture: One-dimensional mixture.
         sigma: Noise level, positive, in data units.
         x: Noisy points, any shape.
+        share: Share of the geometric shift by which the level of the call is below sigma.
 
     Returns:
         Values of x's shape.
@@ -55,7 +59,8 @@ def step_error(mixture: Mixture, sigma: float, x: Array) -> Array:
     l3 = r3 - 3 * r1 * r2 + 2 * r1**3
     l4 = r4 - 4 * r1 * r3 - 3 * r2**2 + 12 * r1**2 * r2 - 6 * r1**4
     variance = sigma**2 * (1.0 + sigma**2 * l2)
-    return np.asarray(sigma**4 * (l4 + 2.0 * l3 * r1) + variance * r2)
+    called = sigma**4 * (l4 + 3.0 * l3 * r1) + 2.0 * variance * r2
+    return np.asarray(sigma**4 * (l4 + 2.0 * l3 * r1) + variance * r2 - 0.5 * share * called)
 
 
 class ErrorKernel:
@@ -64,6 +69,7 @@ class ErrorKernel:
     Args:
         mixture: Its components must have positive stds.
         sigmas: Noise levels, shape (m,), strictly decreasing, positive, in data units.
+        share: Share of the geometric shift of the calls.
 
     Attributes:
         matrix: K at the levels, shape (m, m).
@@ -72,7 +78,7 @@ class ErrorKernel:
         ValueError: An argument is invalid, or the stds are too small for the grid.
     """
 
-    def __init__(self, mixture: Mixture, sigmas: Array) -> None:
+    def __init__(self, mixture: Mixture, sigmas: Array, share: float = 0.0) -> None:
         if mixture.dim != 1:
             raise ValueError(f"mixture must have dim 1, got {mixture.dim}")
         levels = vector("sigmas", sigmas, 1)
@@ -94,7 +100,7 @@ class ErrorKernel:
         for i, sigma in enumerate(levels.tolist()):
             for block in np.array_split(np.arange(count), max(count // 256, 1)):
                 noisy = x0[block, None] + sigma * nodes
-                errors[i, block] = step_error(mixture, sigma, noisy) @ weights
+                errors[i, block] = step_error(mixture, sigma, noisy, share) @ weights
         self._levels = levels
         self.matrix = (errors * density) @ errors.T
 

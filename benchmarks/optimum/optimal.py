@@ -12,7 +12,7 @@ least one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -84,6 +84,7 @@ class ProfileOptimum:
     ) -> None:
         span = problem.span
         covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
+        problem = replace(problem, risk=profile) if problem.draws_on_profile else problem
         self._problem, self._profile = problem, profile
         self._gaussians: GaussianSum | None = None
         self._stand_ins: list[StandIn] = []

@@ -36,7 +36,7 @@ from benchmarks.optimum.stand_in import StandIn, fit_stand_ins
 from theory.checks import Array
 from theory.levels import Span
 from theory.profiles.profile import Profile
-from theory.solvers.registry import make_table
+from theory.solvers.registry import shape_table
 from theory.versions import versions
 from toys.files import load_toy, toy_text
 from toys.mixture import Mixture
@@ -97,7 +97,7 @@ def mixtures() -> dict[str, str]:
 
 def steps_of(solver: str, calls: int) -> int:
     """Number of steps that network calls pay for."""
-    per_step = make_table(solver, np.geomspace(HIGH, LOW, 5), HIGH).nfe / 4
+    per_step = shape_table(solver, np.geomspace(HIGH, LOW, 5), HIGH).nfe / 4
     return round(calls / per_step)
 
 

@@ -15,7 +15,7 @@ from theory.names import Option
 from theory.noise.processes import PROCESSES
 from theory.profiles.profile import Profile
 from theory.schedules.registry import schedule
-from theory.solvers.registry import SOLVERS, make_table
+from theory.solvers.registry import SOLVERS, shape_table
 from toys.files import load_toy, toy_spec
 
 Options = tuple[tuple[str, Option], ...]
@@ -31,9 +31,10 @@ STOCHASTIC: tuple[tuple[str, Options], ...] = (
     ("edm_stochastic", (("s_noise", 1.003),)),
 )
 SAME = {"euler_ancestral": "stochastic_ddim"}  # one solver under two names
+LEFT = ("called_ddim", "called_ancestral", "analytic_ddpm")  # the subject of another figure
 ACROSS_NOISE = ("sde_dpmpp_2m",)  # no exact law: it reuses outputs from before the last noise
 DETERMINISTIC: tuple[tuple[str, Options], ...] = (
-    *((name, ()) for name in SOLVERS if name not in {*dict(STOCHASTIC), *SAME}),
+    *((name, ()) for name in SOLVERS if name not in {*dict(STOCHASTIC), *SAME, *LEFT}),
     ("dpmpp_3m", (("corrected", True),)),
     ("evodiff", (("special_last", False),)),
 )
@@ -132,4 +133,4 @@ def levels_of(grid: str, steps: int, profile: Profile | None) -> tuple[float, ..
 @cache
 def calls_of(solver: str, options: Options, steps: int) -> int:
     """Denoiser calls that a solver makes in this number of steps, on any grid."""
-    return make_table(solver, levels_of("log_snr", steps, None), **dict(options)).nfe
+    return shape_table(solver, levels_of("log_snr", steps, None), **dict(options)).nfe

@@ -49,9 +49,9 @@ from theory.reading import write_json
 from theory.schedules.registry import REGISTRY
 from theory.schedules.registry import schedule as named_schedule
 from theory.schedules.standard import edm_sigmas, log_snr_sigmas
+from theory.solvers import registry as solvers
 from theory.solvers.calls import equal_steps
 from theory.solvers.reducing import Solver
-from theory.solvers.registry import make_table
 from theory.versions import versions
 from theory.writing import write_bytes
 from toys.information import information
@@ -61,6 +61,12 @@ IMAGES = 8
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 RECIPES: dict[str, Mapping[str, Any]] = {
     "digits": {"preset": "digits-quick", "samples": 0, "log_every": 0},
+    "binary-digits": {
+        "preset": "digits-quick",
+        "target": "binary-digits",
+        "samples": 0,
+        "log_every": 0,
+    },
     "mixture": {
         "preset": "mixture",
         "target_options": {"dim": 1},
@@ -110,8 +116,11 @@ def levels(schedule: str, steps: int, measured: Profile) -> Array:
 
 def solver_at(solver: str, sigmas: Array, target: Target) -> Solver:
     """The solver on these levels; re_multi takes its inner products by channel."""
-    channels = {"channels": target.shape[0]} if solver == "re_multi" else {}
-    return make_table(solver, sigmas, None, **channels)
+    name, own = solvers.REGISTRY.parse(solver)
+    options: dict[str, Any] = dict(own)
+    if name == "re_multi":
+        options["channels"] = target.shape[0]
+    return solvers.make_table(name, sigmas, None, **options)
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class ScheduleScore:
         network: Folder of the network.
         weights: Hash of its weights.
         schedule: Name of the schedule, for the row only.
-        solver: Name of the solver.
+        solver: Name of the solver, with its options as in "ddim:call=0.5".
         calls: Number of denoiser calls allowed.
         sigmas: The levels.
         device: "cpu" or "cuda".
@@ -203,7 +212,7 @@ def image_rows(network: Path, measured: Profile, device: str) -> pd.DataFrame:
     denoiser = open_network(str(network), device).denoiser
     for calls in (*IMAGE_CALLS, 128):
         for schedule in SCHEDULES if calls < 128 else ("edm",):
-            table = make_table("ddim", levels(schedule, calls, measured))
+            table = solvers.make_table("ddim", levels(schedule, calls, measured))
             drawn = sample(denoiser, table, target.shape, IMAGES, SEED, device=device)
             pixels = np.clip(drawn.numpy().reshape(IMAGES, -1), -1.0, 1.0)
             index = np.indices(pixels.shape)

@@ -33,7 +33,7 @@ def gaussian_sum_kl(
         weights: Shares of the coordinates, shape (J,).
         scales: Standard deviations of the coordinates, shape (J,), positive, in data units.
         start: "noise" for initial states of standard deviation start_std, "data" for the law of the
-            data at sigma[0].
+            data at the first level, whose derivative is not part of the gradient.
 
     Returns:
         The divergence per coordinate, in nats, and its derivatives with respect to the entries. A
@@ -42,7 +42,7 @@ def gaussian_sum_kl(
     shrink = (scales / np.hypot(scales, table.sigma[:, None])) ** 2  # (rows, J)
     gains = _gains(table, shrink)
     is_data = one_of("start", start, STARTS) == "data"
-    first = scales**2 + table.sigma[0] ** 2 if is_data else np.full(scales.size, table.start_std**2)
+    first = scales**2 + table.begin**2 if is_data else np.full(scales.size, table.start_std**2)
     back = _backwards(gains)
     variance = back[0] ** 2 * first + ((back[1:] * table.noise[:, None]) ** 2).sum(axis=0)
     excess = (scales**2 + table.end**2 - variance) / variance  # v / V - 1
@@ -50,8 +50,6 @@ def gaussian_sum_kl(
     slope = -0.5 * weights * excess / variance  # of the divergence in V
     covariance = _forwards(gains, back[0] * first, back[1:] * table.noise[:, None] ** 2)
     to_sigma, to_keep, to_weights = _by_shares(table, shrink, 2.0 * slope * back[1:], covariance)
-    if is_data:
-        to_sigma[0] += 2.0 * table.sigma[0] * float(slope @ back[0] ** 2)
     to_noise = 2.0 * table.noise * (back[1:] ** 2 @ slope)
     return kl if kl < np.inf else np.inf, TableGradient(to_sigma, to_keep, to_weights, to_noise)
 

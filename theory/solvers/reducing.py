@@ -84,6 +84,11 @@ class ReducingIteration:
         return self.levels.size - 1 + self.denoise_last
 
     @property
+    def begin(self) -> float:
+        """First level of the schedule."""
+        return float(self.levels[0])
+
+    @property
     def end(self) -> float:
         """Last level of the schedule, in data units; 0 if one more call gives the result."""
         return 0.0 if self.denoise_last else float(self.levels[-1])

@@ -8,14 +8,15 @@ depend on the state; each of them is a `ReducingIteration` (`theory.solvers.redu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from theory.checks import vector
 from theory.names import Registry, is_user_function, named
-from theory.solvers.ddim import ddim_table, stochastic_ddim_table
+from theory.solvers.called import GaussianRisk, HasRisk
+from theory.solvers.ddim import analytic_ddpm_table, ddim_table, stochastic_ddim_table
 from theory.solvers.differences import fd_2_table, re_single_table
 from theory.solvers.multistep import (
     deis_table,
@@ -42,6 +43,20 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
         stochastic_ddim_table,
         "Euler's rule with ancestral noise, the same method as stochastic_ddim",
     ),
+    "called_ddim": named(
+        ddim_table,
+        "Deterministic DDIM that calls its denoiser at a^(3/4) b^(1/4) (order 1; 2 on Gaussian "
+        "data)",
+        call="geometric",
+    ),
+    "called_ancestral": named(
+        stochastic_ddim_table,
+        "Ancestral sampling that calls its denoiser at the logarithmic mean of a^2 and b^2 "
+        "(order 1 in law; 2 on Gaussian data)",
+        eta=1.0,
+        call="log_mean",
+    ),
+    "analytic_ddpm": analytic_ddpm_table,
     "heun": heun_table,
     "edm_stochastic": edm_stochastic_table,
     "dpm_solver_2": dpm_solver_2_table,
@@ -113,8 +128,24 @@ def solver_options(name: str) -> dict[str, Any]:
     return REGISTRY.options(name)
 
 
+def draws_on_profile(name: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether a solver with these options draws on a profile of the data.
+
+    Args:
+        name: Name of the solver.
+        options: Its options.
+    """
+    return "profile" in REGISTRY.needs(name) or (options or {}).get("call") == "matched"
+
+
 def make_table(
-    name: str, sigmas: ArrayLike, start_std: float | None = None, /, **options: Any
+    name: str,
+    sigmas: ArrayLike,
+    start_std: float | None = None,
+    /,
+    *,
+    profile: HasRisk | None = None,
+    **options: Any,
 ) -> Solver:
     """The solver of that name at these noise levels, as a table of one row per denoiser call.
 
@@ -124,6 +155,7 @@ def make_table(
             last may be 0.
         start_std: Standard deviation of the initial noise, in data units; may be given by name.
             Default: sigmas[0].
+        profile: Profile of the data, for analytic_ddpm and for the option call=matched.
         **options: Options of the solver, such as eta of stochastic_ddim;
             `theory.solvers.registry.solver_options(name)` lists them with their defaults.
 
@@ -131,7 +163,8 @@ def make_table(
         A `SolverTable`, or a `ReducingIteration` for re_multi, re_multi_2025 and evodiff.
 
     Raises:
-        ValueError: The name or an option is unknown or invalid, or the levels do not decrease.
+        ValueError: The name or an option is unknown or invalid, the levels do not decrease, or a
+            profile is missing or of no use.
     """
     known = REGISTRY.name(name)
     if "start_std" in options:
@@ -139,10 +172,30 @@ def make_table(
         if start_std is not None:
             raise ValueError(f"start_std must be given once, got {start_std} and {named}")
         start_std = named
-    table = REGISTRY.call(known, sigmas, start_std, **REGISTRY.checked(known, options))
+    given = REGISTRY.checked(known, options)
+    if draws_on_profile(known, given):
+        if profile is None:
+            raise ValueError(f"profile must be given for solver {known!r}{_with(given)}, got None")
+        given["profile"] = profile
+    elif profile is not None:
+        raise ValueError(f"profile must be left out for solver {known!r}{_with(given)}, got one")
+    table = REGISTRY.call(known, sigmas, start_std, **given)
     if is_user_function(known):
         check_solver(table)
         end = vector("sigmas", sigmas, 2)[-1]
         if table.end != end:
             raise ValueError(f"{known} must end at the last level {end:g}, got {table.end:g}")
     return table  # type: ignore[no-any-return]
+
+
+def shape_table(
+    name: str, sigmas: ArrayLike, start_std: float | None = None, /, **options: Any
+) -> Solver:
+    """A table for its calls and zeros alone: that for N(0, 1) where a solver draws on the data."""
+    risk = GaussianRisk() if draws_on_profile(name, options) else None
+    return make_table(name, sigmas, start_std, profile=risk, **options)
+
+
+def _with(options: Mapping[str, Any]) -> str:
+    """The option of the call, as the end of a name."""
+    return f" with call {options['call']!r}" if "call" in options else ""

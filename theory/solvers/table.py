@@ -2,12 +2,13 @@
 
 x_{r+1} = sum_h keep[r, h] x_{r-h} + sum_h weights[r, h] D_{r-h} + noise[r] z_r, with
 D_r = denoise(x_r, sigma[r]), x = x0 + sigma eps, and x_0 = start_std z. x_r is the state at which
-the denoiser is called. sigma[r] need not be on the schedule: it may be an inner stage or a level
-to which noise was added.
+the denoiser is called. sigma[r] need not be on the schedule: it may be an inner stage, a level to
+which noise was added, or a level below that of the state.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,8 @@ class SolverTable:
             with that of the data at this level.
         order: Declared order of convergence, at least 1.
         n_steps: Number of steps of the schedule, 1 to rows.
+        begin: Level of the initial state, positive, in data units. A sampler that starts from the
+            data's law starts from that at this level. Default: sigma[0].
 
     Raises:
         ValueError: An argument is invalid; the message is one line and names it and the place.
@@ -52,6 +55,7 @@ class SolverTable:
     end: float
     order: int
     n_steps: int
+    begin: float = math.nan
 
     def __post_init__(self) -> None:
         sigma, noise = vector("sigma", self.sigma), vector("noise", self.noise)
@@ -71,6 +75,8 @@ class SolverTable:
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         object.__setattr__(self, "start_std", positive("start_std", self.start_std))
+        begin = sigma[0] if math.isnan(self.begin) else self.begin
+        object.__setattr__(self, "begin", positive("begin", begin))
         object.__setattr__(self, "end", number("end", self.end, 0.0))
         object.__setattr__(self, "order", whole("order", self.order, 1))
         object.__setattr__(self, "n_steps", whole("n_steps", self.n_steps, 1, rows))
@@ -78,7 +84,7 @@ class SolverTable:
     def __repr__(self) -> str:
         return (
             f"<SolverTable of {self.nfe} calls in {self.n_steps} steps, order {self.order}, "
-            f"sigma {self.sigma[0]:g} to {self.end:g}{', with noise' if self.noise.any() else ''}>"
+            f"sigma {self.begin:g} to {self.end:g}{', with noise' if self.noise.any() else ''}>"
         )
 
     @property

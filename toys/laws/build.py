@@ -33,8 +33,8 @@ def law_of(mixture: Mixture, table: Solver, start: Start, resolution: float, rea
     Args:
         mixture: One-dimensional data, whose exact denoiser the solver calls.
         table: The solver.
-        start: Initial law: "noise" for N(0, start_std**2), "data" for the true law at sigma[0], or
-            another mixture for its law at sigma[0], for which the denoiser is then wrong.
+        start: Initial law: "noise" for N(0, start_std**2), "data" for the true law at the first
+            level, or another mixture for its law there, for which the denoiser is then wrong.
         resolution: Factor by which panels are narrower than `PANEL_WIDTHS`.
         reach: Standard deviations of the initial law and of every noise that the domain covers.
 
@@ -134,6 +134,6 @@ def start_density(mixture: Mixture, table: Solver, start: Start) -> Components:
     if start == "noise":
         return Components(np.zeros(1), np.zeros(1), np.array([float(table.start_std)]))
     if start == "data":
-        stds = mixture.noisy_stds(float(table.sigma[0]))[:, 0]
+        stds = mixture.noisy_stds(table.begin)[:, 0]
         return Components(np.log(mixture.weights), mixture.means[:, 0], stds)
     raise ValueError(f"start must be 'noise' or 'data', got {start!r}")

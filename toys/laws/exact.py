@@ -28,7 +28,8 @@ class ExactLaw:
     Args:
         mixture: One-dimensional data, whose exact denoiser the sampler calls.
         table: The solver, from `entropic.solver`.
-        start: Initial law: "noise" for N(0, start_std^2), "data" for that of x0 + sigma[0] eps.
+        start: Initial law: "noise" for N(0, start_std^2), "data" for that of the data at
+            the first level.
         rtol: Relative tolerance of each value, at least 1e-13; for a log density it is relative to
             1 + |value|.
         atol: Absolute tolerance of probabilities and moments.
