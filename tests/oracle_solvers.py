@@ -96,8 +96,10 @@ def gauss(f: Callable[[Array], Array], a: float, b: float) -> float:
 # --------------------------------------------------------------------------------------------------
 
 
-def ddim(walk: Walk, sigmas: Array) -> Array:
+def ddim(walk: Walk, sigmas: Array, call: str | float = "state") -> Array:
     """Song, Meng & Ermon 2021 (DDIM), eq. (13): y / alpha moves along eps by its d sigma."""
+    if call != "state":
+        return called(walk, sigmas, 0.0, call)
     alpha, sigma_vp, _ = vp(sigmas)
     y = alpha[0] * walk.x
     for s, t in pairwise(range(len(sigmas))):
@@ -109,8 +111,12 @@ def ddim(walk: Walk, sigmas: Array) -> Array:
     return y / alpha[-1]
 
 
-def stochastic_ddim(walk: Walk, sigmas: Array, eta: float = 1.0) -> Array:
+def stochastic_ddim(
+    walk: Walk, sigmas: Array, eta: float = 1.0, call: str | float = "state"
+) -> Array:
     """Song, Meng & Ermon 2021 (DDIM), eq. (12) with the noise of eq. (16)."""
+    if call != "state":
+        return called(walk, sigmas, eta, call)
     alpha, sigma_vp, _ = vp(sigmas)
     y = alpha[0] * walk.x
     for s, t in pairwise(range(len(sigmas))):
@@ -133,6 +139,41 @@ def euler_ancestral(walk: Walk, sigmas: Array, eta: float = 1.0) -> Array:
         up = min(b, eta * sqrt(b**2 * (a**2 - b**2) / a**2))
         down = sqrt(b**2 - up**2)
         x = x + (x - x0) / a * (down - a) + walk.normal() * up
+    return x
+
+
+def called(
+    walk: Walk, sigmas: Array, eta: float = 1.0, call: str | float = "state", spread: bool = False
+) -> Array:
+    """docs/called_levels.md: DDIM of any eta, whose denoiser is told a level below the state's.
+
+    The mmse of the matched call, and of Analytic-DPM's noise (Bao et al. 2022), is that of N(0, 1).
+    """
+    x = walk.x
+    for a, b in pairwise(sigmas):
+        noise = eta * b * sqrt(1 - b**2 / a**2)
+        k, rate = sqrt(b**2 - noise**2) / a, 1 / (1 + a**2)
+        g = sqrt(rate + (1 - rate) * k**2)
+        share = 1.0 if call == "geometric" else call
+        if call == "state":
+            mean = 1.0
+        elif call == "matched":
+            mean = (g + k) / (1 + g)
+        elif b == 0:
+            mean = 0.5 if isinstance(share, str) else 0.5**share
+        elif call == "log_mean":
+            mean = (k - 1) / log(k)
+        else:
+            assert isinstance(share, float)
+            mean = k ** (share / 2)
+        x0 = walk.call(x, a * sqrt(mean))
+        if b == 0:
+            return x0
+        if spread:
+            noise = sqrt(noise**2 + (1 - k) ** 2 * a**2 * rate)
+        x = k * x + (1 - k) * x0
+        if noise:
+            x = x + noise * walk.normal()
     return x
 
 
@@ -600,6 +641,9 @@ ORACLES: dict[str, Oracle] = {
     "ddim": ddim,
     "stochastic_ddim": stochastic_ddim,
     "euler_ancestral": euler_ancestral,
+    "called_ddim": partial(called, eta=0.0, call="geometric"),
+    "called_ancestral": partial(called, call="log_mean"),
+    "analytic_ddpm": partial(called, spread=True),
     "heun": heun,
     "dpm_solver_2": dpm_solver_2,
     "fd_2": fd_2,

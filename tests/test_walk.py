@@ -15,7 +15,7 @@ from theory.solvers.ddim import stochastic_ddim_table
 from toys.laws.passes import settle
 
 # Functions by folder: what reads the command and makes the setting, and what computes.
-MOST = {"entropic": 46, "benchmarks": 61, "theory": 61, "toys": 104}
+MOST = {"entropic": 46, "benchmarks": 61, "theory": 63, "toys": 104}
 
 
 @pytest.fixture(scope="module")

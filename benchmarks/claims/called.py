@@ -25,7 +25,7 @@ from theory.solvers.registry import make_table
 from theory.solvers.table import SolverTable
 from toys.mixture import Mixture
 
-RADIUS, NODES = 0.02, 8  # of the circle in the plane of h on which a series is read off
+RADIUS, NODES = 0.04, 16  # of the circle in the plane of h on which a series is read off
 PER_STD, REACH = 12.0, 9.0  # points per least std of the noisy data, and their range in stds
 WIDE = 1e9  # the range of a ladder, over and under the data's std, whose ends do not count
 ORDER_STEPS, STEPS = (
@@ -210,8 +210,8 @@ CLAIMS: tuple[Claim, ...] = (
         "identity",
         "none",
         second_order,
-        1e-8,
-        "the series on a circle of radius 0.02, and rounding",
+        1e-9,
+        "the series on a circle of radius 0.04, and rounding",
     ),
     Claim(
         "O.called_cumulant",
@@ -221,8 +221,8 @@ CLAIMS: tuple[Claim, ...] = (
         "identity",
         "none",
         third_cumulant,
-        1e-8,
-        "the series on a circle of radius 0.02, and rounding",
+        1e-9,
+        "the series on a circle of radius 0.04, and rounding",
     ),
     Claim(
         "O.called_matched",
