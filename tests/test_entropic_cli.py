@@ -124,7 +124,7 @@ BAD = [
     (("order", "--solver", "stochastic_ddim", "--toy", "circle8"), "toy must have d = 1"),
     ((*KL, "--steps", "2", "--option", "eta"), "option must be NAME=VALUE, got 'eta'"),
     ((*KL, "--steps", "2", "--option", "eta=high"), "eta must be numbers, got 'high'"),
-    ((*KL, "--steps", "2", "--option", "eat=1"), "which takes eta, got 1"),
+    ((*KL, "--steps", "2", "--option", "eat=1"), "which takes eta, call, got 1"),
     (
         (*KL, "--steps", "2", "--solver", "all", "--option", "varriant=bh1"),
         "did you mean 'variant'?",

@@ -21,6 +21,7 @@ from benchmarks.engine.store import Store
 from benchmarks.networks.profiles import profile
 from benchmarks.networks.sampling import sample
 from benchmarks.studies import digits_schedules, learned_profile
+from benchmarks.studies.digits_schedules import intervals
 from benchmarks.training import (
     optimum,
     schedules,
@@ -189,7 +190,7 @@ def test_levels_for_a_network_come_from_its_profile_and_its_solver(
     assert set(scores["schedule"]) == names
     assert len(scores) == 3 * len(names)
     assert (scores["nfe"] == 4).all()
-    found = optimum.intervals(scores)
+    found = intervals(scores)
     assert len(found) == len(scores) / 3
     assert found["half"].gt(0).all()
     three = scores[scores["schedule"] == "law"]["score"]

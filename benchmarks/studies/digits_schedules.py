@@ -13,6 +13,12 @@ SOLVERS = ("ddim", "stochastic_ddim", "heun", "dpmpp_2m", "sde_dpmpp_2m", "re_mu
 CALLS = (5, 10, 16, 32, 64)
 IMAGE_CALLS = (6, 16)
 TARGETS = ("digits", "mixture")
+# Levels of `law` and `optimal` on the same networks (`benchmarks.training.optimum`), which
+# `docs/optimum.md` shows.
+OPTIMUM_ROWS = results_file("optimum_networks")
+OPTIMUM_SCHEDULES = ("edm", "log_snr", "rescaled", "spectral", "las", "law", "optimal")
+OPTIMUM_SEEDS = (60, 61, 62)
+T_THREE = 4.302652729911275  # 97.5 % quantile of Student's t with two degrees of freedom
 SCORES = {"digits": "Frechet distance to the training images", "mixture": "Wasserstein-1 distance"}
 
 
@@ -77,3 +83,25 @@ def schedules_table(scores: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
         images.drop(columns=ABOUT, errors="ignore").assign(kind="pixel"),
     )
     return pd.concat(parts, ignore_index=True)
+
+
+def intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean score over the seeds and half the width of its 95 % interval, by Student's t."""
+    keys = ["target", "schedule", "solver", "calls"]
+    found = rows.groupby(keys, sort=False)["score"].agg(["mean", "std", "count"]).reset_index()
+    half = T_THREE * found["std"] / found["count"] ** 0.5
+    return found.assign(half=half.where(found["count"] == len(OPTIMUM_SEEDS))).drop(columns="std")
+
+
+def markdown(rows: pd.DataFrame, target: str) -> list[str]:
+    """Lines of a Markdown table of a target: score and half its interval, per solver and calls."""
+    own = rows[(rows["target"] == target) & (rows["schedule"] != "real")]
+    found = intervals(own).set_index(["solver", "calls", "schedule"]).sort_index()
+    names = [name for name in OPTIMUM_SCHEDULES if name in set(own["schedule"])]
+    lines = ["| solver | calls | " + " | ".join(f"`{name}`" for name in names) + " |"]
+    lines.append("|---" * (2 + len(names)) + "|")
+    for solver, calls in own[["solver", "calls"]].drop_duplicates().itertuples(index=False):
+        part = found.loc[solver, calls]
+        cells = [f"{part.loc[n, 'mean']:.3g} ± {part.loc[n, 'half']:.2g}" for n in names]
+        lines.append(f"| {solver} | {calls:.0f} | {' | '.join(cells)} |")
+    return lines

@@ -16,12 +16,14 @@ import click
 import pandas as pd
 import torch
 
-from benchmarks.engine.results import results_file, rows_new
+from benchmarks.engine.results import rows_new
 from benchmarks.engine.run import run_tasks
 from benchmarks.engine.store import Store, make_folder, write_csv
 from benchmarks.networks.spec import open_network
 from benchmarks.optimum.registry import schedule as any_schedule
-from benchmarks.studies.digits_schedules import CALLS, TARGETS
+from benchmarks.studies.digits_schedules import CALLS, OPTIMUM_ROWS, TARGETS
+from benchmarks.studies.digits_schedules import OPTIMUM_SCHEDULES as SCHEDULES
+from benchmarks.studies.digits_schedules import OPTIMUM_SEEDS as SEEDS
 from benchmarks.training.schedules import (
     SIGMA_MAX,
     SIGMA_MIN,
@@ -35,11 +37,8 @@ from theory.profiles.files import read_profile
 from theory.profiles.profile import Profile
 from theory.versions import versions
 
-NETWORK_ROWS = results_file("optimum_networks")
-SCHEDULES = ("edm", "log_snr", "rescaled", "spectral", "las", "law", "optimal")
 SOLVERS = ("ddim", "stochastic_ddim", "heun", "dpmpp_2m")
-SEEDS, SAMPLES = (60, 61, 62), 2500  # of the noise, and samples per seed
-T_THREE = 4.302652729911275  # 97.5 % quantile of Student's t with two degrees of freedom
+SAMPLES = 2500  # per seed
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,6 @@ def tasks(
     return out
 
 
-def intervals(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean score over the seeds and half the width of its 95 % interval, by Student's t."""
-    keys = ["target", "schedule", "solver", "calls"]
-    found = rows.groupby(keys, sort=False)["score"].agg(["mean", "std", "count"]).reset_index()
-    half = T_THREE * found["std"] / found["count"] ** 0.5
-    return found.assign(half=half.where(found["count"] == len(SEEDS))).drop(columns="std")
-
-
 def write_study(
     store: Store, jobs: int | None, device: str, path: Path, calls: tuple[int, ...] = CALLS
 ) -> None:
@@ -129,7 +120,7 @@ def write_study(
 
 def compute_study(store: Store, jobs: int | None, device: str = "cpu") -> None:
     """Run the study and write its rows."""
-    write_study(store, jobs, device, rows_new(NETWORK_ROWS))
+    write_study(store, jobs, device, rows_new(OPTIMUM_ROWS))
 
 
 @click.command()
@@ -139,7 +130,7 @@ def compute_study(store: Store, jobs: int | None, device: str = "cpu") -> None:
 def main(out: Path, device: str, jobs: int | None) -> None:
     """Run the study into a folder of its own."""
     folder = make_folder(out)
-    write_study(Store(out / "store"), jobs, device, folder / NETWORK_ROWS.name)
+    write_study(Store(out / "store"), jobs, device, folder / OPTIMUM_ROWS.name)
 
 
 if __name__ == "__main__":
