@@ -71,6 +71,7 @@ def test_a_file_changes_a_preset_and_a_runs_own_file_is_one(tmp_path: Path) -> N
         ({"preset": "dna", "lr": "fast"}, "lr must be numbers, got 'fast'"),
         ({"preset": "dna", "lr": -1}, "lr must be positive, got -1"),
         ({"preset": "dna", "lr_decay": 2}, r"lr_decay must be in \[0, 1\], got 2"),
+        ({"preset": "dna", "told_shift": -1}, r"told_shift must be in \[0, 10\], got -1"),
         ({"preset": "dna", "noise": "edn"}, "noise must be one of .*, got 'edn'"),
         ({"preset": "dna", "network": "unet"}, "network must be an object of options, got 'unet'"),
         ({"preset": "dna", "evaluate_kex": [2, 1]}, "evaluate_kex must rise from above 0, got"),

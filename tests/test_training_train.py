@@ -276,6 +276,23 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
         train(trainer, _nothing, dict, lambda _: None)
 
 
+def test_told_levels_are_below_those_of_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inputs, their levels and all else stay as they are without the shift."""
+    seen: list[tuple[Any, Any]] = []
+    for shift in (0.0, 0.5):
+        recipe = Recipe("gaussian", MLP, batch=512, told_shift=shift)
+        trainer = Trainer(recipe, stretched(), 3)
+        monkeypatch.setattr(trainer, "_denoise", lambda x, told: seen.append((x, told)) or x)
+        sigma, _ = trainer.losses(4)
+    (x, level), (same, told) = seen
+    assert torch.equal(x, same)
+    np.testing.assert_array_equal(level.numpy(), sigma)
+    shifts = np.log(sigma / told.numpy())
+    assert 0.0 <= shifts.min() < 0.02
+    assert 0.48 < shifts.max() <= 0.5
+    assert shifts.mean() == pytest.approx(0.25, abs=0.02)
+
+
 def test_half_precision_is_for_the_network_alone() -> None:
     """bfloat16 inside: weights and losses stay float32, answers differ by its rounding, 2^-8."""
     recipe = Recipe("gaussian", MLP, batch=64, steps=20, lr=1e-2)

@@ -11,6 +11,7 @@ from theory.checks import one_of, positive, vector, whole
 from theory.reading import StrPath, looks_like_path, naming, read_json
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+MOST_SHIFT = 10.0  # in log sigma
 SAMPLE_STEPS = 18  # Heun on EDM's levels to 0: NFE 35
 
 
@@ -30,6 +31,9 @@ class Recipe:
         lr: Learning rate of Adam.
         lr_warmup: Steps over which the rate rises from 0.
         lr_decay: Share of the steps, at the end, over which the rate falls to 0; 0 keeps it.
+        told_shift: Largest distance, in log sigma, of the level that the network is told below that
+            of its input; it is uniform from 0. A network that is to be called below the level of
+            its input (`theory.solvers.called`) sees such inputs in training.
         ema_half_life: Half-life of the averaged weights, in examples. It is shorter at the start;
             see `train.Ema`.
         precision: Precision of the network during training: float32, or autocast to bfloat16 or
@@ -57,6 +61,7 @@ class Recipe:
     lr: float = 1e-3
     lr_warmup: int = 100
     lr_decay: float = 0.0
+    told_shift: float = 0.0
     ema_half_life: float = 10_000.0
     precision: str = "float32"
     log_every: int = 10
@@ -91,6 +96,8 @@ class Recipe:
             object.__setattr__(self, name, positive(name, getattr(self, name)))
         if not (isinstance(self.lr_decay, int | float) and 0.0 <= self.lr_decay <= 1.0):
             raise ValueError(f"lr_decay must be in [0, 1], got {self.lr_decay!r}")
+        if not (isinstance(self.told_shift, int | float) and 0.0 <= self.told_shift <= MOST_SHIFT):
+            raise ValueError(f"told_shift must be in [0, {MOST_SHIFT:g}], got {self.told_shift!r}")
         points = tuple(float(v) for v in vector("evaluate_kex", list(self.evaluate_kex), 0))
         if any(a >= b for a, b in zip((0.0, *points), points, strict=False)):
             raise ValueError(f"evaluate_kex must rise from above 0, got {list(points)}")

@@ -23,7 +23,7 @@ from benchmarks.training.targets import Target
 from theory.checks import Array, check_seed
 
 RAMP = 0.05  # the average's half-life is at most this share of the examples seen
-INIT, SIGMAS, NOISE, LOG = range(100, 104)  # streams of random numbers
+INIT, SIGMAS, NOISE, LOG, TOLD = range(100, 105)  # streams of random numbers
 SAVE_SECONDS = 20.0
 Log = list[tuple[float, float, float]]
 
@@ -100,6 +100,9 @@ class Trainer:
         level = torch.from_numpy(sigma).to(self.device)
         torch.manual_seed(_seed(self.seed, NOISE, step))  # for the noise here, then for dropout
         x = x0 + per_sample(level, x0).to(x0.dtype) * torch.randn_like(x0)
+        if recipe.told_shift:
+            shares = np.random.default_rng([self.seed, TOLD, step]).random(recipe.batch)
+            level = level * torch.from_numpy(np.exp(-recipe.told_shift * shares)).to(level)
         return sigma, (self._denoise(x, level) - x0).square().flatten(1).sum(dim=1)
 
     def step(self) -> None:
