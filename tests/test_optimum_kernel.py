@@ -13,6 +13,39 @@ from toys.zoo import toy
 THREE = Mixture([0.3, 0.3, 0.4], [-1.0, -0.2, 1.1], [0.1, 0.15, 0.2])
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.4, 3.0])
+def test_a_call_below_the_state_adds_what_it_moves(sigma: float) -> None:
+    """(p D_u)'/p by differences of the denoiser in x and log sigma."""
+    noisy = Mixture(THREE.weights, THREE.means, np.hypot(THREE.stds, sigma))
+    x = THREE.sample_noisy(30, sigma, 2)[:, 0]
+
+    def moved(at: np.ndarray) -> np.ndarray:
+        up, down = (THREE.denoise(at, sigma * float(np.exp(e))) for e in (1e-4, -1e-4))
+        return np.asarray((up - down) / 2e-4 * np.exp(noisy.log_density(at[:, None])))
+
+    h = 0.02 * np.hypot(0.1, sigma)
+    slope = (8.0 * (moved(x + h) - moved(x - h)) - moved(x + 2 * h) + moved(x - 2 * h)) / (12 * h)
+    expected = slope / np.exp(noisy.log_density(x[:, None]))
+    for share in (0.5, 1.0):
+        gap = step_error(THREE, sigma, x) - step_error(THREE, sigma, x, share)
+        np.testing.assert_allclose(gap, 0.5 * share * expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_kl_of_shifted_calls_tends_to_the_double_sum(share: float) -> None:
+    """The relative gap halves at least, and the sum for the call at the state is far off."""
+    gaps = []
+    for n_steps in (32, 64):
+        sigmas = log_snr_sigmas(n_steps, 80.0, 0.002)
+        table = make_table("stochastic_ddim", sigmas, 80.0, call=share)
+        kl = exact_kl(THREE, table, rtol=1e-7).value
+        assert kl is not None
+        gaps.append(kl / ErrorKernel(THREE, sigmas, share).kl() - 1.0)
+    assert abs(gaps[1]) < 0.05
+    assert abs(gaps[1] / gaps[0]) < 0.6
+    assert kl < 0.6 * ErrorKernel(THREE, sigmas).kl()
+
+
 @pytest.mark.parametrize("sigma", [0.05, 0.4, 3.0])
 def test_the_error_of_a_step_is_the_second_derivative_of_variance_times_density(
     sigma: float,

@@ -1,5 +1,7 @@
 """The level of the call: its means, what a table says of it, and what is refused."""
 
+from functools import partial
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import entropic
 from benchmarks.measure.divergences import exact_kl
 from benchmarks.optimum.exact import exact_optimum
+from benchmarks.optimum.optimal import ProfileOptimum
 from benchmarks.optimum.problem import Problem, Sampler
 from theory.gaussian import table_variances
 from theory.levels import Span
@@ -127,6 +130,33 @@ def test_settings_and_searches_supply_the_profile(solver: str) -> None:
     table_of = entropic.compare(THREE, schedules="edm", solvers=solver, steps=4)
     own = make_table(name, entropic.schedule("edm", 4), profile=profile, **dict(options))
     assert table_of["value"].item() == pytest.approx(exact_kl(THREE, own).value, rel=1e-8)
+
+
+def test_a_kl_that_vanishes_is_an_optimum_with_a_word() -> None:
+    """Every step is exact, so that nothing is to be gained and nothing must fail."""
+    problem = Problem(Sampler("ddim", (("call", "matched"),), None, "data"), Span(4, 80.0, 0.002))
+    found = exact_optimum(toy_spec(Mixture([1.0], [0.0], [0.5])), problem)
+    assert found.value < 1e-9
+    assert any("the divergence vanishes on these levels" in text for text in found.warnings)
+
+
+def test_replicates_of_a_profile_draw_on_themselves() -> None:
+    """The levels for another profile are those of its own search, also for Analytic-DPM."""
+    one, two = (entropic.profile(Mixture([1.0], [0.0], [c])) for c in (0.5, 1.0))
+    problem = Problem(Sampler("ddim", (("call", "matched"),)), Span(4, 80.0, 0.002, "stop"))
+    plain = Problem(Sampler("analytic_ddpm"), problem.span)
+    for target in (plain, problem):
+        found = ProfileOptimum(one, target)
+        assert target.risk is None
+        again = found.again(two)
+        make = partial(
+            make_table, target.sampler.solver, profile=two, **dict(target.sampler.options)
+        )
+        data = Mixture([1.0], [0.0], [1.0])
+        values = [exact_kl(data, make(levels)).value for levels in (again, found.optimum.sigmas)]
+        assert values[0] is not None
+        assert values[1] is not None
+        assert values[0] <= values[1] * (1.0 + 1e-6)
 
 
 def test_what_is_refused() -> None:

@@ -216,6 +216,13 @@ def test_the_gradient_from_the_true_start_and_with_half_the_noise() -> None:
     compared(THREE, "dpmpp_2m", sigmas, "data")
 
 
+@pytest.mark.parametrize("start", ["noise", "data"])
+@pytest.mark.parametrize("solver", ["called_ddim", "called_ancestral"])
+def test_the_gradient_where_the_call_is_below_the_state(solver: str, start: str) -> None:
+    """The first call depends on the second level, and the data's law at the start does not."""
+    compared(THREE, solver, schedule("log_snr", 5, sigma_min=0.05, sigma_max=20.0), start)
+
+
 def folding() -> tuple[Mixture, SolverTable]:
     """A mixture and a table whose map folds the line within the data."""
     table = make_table("heun", schedule("log_snr", 4))

@@ -28,10 +28,8 @@ from toys.mixture import Mixture
 RADIUS, NODES = 0.04, 16  # of the circle in the plane of h on which a series is read off
 PER_STD, REACH = 12.0, 9.0  # points per least std of the noisy data, and their range in stds
 WIDE = 1e9  # the range of a ladder, over and under the data's std, whose ends do not count
-ORDER_STEPS, STEPS = (
-    256,
-    64,
-)  # and twice as many, from which the limit of many steps is extrapolated
+STEPS = 64  # and twice as many, from which the limit of many steps is extrapolated
+ORDER_STEPS = 256  # and twice as many, for an order
 
 
 def _posterior(data: Mixture, x: Array, sigma: complex) -> tuple[Array, Array, Array]:
@@ -227,7 +225,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "O.called_matched",
         "docs/called_levels.md, the matched call",
-        "With the matched call a step of any eta is exact on Gaussian data, however long it is.",
+        "With the matched call every step is exact on Gaussian data, for any eta and length.",
         "sigma_call^2 = a^2 (G + k)/(1 + G), G^2 = R + (1 - R) k^2: var x' = c^2 + b^2",
         "identity",
         "none",

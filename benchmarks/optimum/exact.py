@@ -38,6 +38,7 @@ SCAN_RTOL, SCAN_POINTS = 1e-4, 100_000  # of the quadrature for a family
 POINTS_OF_MAP = 500_000  # on all branches of a last map; good levels need far fewer
 POINTS = 200  # levels of the profile that the law is made from
 RESOLUTION, RTOL = 0.6, 1e-7  # of the first pass, whose KL is right to about 1e-7
+ROUNDING = 1e-14  # of a KL, in nats; less counts as nothing
 SETTLED = 1e-5  # relative change of the KL from one pass to the next that a search allows
 MOST_PASSES = 5
 FLAT = 1e-4  # derivatives of log KL that end a search; the excess is about their square
@@ -200,6 +201,8 @@ def minimum(
     if not problem.span.fractions.size:  # nothing to search for, and often a KL of thousands
         return _only(data, problem, start), 0
     level, value = _settled(data, problem, start, 0)
+    if value < VANISHED:  # a step may be exact for the data, as one with the matched call
+        return Minimum(start, max(value, ROUNDING), 1), level
     most, evaluations = FAR_WORSE * value, 0
     while True:
         objective = Objective(data, problem, level, most)
@@ -289,7 +292,7 @@ def _settled(data: Mixture, problem: Problem, sigmas: Array, level: int) -> tupl
     value = Objective(data, problem, level).law(sigmas).value
     for after in range(level + 1, MOST_PASSES + 1):
         finer = Objective(data, problem, after).law(sigmas).value
-        if abs(finer - value) <= SETTLED * abs(finer):
+        if abs(finer - value) <= max(SETTLED * abs(finer), ROUNDING):
             return after - 1, finer
         value = finer
     raise ValueError(

@@ -84,8 +84,7 @@ class ProfileOptimum:
     ) -> None:
         span = problem.span
         covers("profile", float(profile.sigma[0]), float(profile.sigma[-1]), span)
-        problem = replace(problem, risk=profile) if problem.draws_on_profile else problem
-        self._problem, self._profile = problem, profile
+        self._problem, self._profile = _drawing(problem, profile), profile
         self._gaussians: GaussianSum | None = None
         self._stand_ins: list[StandIn] = []
         self._inverse: Array | None = None
@@ -106,33 +105,24 @@ class ProfileOptimum:
         Args:
             profile: Profile of the data.
         """
+        problem = _drawing(self._problem, profile)
         objectives: list[Objective] = []
         if self._models[0].name == "Gaussians":
-            objectives.append(self._gaussian_objective(fit_gaussian_sum(profile)))
+            objectives.append(_gaussian_objective(fit_gaussian_sum(profile), problem))
         levels = [model.level for model in self._models if model.name == "stand-in"]
         if levels:
             for known, level in zip(self._stand_ins, levels, strict=False):
                 (fit,) = fit_stand_ins(_one(profile), starts=[known.mixture])
-                objectives.append(exact.Objective(fit.mixture, self._problem, level))
+                objectives.append(exact.Objective(fit.mixture, problem, level))
         mean = _mean(objectives, [model.unit for model in self._models])
         begin, patience = self.optimum.sigmas, exact.IMPATIENT
         return descend(mean, begin, ROUGH, inverse=self._inverse, patience=patience).sigmas
-
-    def _gaussian_objective(self, fit: GaussianSum) -> Objective:
-        """The divergence of a product of Gaussians, per coordinate, and its derivatives."""
-        make, start = self._problem.make, self._problem.sampler.start
-
-        def objective(sigmas: Array) -> tuple[float, Array]:
-            kl, gradient = gaussian_sum_kl(make(sigmas), fit.weights, fit.scales, start)
-            return kl, levels_gradient(make, sigmas, gradient)
-
-        return objective
 
     def _gaussian_model(self, fit: GaussianSum) -> _Model:
         make, start = self._problem.make, self._problem.sampler.start
         starts = gaussian_sum_starts(fit, make, self._problem.span, start)
         found = gaussian_sum_optimum(fit, make, starts, start)
-        objective = self._gaussian_objective(fit)
+        objective = _gaussian_objective(fit, self._problem)
         unit = self._unit(objective, found.value)
         return _Model("Gaussians", objective, found.sigmas, found.value, unit)
 
@@ -215,6 +205,22 @@ class ProfileOptimum:
             f"{models}; the best levels of one model give another {factor} times its least KL, and "
             f"the levels are a compromise, within {excess:.3g} times the least for each"
         )
+
+
+def _drawing(problem: Problem, profile: Profile) -> Problem:
+    """The problem with the profile that its solver draws on, if it does."""
+    return replace(problem, risk=profile) if problem.draws_on_profile else problem
+
+
+def _gaussian_objective(fit: GaussianSum, problem: Problem) -> Objective:
+    """The divergence of a product of Gaussians, per coordinate, and its derivatives."""
+    make, start = problem.make, problem.sampler.start
+
+    def objective(sigmas: Array) -> tuple[float, Array]:
+        kl, gradient = gaussian_sum_kl(make(sigmas), fit.weights, fit.scales, start)
+        return kl, levels_gradient(make, sigmas, gradient)
+
+    return objective
 
 
 def _unlike(fit: StandIn, profile: Profile) -> list[str]:
