@@ -697,3 +697,26 @@ def test_an_option_is_given_once(args: tuple[str, ...], line: str) -> None:
     found = CliRunner().invoke(main, ["kl", "--toy", "gaussian", "--steps", "3", *args])
     assert found.exit_code == 2
     assert found.stderr == f"entropic: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "threads"),
+    [("toys", None, "1"), ("toys", "3", "3"), ("claims", None, "None")],
+)
+def test_short_commands_start_no_threads_of_the_matrix_library(
+    words: str, given: str | None, threads: str
+) -> None:
+    """A process of its own: the variable counts when NumPy is loaded."""
+    code = (
+        "import atexit, os, sys\n"
+        "atexit.register(lambda: print(os.environ.get('OPENBLAS_NUM_THREADS'), file=sys.stderr))\n"
+        "from entropic.commands.main import main\n"
+        f"main([{words!r}, '--help'])\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    if given is not None:
+        env["OPENBLAS_NUM_THREADS"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == threads
