@@ -25,6 +25,8 @@ from benchmarks.studies.claims_ledger import read_full_run
 from benchmarks.studies.registry import TABLES
 from entropic.commands.main import main
 from theory.noise.processes import PROCESSES
+from theory.noise.times import TIMES
+from theory.profiles.risks import DIFFUSERS, PREDICTIONS
 from theory.schedules import registry as theory_schedules
 from theory.solvers.registry import SOLVERS
 from toys.zoo import ZOO
@@ -167,7 +169,8 @@ def known_values(command: click.Command) -> dict[str, list[str]]:
         "process": [*PROCESSES],
         "terminal": ["stop", "zero"],
         "start": ["noise", "data"],
-        "parametrisation": ["eps", "x0", "v", "edm"],
+        "prediction": [*PREDICTIONS, *DIFFUSERS],
+        "times": [*TIMES],
         "only": [claim.id for claim in all_claims()],
         "names": [*TABLES],
         "preset": [*RECIPES] if command.name == "train" else [*presets()],

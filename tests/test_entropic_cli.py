@@ -12,12 +12,15 @@ import pytest
 from answers import fields_of
 from click.testing import CliRunner, Result
 
+from entropic.commands import options
 from entropic.commands.main import main
 from theory.gaussian import gaussian_mmse, gaussian_rescaled_entropy
 from theory.levels import resampled
+from theory.noise.times import TIMES, coordinate_of
 from theory.profiles.files import read_profile, read_schedule, write_profile
 from theory.profiles.loss_log import LossLog, bootstrap_band
 from theory.profiles.profile import Profile
+from theory.profiles.risks import DIFFUSERS, PREDICTIONS
 from theory.schedules.las_levels import las_sigmas
 from theory.schedules.standard import edm_sigmas
 from theory.solvers.calls import equal_steps
@@ -81,10 +84,10 @@ def files(tmp_path: Path) -> dict[str, str]:
     return names
 
 
-EPS = ("--parametrisation", "eps")
+EPS = ("--prediction", "eps")
 LAS = ("schedule", "--method", "las", "--steps", "4")
 KL = ("kl", "--toy", "gaussian", "--schedule", "edm")
-LOSSES = ("profile", "--parametrisation", "eps", "--losses")
+LOSSES = ("profile", "--prediction", "eps", "--losses")
 BAD = [
     (("kl", "--toy", "pionts15", "--schedule", "edm", "--steps", "2"), "did you mean 'points15'?"),
     (("kl", "--toy", "gaussian", "--schedule", "endm", "--steps", "2"), "did you mean 'edm'?"),
@@ -194,13 +197,13 @@ BAD = [
     ((*LOSSES, "{losses}", "--rescaled"), "--rescaled must come with --toy, got it with --losses"),
     (("profile", "--toy", "gaussian", "--sigma", "0"), "sigma must lie in [1e-12, 1e+12]"),
     (("profile", "--toy", "gaussian", "--sigma", "nan"), "sigma must"),
-    (("profile", "--losses", "{losses}"), "parametrisation must be given with losses"),
-    ((*LOSSES[:1], "--parametrisation", "epps", "--losses", "{losses}"), "did you mean 'eps'?"),
+    (("profile", "--losses", "{losses}"), "prediction must be given with losses"),
+    ((*LOSSES[:1], "--prediction", "epps", "--losses", "{losses}"), "did you mean 'eps'?"),
     ((*LOSSES, "{no_header}"), "must"),
     ((*LOSSES, "{bad_cell}"), "line 3"),
-    ((*LOSSES, "{nan_loss}"), "line 3"),
+    ((*LOSSES, "{nan_loss}"), "4 distinct levels, got 3 (left out 1 row: 1 not finite)"),
     ((*LOSSES, "{negative_loss}"), "line 3"),
-    ((*LOSSES, "{zero_sigma}"), "line 2"),
+    ((*LOSSES, "{zero_sigma}"), "got 3 (left out 1 row: 1 without noise)"),
     ((*LOSSES, "{empty}"), "must"),
     ((*LOSSES, "{folder}"), "Is a directory"),
     ((*LOSSES, "{losses}", "--dim", "0"), "dim must be a whole number at least 1, got 0"),
@@ -233,13 +236,16 @@ BAD = [
     ((*LAS, "--toy", "gaussian", "--replicates", "3"), "replicates must be 0 or a whole number at"),
     ((*LAS, "--toy", "gaussian", "--seed", "-1"), "seed must"),
     ((*LAS,), "exactly one of toy, profile, losses must be given, got none"),
-    ((*LAS, "--losses", "{losses}"), "parametrisation must be given with losses"),
+    ((*LAS, "--losses", "{losses}"), "prediction must be given with losses"),
     ((*LAS, "--losses", "{few_samples}", *EPS), "samples must be whole and at least 1, got 0.5 on"),
     (
         (*LAS, "--losses", "{two_levels}", *EPS),
         "losses must hold at least 4 distinct levels, got 2",
     ),
-    ((*LAS, "--losses", "{steps}", *EPS, "--process", "vp"), "finite sigma, got 999 on line 5"),
+    (
+        (*LAS, "--losses", "{steps}", *EPS, "--times", "vp"),
+        "finite positive sigma, got 999 on line 5",
+    ),
     ((*LAS, "--toy", "gaussian", "--lambda", "1e160"), "lambda must be in [0, 1e+100), got 1e+160"),
     (
         (*LAS, "--toy", "gaussian", "--replicates", "20"),
@@ -456,7 +462,7 @@ def test_profile_of_losses_knows_entropies_up_to_a_constant(files: dict[str, str
 
 
 def test_a_loss_log_becomes_a_list_of_sigmas(files: dict[str, str], tmp_path: Path) -> None:
-    args = ("schedule", "--losses", files["losses"], "--parametrisation", "eps", "--method",
+    args = ("schedule", "--losses", files["losses"], "--prediction", "eps", "--method",
             "rescaled", "--steps", "6")  # fmt: skip
     fields = printed(*args, "--out", str(tmp_path / "s.json"))
     assert fields["kind"] == "schedule"
@@ -527,7 +533,7 @@ def test_las_from_a_real_log_says_what_it_rests_on(tmp_path: Path) -> None:
 def test_las_is_silent_about_risks_that_never_fall(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("sigma,loss\n" + "\n".join(f"{s},{s / (1 + s)}" for s in (0.1, 0.5, 1, 3, 9)))
-    args = ("schedule", "--losses", str(path), "--parametrisation", "x0", "--method", "las")
+    args = ("schedule", "--losses", str(path), "--prediction", "x0", "--method", "las")
     said = run(*args, "--steps", "3", "--format", "lines").stderr
     assert "at least 1 per level" in said
     assert "falling risk" not in said
@@ -720,3 +726,54 @@ def test_short_commands_start_no_threads_of_the_matrix_library(
         [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )
     assert done.stderr.strip() == threads
+
+
+def test_options_of_a_log_reach_the_reader(tmp_path: Path) -> None:
+    """Every option of a loss log, and the note on rows that were left out."""
+    text = ["step;timestep;train/mse;w", "1;0;9,0;1"]
+    for i in range(50, 1000, 50):
+        text.append(f"{i};{i};{2.0 / (1.0 + (i / 100.0) ** 2)}".replace(".", ",") + ";2")
+    text.append("999;;1,0;1")
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(text))
+    given = ("--times", "ddpm", "--betas", "scaled_linear", "--prediction", "EPSILON",
+               "--column", "loss=train/mse", "--column", "weight=w", "--after", "10",
+               "--last", "15")  # fmt: skip
+    args = ("schedule", "--losses", str(path), "--method", "rescaled", "--steps", "3", *given)
+    lines = run(*args, "--format", "lines")
+    assert lines.exit_code == 0, lines.output
+    assert "left out 6 rows: 1 blank, 5 too early" in lines.stderr
+    found = printed(*args)
+    assert found["source"]["left_out"] == {"blank": 1, "too early": 5}
+    betas = coordinate_of("ddpm", "scaled-linear")
+    np.testing.assert_allclose(found["sigmas"][::3], betas.sigma([950.0, 250.0]), rtol=1e-12)
+    row = printed("profile", "--losses", str(path), *given)
+    np.testing.assert_allclose(
+        np.array(row["mmse"]) / np.array(row["sigma"]) ** 2,
+        1.0 / (1.0 + (np.arange(250.0, 1000.0, 50.0) / 100.0) ** 2),
+    )
+    zero = printed("profile", "--losses", str(path), *given[:4], "--zero-snr", *given[4:])
+    assert zero["sigma"][-1] > row["sigma"][-1]
+
+
+def test_the_words_of_the_options_are_the_librarys() -> None:
+    assert options.TIMES == TIMES
+    assert (*PREDICTIONS, *DIFFUSERS) == options.PREDICTIONS
+
+
+def test_a_log_with_a_floor_has_a_profile(tmp_path: Path) -> None:
+    """The part of the rescaled entropy below the log is unknown, and left out."""
+    c, floor = 0.5, 1e-4
+    sigma = np.geomspace(0.002, 80.0, 400)
+    pairs = zip(sigma.tolist(), (gaussian_mmse(sigma, c) + floor).tolist(), strict=True)
+    path = tmp_path / "floor.csv"
+    path.write_text("\n".join(["sigma,loss", *(f"{s!r},{v!r}" for s, v in pairs)]))
+    args = ("profile", "--losses", str(path), "--prediction", "x0", "--json")
+    found = run(*args, "--out", str(tmp_path / "p.json"))
+    assert found.exit_code == 0, found.output
+    assert "starts at 0 at sigma 0.002" in found.stderr
+    row = fields_of(found.stdout)
+    exact = c * (np.arctan(80.0 / c) - np.arctan(0.002 / c)) + floor * (1 / 0.002 - 1 / 80.0)
+    assert row["rescaled_entropy"][0] == 0.0
+    assert row["rescaled_entropy"][-1] == pytest.approx(exact, rel=1e-4)
+    assert read_profile(tmp_path / "p.json").sigma.size == 400

@@ -329,11 +329,11 @@ def test_a_recommendation_from_losses_has_a_band(tmp_path: Path) -> None:
     rows = "\n".join(f"{s},{v}" for s, v in zip(sigma, loss, strict=True))
     (tmp_path / "losses.csv").write_text("sigma,loss\n" + rows)
     found = entropic.recommend(
-        "las", 5, losses=tmp_path / "losses.csv", parametrisation="x0", replicates=20
+        "las", 5, losses=tmp_path / "losses.csv", prediction="x0", replicates=20
     )
     assert found.band is not None
     low, high = found.band
-    single = entropic.recommend("las", 5, losses=single_rows(tmp_path), parametrisation="x0")
+    single = entropic.recommend("las", 5, losses=single_rows(tmp_path), prediction="x0")
     assert single.source["band"]["reason"].startswith("losses must repeat some level")
     assert single.band is None
     assert low.shape == high.shape == found.sigmas.shape

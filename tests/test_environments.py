@@ -288,10 +288,10 @@ def test_every_input_file_may_be_standard_input() -> None:
     args = ["kl", "--toy", "gaussian", "--schedule", "-", "--json"]
     assert fields_of(runner.invoke(main, args, input=schedule).stdout)["rows"][0]["value"] > 0
     losses = "sigma,loss\n" + "".join(f"{s},{s * s}\n" for s in (0.1, 0.5, 1.0, 2.0, 4.0))
-    args = ["profile", "--losses", "-", "--parametrisation", "x0", "--json"]
+    args = ["profile", "--losses", "-", "--prediction", "x0", "--json"]
     found = runner.invoke(main, args, input=losses)
     assert len(json.loads(found.stdout)["sigma"]) == 5
-    args = ["schedule", "--losses", "-", "--parametrisation", "x0", "--method", "las",
+    args = ["schedule", "--losses", "-", "--prediction", "x0", "--method", "las",
             "--steps", "3"]  # fmt: skip
     assert runner.invoke(main, args, input=losses).exit_code == 0
 

@@ -45,13 +45,13 @@ ANSWERS = [
     (("schedule", "--method", "edm", "--steps", "3", "--terminal", "zero"), "schedule"),
     (("schedule", "--toy", "gaussian", "--method", "las", "--steps", "3"), "schedule"),
     (
-        ("schedule", "--losses", "log.csv", "--parametrisation", "eps", "--method", "las",
+        ("schedule", "--losses", "log.csv", "--prediction", "eps", "--method", "las",
          "--steps", "3", "--replicates", "20"),
         "schedule",
     ),
     (("profile", "--toy", "two_points", "--sigma", "0.5", "--rescaled"), "profile"),
     (("profile", "--toy", "circle8", "--sigma", "0.5"), "profile"),
-    (("profile", "--losses", "log.csv", "--parametrisation", "eps"), "profile"),
+    (("profile", "--losses", "log.csv", "--prediction", "eps"), "profile"),
     (("order", "--solver", "heun"), "order"),
     (("toys",), "toys"),
     (("doctor",), "doctor"),
@@ -148,7 +148,7 @@ def test_saved_answers_are_read_back(folder: Path) -> None:
     assert back.sigmas.tolist() == json.loads(text)["sigmas"]
     rows = fields_of(printed("kl", "--toy", "gaussian", "--schedule", "s.json"))["rows"]
     assert rows[0]["n_steps"] == 5
-    for source in (("--toy", "two_points"), ("--losses", "log.csv", "--parametrisation", "eps")):
+    for source in (("--toy", "two_points"), ("--losses", "log.csv", "--prediction", "eps")):
         text = printed("profile", *source)
         (folder / "p.json").write_text(text)
         profile = read_profile("p.json")

@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.noise.ddpm import DDPM
-from theory.noise.processes import VP
 from theory.profiles.files import (
-    read_losses_csv,
     read_profile,
     read_schedule,
     write_profile,
     write_schedule,
 )
+from theory.profiles.loss_files import read_losses
 from theory.profiles.profile import Profile
 
 PROFILE = {
@@ -216,7 +214,7 @@ def test_reading_a_broken_schedule_says_why(tmp_path: Path, text: str, message: 
     assert str(error.value) == f"{path}: {message}"
 
 
-@pytest.mark.parametrize("read", [read_profile, read_schedule, read_losses_csv])
+@pytest.mark.parametrize("read", [read_profile, read_schedule, read_losses])
 def test_unreadable_paths_are_named(tmp_path: Path, read: object) -> None:
     binary = tmp_path / "b.bin"
     binary.write_bytes(b"\xff\xfe\x00\x01")
@@ -228,59 +226,3 @@ def test_unreadable_paths_are_named(tmp_path: Path, read: object) -> None:
         with pytest.raises(ValueError) as error:  # noqa: PT011
             read(path)
         assert str(error.value) == f"{path}: {reason}"
-
-
-def test_losses_are_read_from_sigma_snr_or_t(tmp_path: Path) -> None:
-    path = tmp_path / "l.csv"
-    path.write_text("\ufeffSigma ,step,LOSS\n0.5,1,3\n\n2e0,2,\t4\n,,\n0.5,3,5\n", "utf-8")
-    sigma, loss, samples = read_losses_csv(path)
-    np.testing.assert_array_equal(samples, 1.0)
-    np.testing.assert_array_equal(sigma, [0.5, 2.0, 0.5])
-    np.testing.assert_array_equal(loss, [3.0, 4.0, 5.0])
-    path.write_text("snr,loss\r\n4,1\r\n0.25,2\r\n")
-    np.testing.assert_allclose(read_losses_csv(path)[0], [0.5, 2.0])
-    path.write_text("loss,t\n1,0.5\n2,1.0\n")
-    sigma, loss, _ = read_losses_csv(path, VP())
-    np.testing.assert_array_equal(sigma, VP().sigma([0.5, 1.0]))
-    np.testing.assert_array_equal(loss, [1.0, 2.0])
-    path.write_text("loss,t\n1,0\n2,999\n")
-    np.testing.assert_array_equal(read_losses_csv(path, DDPM())[0], DDPM().sigma([0, 999]))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "the file must start with a line of column names, got nothing"),
-        ("\n1,2\n", "the file must start with a line of column names, got nothing"),
-        ("sigma,loss\n\n", "the file must hold rows of numbers, got column names only"),
-        ("1,2\n3,4\n", "columns must include sigma (or snr, or t), got 1, 2"),
-        ("sigma,mse\n1,2\n", "columns must include loss, got sigma, mse"),
-        ("sigma,loss,loss\n1,2,3\n", "columns must have names of their own, got 'loss' twice"),
-        ("t,loss\n1,2\n", "column t must come with a process such as vp, got none"),
-        ("sigma,loss\n1,2\n\n3,many\n", "loss must be finite numbers, got 'many' on line 4"),
-        ("sigma,loss\n1,2\n3\n", "loss must be finite numbers, got '' on line 3"),
-        ("sigma,loss\n1,nan\n", "loss must be finite numbers, got 'nan' on line 2"),
-        ("sigma,loss\ninf,1\n", "sigma must be finite numbers, got 'inf' on line 2"),
-        ("sigma,loss\n1,2\n1,-3\n", "loss must be at least 0, got -3 on line 3"),
-        ("sigma,loss\n1,2\n\n0,3\n", "sigma must be positive, got 0 on line 4"),
-        ("snr,loss\n1,2\n-1,3\n", "snr must be positive, got -1 on line 3"),
-    ],
-)
-def test_reading_a_broken_loss_log_says_why(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "l.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
-        read_losses_csv(path)
-    assert str(error.value) == f"{path}: {message}"
-
-
-def test_times_outside_a_process_name_their_line(tmp_path: Path) -> None:
-    path = tmp_path / "l.csv"
-    path.write_text("t,loss\n0.5,1\n\n-0.5,1\n")
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
-        read_losses_csv(path, VP())
-    assert str(error.value) == f"{path}: t must be at least 0, got -0.5 on line 4"
-    path.write_text("t,loss\n0,1\n")
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
-        read_losses_csv(path, VP())
-    assert str(error.value) == f"{path}: t must stand for a positive sigma, got 0 on line 2"

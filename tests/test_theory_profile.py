@@ -1,4 +1,4 @@
-"""Profiles: entropies against closed forms and quadrature, losses of every parametrisation."""
+"""Profiles: entropies against closed forms and quadrature, losses of every prediction."""
 
 import numpy as np
 import pytest
@@ -183,11 +183,9 @@ def test_profiles_are_read_only_copies() -> None:
         profile.mmse[0] = 2.0
 
 
-@pytest.mark.parametrize("parametrisation", ["eps", "x0", "v", "edm"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "edm"])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_losses_of_every_parametrisation_give_the_mmse(
-    parametrisation: str, reduction: str
-) -> None:
+def test_losses_of_every_prediction_give_the_mmse(prediction: str, reduction: str) -> None:
     """Simulate x0, the VP state, and the loss of the target as its paper defines it."""
     rng, c, n, dim, sigma_data = np.random.default_rng(7), 1.3, 4000, 5, 0.8
     sigma = np.array([0.05, 0.3, 1.0, 4.0, 30.0])
@@ -204,12 +202,10 @@ def test_losses_of_every_parametrisation_give_the_mmse(
             "x0": x0 - denoised,
             "v": (alpha * eps - beta * x0) - (alpha * eps_hat - beta * denoised),
             "edm": np.sqrt(level**2 + sigma_data**2) / (level * sigma_data) * (x0 - denoised),
-        }[parametrisation]
+        }[prediction]
         losses.append(np.mean(error**2) * (dim if reduction == "sum" else 1))
         risks.append(np.mean((x0 - denoised) ** 2) * dim)
-    profile = profile_from_losses(
-        sigma, losses, parametrisation, dim, sigma_data, reduction=reduction
-    )
+    profile = profile_from_losses(sigma, losses, prediction, dim, sigma_data, reduction=reduction)
     np.testing.assert_allclose(profile.mmse, risks, rtol=1e-10)
     assert profile.stderr is None
     # 20,000 squares: relative standard error 1 %, five of them.
@@ -262,8 +258,8 @@ GRID = [1.0, 2.0, 3.0, 4.0]
             "rule must be one of spline, trapezoid, left, got 'trapeze'; did you mean 'trapezoid'?",
         ),
         (
-            lambda: profile_from_losses(GRID, GRID, "epsilon", 1),
-            "parametrisation must be one of eps, x0, v, edm, got 'epsilon'; did you mean 'eps'?",
+            lambda: profile_from_losses(GRID, GRID, "epss", 1),
+            "prediction must be one of eps, x0, v, flow, edm, got 'epss'; did you mean 'eps'?",
         ),
         (
             lambda: profile_from_losses(GRID, GRID, "eps", 1, reduction="max"),

@@ -15,7 +15,7 @@ pytest.importorskip("safetensors", reason=WHY)
 pytest.importorskip("sklearn", reason=WHY)
 
 from benchmarks.training.recipe import PRESETS
-from theory.profiles.files import read_losses_csv
+from theory.profiles.loss_files import read_losses
 
 TINY = {
     "kind": "recipe",
@@ -47,7 +47,7 @@ def test_train_leaves_its_files_and_what_it_prints_as_json(tmp_path: Path, recip
     assert (row["steps"], row["kex"], row["noise"]) == (40, 2.56, "infonoise")
     names = {path.name for path in out.iterdir()}
     assert {"checkpoint.safetensors", "losses.csv", "metrics.json", "recipe.json"} <= names
-    assert len(read_losses_csv(out / "losses.csv").sigma) == 4 * 32
+    assert len(read_losses(out / "losses.csv").sigma) == 4 * 32
     # `entropic profile` accepts its network.
     data = tmp_path / "data.json"
     args = [

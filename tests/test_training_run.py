@@ -28,7 +28,7 @@ from benchmarks.training.run import (
     training_text,
 )
 from benchmarks.training.train import Trainer
-from theory.profiles.files import read_losses_csv
+from theory.profiles.loss_files import read_losses
 from theory.profiles.risks import profile_from_losses
 
 FILES = ["checkpoint.safetensors", "losses.csv", "metrics.json", "recipe.json", "samples.png"]
@@ -96,7 +96,7 @@ def test_the_checkpoint_holds_the_averaged_network(finished: tuple[Path, dict[st
 def test_the_loss_log_is_what_profiles_are_made_of(finished: tuple[Path, dict[str, Any]]) -> None:
     """Unweighted x0-losses, summed; in the untrained steps they are near c_skip's closed form."""
     folder, _ = finished
-    found = read_losses_csv(folder / "losses.csv")
+    found = read_losses(folder / "losses.csv")
     assert found.sigma.size == STEPS * 32
     with (folder / "losses.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))

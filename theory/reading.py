@@ -29,16 +29,28 @@ def naming(path: StrPath) -> Iterator[None]:
 
 def read_text(path: StrPath) -> str:
     """The text of a UTF-8 file, without its byte-order mark; "-" is standard input."""
+    content = read_bytes(path)
+    with naming(path):
+        return decoded(content)
+
+
+def read_bytes(path: StrPath) -> bytes:
+    """The content of a file; "-" is standard input."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"path must be the path of a file, got {path!r:.80}")
     with naming(path):
         try:
-            content = _standard_input() if os.fspath(path) == "-" else Path(path).read_bytes()
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"the file must be UTF-8 text, got {error.reason}") from None
+            return _standard_input() if os.fspath(path) == "-" else Path(path).read_bytes()
         except OSError as error:
             raise ValueError(f"the file must be readable, got {error.strerror}") from None
+
+
+def decoded(content: bytes) -> str:
+    """UTF-8 text without its byte-order mark, whose lines end with a newline each."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the file must be UTF-8 text, got {error.reason}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

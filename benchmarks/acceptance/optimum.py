@@ -285,7 +285,7 @@ def command() -> Iterator[Check]:
         lines += [f"{sigma:.9g},{loss:.9g}" for loss in losses]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        words = "schedule --losses log.csv --parametrisation eps --method optimal "
+        words = "schedule --losses log.csv --prediction eps --method optimal "
         words += "--solver dpmpp_2m --steps 10 --replicates"
         for replicates, most in ((0, 15), (40, 60)):
             begin = time.perf_counter()

@@ -23,7 +23,13 @@ from theory.levels import Span
 from theory.names import show_options
 from theory.profiles.files import read_profile, write_schedule
 from theory.profiles.level_errors import LevelErrors
-from theory.profiles.loss_files import loss_log, loss_profile, one_source, refuse_logged
+from theory.profiles.loss_files import (
+    Logged,
+    loss_log,
+    loss_profile,
+    one_source,
+    refuse_logged,
+)
 from theory.profiles.loss_log import LossLog
 from theory.profiles.profile import Profile
 from theory.reading import StrPath
@@ -122,10 +128,17 @@ def recommend(
     toy: str | os.PathLike[str] | Mixture | None = None,
     profile: StrPath | Profile | None = None,
     losses: StrPath | None = None,
-    parametrisation: str | None = None,
+    prediction: str | None = None,
+    times: str | None = None,
+    betas: str | None = None,
+    zero_snr: bool | None = None,
+    weight: str | None = None,
     dim: int | None = None,
     sigma_data: float | None = None,
     reduction: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    after: int | None = None,
+    last: int | None = None,
     process: str = "edm",
     sigma_min: float | None = None,
     sigma_max: float | None = None,
@@ -147,12 +160,21 @@ def recommend(
         n_steps: Number of steps, 1 to 10^6.
         toy: A mixture, the name of a toy, or a mixture file.
         profile: A profile, or a profile file.
-        losses: A CSV file of losses.
-        parametrisation: Target of the losses: "eps", "x0", "v" or "edm".
+        losses: A loss log: CSV of any dialect, JSON lines or Parquet
+            (`theory.profiles.loss_files.read_losses`).
+        prediction: Target of the losses: "eps", "x0", "v", "flow" or "edm". This and the arguments
+            up to `last` are those of `theory.profiles.loss_files.Logged`.
+        times: Meaning of the column of levels or times. Default: what its name says.
+        betas: Betas of the times "ddpm" or "vp".
+        zero_snr: Whether the betas of "ddpm" were rescaled so that the last level is pure noise.
+        weight: Weight that the losses were multiplied by, such as "min-snr:5".
         dim: Number of coordinates of x0. Default: 1.
         sigma_data: EDM's sigma_data, in data units. Default: 0.5.
         reduction: Whether losses are the "sum" or the "mean" over coordinates. Default: "sum".
-        process: "edm" or "vp", which sets the default levels and the unit of a column `t`.
+        columns: Names of columns by role: "loss", "sigma", "weight", "samples", "step".
+        after: Training step after which rows count.
+        last: Number of rows that count, from the last training step backwards.
+        process: "edm" or "vp", which sets the default levels.
         sigma_min: Lowest positive level, in data units. Default: the lowest of a given profile or
             log, otherwise that of the process.
         sigma_max: Highest level, in data units. Default: likewise.
@@ -176,13 +198,14 @@ def recommend(
     """
     name = REGISTRY.name(method)
     given = REGISTRY.checked(name, options)
-    logged: dict[str, Any] = {"parametrisation": parametrisation, "dim": dim}
-    logged |= {"sigma_data": sigma_data, "reduction": reduction}
+    logged = Logged(
+        prediction, times, betas, zero_snr, weight, dim, sigma_data, reduction, columns, after, last
+    )
     drawn = draws_on_profile(name, given)
     _check(name, isotonic, bins, replicates, seed, solver)
     if drawn or any(source is not None for source in (toy, profile, losses)):
         one_source(toy=toy, profile=profile, losses=losses)
-    risks = _risks(name, profile, losses, process, logged, isotonic, bins)
+    risks = _risks(name, profile, losses, logged, isotonic, bins)
     if replicates or seed:
         if not drawn:
             raise ValueError(f"{BAND_RULE}, got schedule {name!r}")
@@ -324,14 +347,13 @@ def _risks(
     name: str,
     profile: StrPath | Profile | None,
     losses: StrPath | None,
-    process: str,
-    logged: dict[str, Any],
+    logged: Logged,
     isotonic: bool,
     bins: int | None,
 ) -> _Risks:
     """The risks of a profile or of a loss log; none for a mixture, whose range is not yet known."""
     if losses is None:
-        refuse_logged(logged | {"bins": bins, "isotonic": isotonic or None})
+        refuse_logged(logged, bins=bins, isotonic=isotonic or None)
     if isinstance(profile, Profile):
         return _Risks(profile, measured=True, named={"profile": dict(profile.source)})
     if profile is not None:
@@ -340,11 +362,17 @@ def _risks(
         return _Risks(grid, None, kept_errors(profile, grid), True, named)
     if losses is None:
         return _Risks()
-    named = {"losses": os.fspath(losses)}
     if name not in BINNED:
-        return _Risks(loss_profile(losses, process, **logged), measured=True, named=named)
-    log = loss_log(losses, process, bins, **logged)
-    return _Risks(log.profile(monotone=isotonic), log, None, True, named)
+        risks = loss_profile(losses, logged)
+        return _Risks(risks, measured=True, named=_of_log(risks))
+    log = loss_log(losses, bins, logged)
+    risks = log.profile(monotone=isotonic)
+    return _Risks(risks, log, None, True, _of_log(risks))
+
+
+def _of_log(risks: Profile) -> dict[str, Any]:
+    """What a schedule remembers of the log: its file, and the rows that were left out."""
+    return {name: risks.source[name] for name in ("losses", "left_out") if name in risks.source}
 
 
 def _quadrature(name: str, risks: _Risks, given: Mapping[str, Any]) -> dict[str, Any]:

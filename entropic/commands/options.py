@@ -21,7 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PROCESSES, TERMINALS, STARTS = ("edm", "vp"), ("stop", "zero"), ("noise", "data")
 RULES, AMPLITUDES = ("spline", "trapezoid", "left"), ("mean", "rms")
-PARAMETRISATIONS, REDUCTIONS = ("eps", "x0", "v", "edm"), ("sum", "mean")
+PREDICTIONS = ("eps", "x0", "v", "flow", "edm", "epsilon", "sample", "v_prediction",
+               "flow_prediction")  # fmt: skip
+TIMES = ("sigma", "snr", "log-snr", "half-log-snr", "alpha-bar", "vp", "ddpm", "flow",
+         "flow-reversed", "edm")  # fmt: skip
+REDUCTIONS = ("sum", "mean")
 DEVICES, PRECISIONS = ("cpu", "cuda"), ("float32", "bfloat16", "float16")
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
@@ -392,10 +396,50 @@ def given_options(values: dict[str, Any]) -> dict[str, Any]:
 losses_options = together(
     click.option(
         "--losses",
-        help="Loss log, a CSV file with the columns sigma (or snr, or t with --process vp), loss, "
-        "and optionally samples.",
+        help="Loss log: CSV of any dialect, JSON lines or Parquet, with columns for the loss and "
+        "for the level or time, and optionally samples. With -, standard input.",
     ),
-    choice("--parametrisation", of=PARAMETRISATIONS, help="losses: parametrisation of the loss."),
+    choice(
+        "--prediction",
+        of=PREDICTIONS,
+        metavar="NAME",
+        help="losses: what the network predicts: eps, x0, v, flow or edm, or diffusers' name.",
+    ),
+    choice(
+        "--times",
+        of=TIMES,
+        metavar="NAME",
+        help=f"losses: meaning of the column of levels or times: {', '.join(TIMES)}. Needed for t, "
+        "timestep, step_index and lambda. flow: 1 is noise; edm: log(sigma) / 4.",
+    ),
+    click.option(
+        "--betas",
+        metavar="NAME|FILE",
+        help="losses: betas of ddpm: linear (the default), scaled-linear, cosine, two numbers, or "
+        "diffusers' scheduler_config.json; or of vp: two numbers. Default: 0.1,20.",
+    ),
+    click.option(
+        "--zero-snr",
+        is_flag=True,
+        default=None,
+        help="losses: the betas of ddpm were rescaled so that the last level is pure noise.",
+    ),
+    click.option(
+        "--weight",
+        metavar="NAME",
+        help="losses: weight that the losses were multiplied by: none, min-snr:GAMMA, edm, p2.",
+    ),
+    click.option(
+        "--column",
+        multiple=True,
+        metavar="ROLE=NAME",
+        help="losses: name of a column: loss, sigma (the levels or times), weight, samples or "
+        "step. Repeat for several.",
+    ),
+    click.option(
+        "--after", type=int, help="losses: leave out rows up to this training step, column step."
+    ),
+    click.option("--last", type=int, help="losses: number of rows, from the last step backwards."),
     click.option("--dim", type=int, help="losses: number of coordinates of x0. Default: 1."),
     click.option(
         "--sigma-data",
@@ -408,6 +452,18 @@ losses_options = together(
         help="losses: sum or mean over coordinates. Default: sum.",
     ),
 )
+LOGGED = ("prediction", "times", "betas", "zero_snr", "weight", "column", "after", "last",
+          "dim", "sigma_data", "reduction")  # fmt: skip
+
+
+def logged_options(values: dict[str, Any]) -> dict[str, Any]:
+    """The options of `losses_options` but the file, taken out of the values of a command."""
+    from theory.profiles.columns import column_words
+
+    found = {name: values.pop(name) for name in LOGGED}
+    found["columns"] = column_words(found.pop("column")) or None
+    return found
+
 
 # Options that need --network.
 NETWORK_OPTIONS = (

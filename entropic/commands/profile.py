@@ -15,6 +15,7 @@ from entropic.commands.options import (
     Explained,
     as_json,
     choice,
+    logged_options,
     losses_options,
     network_options,
     print_json,
@@ -22,6 +23,7 @@ from entropic.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from theory.profiles.loss_files import Logged
     from theory.profiles.profile import Profile
 
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     "profile",
     cls=Explained,
     example="entropic profile --toy two_points --sigma 0.5 --sigma 1\n"
-    "entropic profile --losses losses.csv --parametrisation eps",
+    "entropic profile --losses losses.csv --prediction eps",
 )
 @toy_option()
 @losses_options
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     of=PROCESSES,
     default="edm",
     show_default=True,
-    help="Noise process. It sets the range of levels, and the unit of a column t.",
+    help="Noise process, which sets the range of levels of a toy.",
 )
 @click.option(
     "--sigma", type=float, multiple=True, help="Noise level, in data units. Repeat for several."
@@ -72,15 +74,16 @@ def profile_row(
 ) -> dict[str, Any]:
     """The profile of the one source that the options name, as plain values."""
     from theory.extras import network_part
-    from theory.profiles.loss_files import one_source, refuse_logged
+    from theory.profiles.loss_files import Logged, one_source, refuse_logged
 
     measured = {name: options.pop(name) for name in NETWORK_OPTIONS}
     one_source(toy=toy, losses=losses, network=network)
+    logged = Logged(**logged_options(options))
     if rescaled and toy is None:
         source = "--losses" if network is None else "--network"
         raise ValueError(f"--rescaled must come with --toy, got it with {source}")
     if network is not None:
-        refuse_logged(options)
+        refuse_logged(logged)
         row: dict[str, Any] = network_part("benchmarks.networks.profiles").profile(
             network, out=out, sigma=sigma, **measured
         )
@@ -92,9 +95,9 @@ def profile_row(
     if losses is not None:
         if sigma:
             raise ValueError("--sigma must come with --toy, got it with --losses")
-        return _losses_row(losses, process, out, options)
+        return _losses_row(losses, process, out, logged)
     assert toy is not None  # one_source
-    refuse_logged(options)
+    refuse_logged(logged)
     return _toy_row(toy, process, sigma, rescaled, out)
 
 
@@ -155,15 +158,25 @@ def _toy_row(
     return row
 
 
-def _losses_row(
-    losses: str, process: str, out: str | None, options: dict[str, Any]
-) -> dict[str, Any]:
+def _losses_row(losses: str, process: str, out: str | None, logged: Logged) -> dict[str, Any]:
     from theory.noise.processes import named_process
     from theory.profiles.files import write_profile
-    from theory.profiles.loss_files import loss_profile
+    from theory.profiles.loss_files import left_out_text, loss_profile
 
     named_process(process)
-    found = loss_profile(losses, process, **options)
+    found = loss_profile(losses, logged)
+    if "left_out" in found.source:
+        click.echo(left_out_text(found.source["left_out"]), err=True)
+    try:
+        below = found.rescaled_below() >= 0.0
+    except ValueError:  # a network's error has a floor, and nothing is known below the log
+        below = False
+        low = found.sigma[0]
+        click.echo(
+            f"the rescaled entropy starts at 0 at sigma {low:.4g}: the risk does not fall there, "
+            "so that it cannot be continued",
+            err=True,
+        )
     if out is not None:
         write_profile(out, found)
     return {
@@ -175,9 +188,9 @@ def _losses_row(
         "conditional_entropy": None,
         "mutual_information": None,
         "entropy_from_sigma_min": found.entropy_from_sigma_min().tolist(),
-        "rescaled_entropy": found.rescaled_entropy().tolist(),
+        "rescaled_entropy": found.rescaled_entropy(include_below=below).tolist(),
         "entropy_error": found.entropy_error(),
-        "rescaled_error": found.rescaled_error(),
+        "rescaled_error": found.rescaled_error(include_below=below),
     }
 
 

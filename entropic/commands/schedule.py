@@ -15,6 +15,7 @@ from entropic.commands.options import (
     choice,
     ends,
     given_options,
+    logged_options,
     losses_options,
     print_json,
     terminal_option,
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 @click.command(
     "schedule",
     cls=ScheduleCommand,
-    example="entropic schedule --losses losses.csv --parametrisation eps --method optimal "
+    example="entropic schedule --losses losses.csv --prediction eps --method optimal "
     "--solver dpmpp_2m --steps 10\n"
     "entropic schedule --toy gaussians15_overlap --method rescaled --steps 8\n"
-    "entropic schedule --losses losses.csv --parametrisation eps --method las --steps 20",
+    "entropic schedule --losses losses.csv --prediction eps --method las --steps 20",
     schedules=True,
 )
 @toy_option()
@@ -102,6 +103,7 @@ def command(
 
     name, own = schedule_registry().parse(method)
     given = joined(own, given_options(options))
+    options |= logged_options(options)
     if json_ and format_ == "lines":
         raise ValueError("format must be json with --json, got lines")
     found = recommend(name, steps, terminal=terminal or "stop", **options, **given)
@@ -116,6 +118,11 @@ def command(
         print_json("schedule", fields)
         return
     click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
+    left_out = fields["source"].get("left_out")
+    if left_out:
+        from theory.profiles.loss_files import left_out_text
+
+        click.echo(left_out_text(left_out), err=True)
     if name == "las":
         click.echo(las_text(fields), err=True)
         return

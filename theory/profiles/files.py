@@ -1,4 +1,4 @@
-"""Exchange files: profiles and schedules as JSON, loss logs as CSV.
+"""Exchange files: profiles and schedules as JSON.
 
 Numbers are written as the shortest decimals that round-trip. Reading an invalid file raises a
 ValueError of one line that starts with the path. Writing replaces a file completely or not at all.
@@ -6,20 +6,15 @@ ValueError of one line that starts with the path. Writing replaces a file comple
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.checks import Array, monotone, one_of, require, vector
+from theory.checks import Array, monotone, one_of, vector
 from theory.levels import MOST_STEPS, TERMINALS
-from theory.noise.processes import SNR, Coordinate
 from theory.profiles.profile import Profile
 from theory.reading import StrPath, naming, numbers, parse_json, read_json, read_text, write_json
 
@@ -194,97 +189,3 @@ def write_schedule(
         **({"warnings": list(warnings)} if warnings else {}),
     }
     write_json(path, fields)
-
-
-class LossRows(NamedTuple):
-    """Noise levels, losses and samples per row of a loss log, shape (n,) each, in file order."""
-
-    sigma: Array
-    loss: Array
-    samples: Array
-
-
-def read_losses_csv(path: StrPath, coordinate: Coordinate | None = None) -> LossRows:
-    """Noise levels, losses and numbers of samples per row of a CSV loss log.
-
-    The first line names the columns. Required are `loss` and one of `sigma`, `snr` and `t`, of
-    which the first one present is used. The column `samples` is optional: the number of samples
-    whose mean the row is, 1 if it is missing. Other columns and blank lines are ignored.
-
-    Args:
-        path: The file, UTF-8, separated by commas.
-        coordinate: Coordinate that column `t` holds, such as VP(); needed for that column only.
-
-    Raises:
-        ValueError: The file is missing or invalid; the message is one line with the path and, for
-            a value, the line number.
-    """
-    text = read_text(path)
-    with naming(path):
-        header, cells, lines = _table(text)
-        noise = next((name for name in ("sigma", "snr", "t") if name in header), None)
-        if noise is None or "loss" not in header:
-            missing = "loss" if noise else "sigma (or snr, or t)"
-            raise ValueError(f"columns must include {missing}, got {', '.join(header)[:200]}")
-        if noise == "t" and coordinate is None:
-            raise ValueError("column t must come with a process such as vp, got none")
-        if not cells:
-            raise ValueError("the file must hold rows of numbers, got column names only")
-        levels, losses = (_column(name, header, cells, lines) for name in (noise, "loss"))
-        require(losses >= 0, "loss", losses, "be at least 0", lines=lines)
-        samples = np.ones_like(losses)
-        if "samples" in header:
-            samples = _column("samples", header, cells, lines)
-            good = (samples >= 1) & (samples <= 1e15) & (samples == np.floor(samples))
-            require(good, "samples", samples, "be whole and at least 1", lines=lines)
-        if noise == "t" and coordinate is not None:
-            sigma = _converted(levels, coordinate, lines)
-            require(sigma > 0, "t", levels, "stand for a positive sigma", lines=lines)
-            return LossRows(sigma, losses, samples)
-        require(levels > 0, noise, levels, "be positive", lines=lines)
-        return LossRows(SNR().sigma(levels) if noise == "snr" else levels, losses, samples)
-
-
-def _table(text: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Names of the columns, the rows that are not blank, and their line numbers."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        rows = [(row, reader.line_num) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise ValueError(f"the file must be valid CSV, got {error}") from None
-    if not any(header):
-        raise ValueError("the file must start with a line of column names, got nothing")
-    twice = [name for name in header if name and header.count(name) > 1]
-    if twice:
-        raise ValueError(f"columns must have names of their own, got {twice[0]!r} twice")
-    return header, [row for row, _ in rows], [line for _, line in rows]
-
-
-def _column(name: str, header: list[str], rows: list[list[str]], lines: list[int]) -> Array:
-    """One column, shape (n,), which must be finite numbers."""
-    index, out = header.index(name), np.full(len(rows), np.nan)
-    for i, row in enumerate(rows):
-        text = row[index].strip() if index < len(row) else ""
-        with contextlib.suppress(ValueError):
-            out[i] = float(text)
-        if not np.isfinite(out[i]):
-            raise ValueError(f"{name} must be finite numbers, got {text[:40]!r} on line {lines[i]}")
-    return out
-
-
-def _converted(times: Array, coordinate: Coordinate, lines: list[int]) -> Array:
-    """Sigma at these times, shape (n,); an error names the line."""
-    with np.errstate(over="ignore"):
-        try:
-            sigma = coordinate.sigma(times)
-        except ValueError:
-            for time, line in zip(times, lines, strict=True):
-                try:
-                    coordinate.sigma(time)
-                except ValueError as error:
-                    message = str(error).replace("time must", "t must", 1)
-                    raise ValueError(f"{message} on line {line}") from None
-            raise
-    require(np.isfinite(sigma), "t", times, "stand for a finite sigma", lines=lines)
-    return sigma

@@ -154,6 +154,6 @@ def broken_laws(profile: Profile) -> list[str]:
         out.append(
             f"the risk exceeds d sigma^2 at {high.size} of {mmse.size} levels, which no mmse does: "
             f"{mmse[i]:.4g} at sigma {profile.sigma[i]:.4g}, d = {profile.dim}; is the "
-            "parametrisation right, and the loss a sum or a mean over coordinates?"
+            "prediction right, and the loss a sum or a mean over coordinates?"
         )
     return out
