@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from theory.profiles.files import read_profile
     from theory.profiles.profile import Profile
     from theory.profiles.risks import profile_from_losses as profile_from_losses
+    from theory.schedules.export import export
     from theory.solvers.reducing import ReducingIteration
     from theory.solvers.registry import make_table as solver
     from theory.solvers.registry import solvers
@@ -61,6 +62,7 @@ _PLACES = {
     "claims": ("benchmarks.claims.run", "claims"),
     "compare": ("benchmarks.engine.compare", "compare"),
     "exact_law": ("toys.laws.exact", "exact_law"),
+    "export": ("theory.schedules.export", "export"),
     "figure": ("entropic.commands.figures", "figure"),
     "kl": ("benchmarks.measure.exact", "kl"),
     "order": ("benchmarks.measure.orders", "order"),
@@ -91,6 +93,7 @@ __all__ = [
     "claims",
     "compare",
     "exact_law",
+    "export",
     "figure",
     "kl",
     "order",

@@ -21,6 +21,7 @@ from theory.profiles.files import read_profile, read_schedule, write_profile
 from theory.profiles.loss_log import LossLog, bootstrap_band
 from theory.profiles.profile import Profile
 from theory.profiles.risks import DIFFUSERS, PREDICTIONS
+from theory.schedules.export import REFUSED, TARGETS
 from theory.schedules.las_levels import las_sigmas
 from theory.schedules.standard import edm_sigmas
 from theory.solvers.calls import equal_steps
@@ -215,8 +216,8 @@ BAD = [
         "numbers must be finite, got NaN",
     ),
     (
-        ("schedule", "--method", "edm", "--steps", "4", "--format", "yaml"),
-        "format must be one of json, lines, got 'yaml'",
+        ("schedule", "--method", "edm", "--steps", "4", "--for", "yaml"),
+        "for must be one of diffusers-euler, diffusers-dpm,",
     ),
     (("schedule", "--method", "edm", "--steps", "4", "--out", "{unwritable}"), "must be writable"),
     ((*KL, "--steps", "2", "--lambda", "1"), "lambda must be left out for schedule 'edm'"),
@@ -470,7 +471,7 @@ def test_a_loss_log_becomes_a_list_of_sigmas(files: dict[str, str], tmp_path: Pa
     assert fields["sigmas"][-1] == 0.01
     assert np.all(np.diff(fields["sigmas"]) < 0)
     np.testing.assert_array_equal(read_schedule(tmp_path / "s.json").sigmas, fields["sigmas"])
-    lines = run(*args, "--format", "lines").stdout.split()
+    lines = run(*args, "--for", "lines").stdout.split()
     assert [float(v) for v in lines] == fields["sigmas"]
 
 
@@ -521,7 +522,7 @@ def test_las_from_a_real_log_says_what_it_rests_on(tmp_path: Path) -> None:
     np.testing.assert_allclose(band["low"], low, rtol=1e-9)
     assert fields["sigmas"][0] == pytest.approx(sigma.max(), rel=1e-12)
     assert fields["sigmas"][-1] == pytest.approx(sigma.min(), rel=1e-12)
-    result = run(*args, "--isotonic", "--replicates", "40", "--format", "lines")
+    result = run(*args, "--isotonic", "--replicates", "40", "--for", "lines")
     assert [float(v) for v in result.stdout.split()] == fields["sigmas"]
     assert "rests on 5000 samples at 5000 levels in" in result.stderr
     assert f"at least {source['rests_on']['fewest_samples']} per bin" in result.stderr
@@ -534,23 +535,23 @@ def test_las_is_silent_about_risks_that_never_fall(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("sigma,loss\n" + "\n".join(f"{s},{s / (1 + s)}" for s in (0.1, 0.5, 1, 3, 9)))
     args = ("schedule", "--losses", str(path), "--prediction", "x0", "--method", "las")
-    said = run(*args, "--steps", "3", "--format", "lines").stderr
+    said = run(*args, "--steps", "3", "--for", "lines").stderr
     assert "at least 1 per level" in said
     assert "falling risk" not in said
 
 
 def test_las_from_single_rows_has_no_band_and_says_why(files: dict[str, str]) -> None:
     args = ("schedule", "--losses", files["losses"], *EPS, "--method", "las", "--steps", "3")
-    said = run(*args, "--format", "lines").stderr
+    said = run(*args, "--for", "lines").stderr
     assert "at least 1 per level" in said
     assert "falling risk: 1; --isotonic pools them" in said
-    said = run(*args, "--isotonic", "--format", "lines").stderr
+    said = run(*args, "--isotonic", "--for", "lines").stderr
     assert "falling risk: 1; pooled" in said
     fields = printed(*args)
     assert fields["source"]["rests_on"]["levels"] == 5
     assert fields["source"]["band"]["low"] is None
     assert "every level once" in fields["source"]["band"]["reason"]
-    assert "no band: losses must repeat some level" in run(*args, "--format", "lines").stderr
+    assert "no band: losses must repeat some level" in run(*args, "--for", "lines").stderr
 
 
 def test_las_with_a_penalty_draws_few_replicates(files: dict[str, str], tmp_path: Path) -> None:
@@ -740,7 +741,7 @@ def test_options_of_a_log_reach_the_reader(tmp_path: Path) -> None:
                "--column", "loss=train/mse", "--column", "weight=w", "--after", "10",
                "--last", "15")  # fmt: skip
     args = ("schedule", "--losses", str(path), "--method", "rescaled", "--steps", "3", *given)
-    lines = run(*args, "--format", "lines")
+    lines = run(*args, "--for", "lines")
     assert lines.exit_code == 0, lines.output
     assert "left out 6 rows: 1 blank, 5 too early" in lines.stderr
     found = printed(*args)
@@ -777,3 +778,44 @@ def test_a_log_with_a_floor_has_a_profile(tmp_path: Path) -> None:
     assert row["rescaled_entropy"][0] == 0.0
     assert row["rescaled_entropy"][-1] == pytest.approx(exact, rel=1e-4)
     assert read_profile(tmp_path / "p.json").sigma.size == 400
+
+
+def test_levels_in_the_form_of_a_program() -> None:
+    args = ("schedule", "--method", "log_snr", "--steps", "4", "--terminal", "zero",
+            "--sigma-max", "14", "--sigma-min", "0.1")  # fmt: skip
+    pasted = run(*args, "--for", "diffusers-dpm", "--model", "scaled-linear")
+    assert pasted.exit_code == 0, pasted.output
+    call, text = pasted.stdout.strip().splitlines()
+    assert "DPMSolverMultistepScheduler" in call
+    times = json.loads(text.removeprefix("timesteps = "))
+    np.testing.assert_allclose(
+        coordinate_of("ddpm", "scaled-linear").sigma(np.array(times, dtype=float)),
+        np.geomspace(14.0, 0.1, 4), rtol=0.02,
+    )  # fmt: skip
+    assert "4 network calls per sample" in pasted.stderr
+    assert "whole time steps move the levels" in pasted.stderr
+    answer = json.loads(run(*args, "--for", "diffusers-flow", "--shift", "3", "--json").stdout)
+    assert answer["export"]["calls"] == 4
+    fields_of(json.dumps(answer))  # follows the schema
+    np.testing.assert_allclose(answer["export"]["sigmas"], answer["sigmas"])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--for", "diffusers-ddim"), "target diffusers-ddim must take a list, but it computes"),
+        (("--for", "difusers-dpm"), "did you mean 'diffusers-dpm'"),
+        (("--for", "diffusers-dpm"), "model must be given for diffusers-dpm"),
+        (("--model", "linear"), "model must come with a target other than json, got linear"),
+        (("--for", "diffusers-euler", "--model", "scaled-linear"), "make the schedule with sigma"),
+    ],
+)
+def test_forms_that_do_not_fit_are_refused(more: tuple[str, ...], message: str) -> None:
+    result = run("schedule", "--method", "edm", "--steps", "4", *more)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_the_names_of_the_forms_are_the_librarys() -> None:
+    assert options.EXPORTS == TARGETS
+    assert set(options.NO_LISTS) == set(REFUSED)

@@ -240,7 +240,7 @@ def test_no_module_writes_files_in_a_way_of_its_own() -> None:
 
 
 def test_a_dash_is_standard_output_and_nothing_else_is_printed() -> None:
-    for command in (EDM, [*EDM, "--format", "lines"], [*EDM, "--json"]):
+    for command in (EDM, [*EDM, "--for", "lines"], [*EDM, "--json"]):
         found = CliRunner().invoke(main, [*command, "--out", "-"])
         assert found.exit_code == 0
         assert json.loads(found.stdout)["kind"] == "schedule"

@@ -172,7 +172,7 @@ WRONG = [
     (("compare", "--toy", "gaussian", "--metric", "kl_data_modle"), "'kl_data_model'"),
     (("profile", "--toy", "gaussian", "--process", "vpp"), "'vp'"),
     (("profile", "--network", "x", "--device", "cpuu"), "'cpu'"),
-    (("schedule", "--method", "edm", "--steps", "3", "--format", "line"), "'lines'"),
+    (("schedule", "--method", "edm", "--steps", "3", "--for", "line"), "'lines'"),
     (("figures", "kl_vs_step"), "'kl_vs_steps'"),
     (("claims", "--only", "A.thm5.11"), "'A.thm5.1'"),
     (("completion", "bsh"), "'bash'"),

@@ -110,7 +110,7 @@ def test_left_rule_shows_its_bias(folder: Path) -> None:
     gap = np.abs(np.array(left["sigmas"]) / other["sigmas"] - 1.0).max()
     assert left["source"]["left_bias"] == pytest.approx(gap, rel=1e-12)
     assert 0.02 < gap < 0.2
-    shown = run(*args, "--rule", "left", "--format", "lines")
+    shown = run(*args, "--rule", "left", "--for", "lines")
     assert "warning: the left sum moves levels by up to" in shown.stderr
     assert "band: the middle 90% of 200 bootstrap replicates" in shown.stderr
 

@@ -44,7 +44,7 @@ COMMANDS = (
     ["imagenet", "table", "--list"],
     ["figures", "--quick"],
     ["kl", "--toy", "gaussians15_overlap", "--schedule", "rescaled", "--steps", "8"],
-    ["schedule", "--toy", "two_points", "--method", "las", "--steps", "6", "--format", "lines"],
+    ["schedule", "--toy", "two_points", "--method", "las", "--steps", "6", "--for", "lines"],
     ["order", "--solver", "heun"],
     ["profile", "--toy", "two_points", "--out", "profile.json"],
 )

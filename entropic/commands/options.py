@@ -26,6 +26,12 @@ PREDICTIONS = ("eps", "x0", "v", "flow", "edm", "epsilon", "sample", "v_predicti
 TIMES = ("sigma", "snr", "log-snr", "half-log-snr", "alpha-bar", "vp", "ddpm", "flow",
          "flow-reversed", "edm")  # fmt: skip
 REDUCTIONS = ("sum", "mean")
+EXPORTS = ("diffusers-euler", "diffusers-dpm", "diffusers-heun", "diffusers-flow", "diffusers-edm",
+           "k-diffusion", "comfyui", "edm", "edm2", "diff-sampler", "noise-schedule-vp", "python",
+           "lines", "json")  # fmt: skip
+# Programs that take no list, and are refused with the reason.
+NO_LISTS = ("diffusers-ddim", "diffusers-deis", "diffusers-edm-dpm", "diffusers-euler-ancestral",
+            "diffusers-kdpm2", "diffusers-lms", "diffusers-pndm", "diffusers-unipc")  # fmt: skip
 DEVICES, PRECISIONS = ("cpu", "cuda"), ("float32", "bfloat16", "float16")
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")

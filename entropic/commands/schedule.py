@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from entropic.commands.options import (
+    EXPORTS,
+    NO_LISTS,
     OUT,
     Name,
     ScheduleCommand,
@@ -78,19 +80,34 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, help="Seed of the bootstrap, in [0, 2^32). Default: 0.")
 @choice(
-    "--format",
-    "format_",
-    of=("json", "lines"),
+    "--for",
+    "target",
+    of=(*EXPORTS, *NO_LISTS),
+    metavar="TARGET",
     default="json",
     show_default=True,
-    help="Format of the output: json, or lines for one level per line.",
+    help="Form of the output: json for a schedule file, or what one pastes into a program: "
+    f"{', '.join(EXPORTS[:-1])}.",
+)
+@click.option(
+    "--model",
+    metavar="FILE|NAME",
+    help="for: training noise of the model, diffusers' scheduler_config.json or the name of its "
+    "betas. Levels beyond it are refused.",
+)
+@click.option(
+    "--shift",
+    type=float,
+    help="for: shift of a flow scheduler, which it applies to the list. Default: 1.",
 )
 @click.option("--out", help=f"Schedule file to write. {OUT}")
 @as_json
 def command(
     method: str,
     steps: int,
-    format_: str,
+    target: str,
+    model: str | None,
+    shift: float | None,
     json_: bool,
     out: str | None,
     terminal: str | None,
@@ -99,13 +116,18 @@ def command(
     """Print noise levels for a sampler from a toy, a profile, a loss log or a network."""
     from entropic.commands.options import schedule_registry
     from theory.names import joined
+    from theory.schedules.export import export
     from theory.writing import is_stdout
 
     name, own = schedule_registry().parse(method)
     given = joined(own, given_options(options))
     options |= logged_options(options)
-    if json_ and format_ == "lines":
-        raise ValueError("format must be json with --json, got lines")
+    if target == "json":
+        for option, value in (("model", model), ("shift", shift)):
+            if value is not None:
+                raise ValueError(f"{option} must come with a target other than json, got {value}")
+    if target in NO_LISTS:
+        export([1.0, 0.0], target)  # says why there is none
     found = recommend(name, steps, terminal=terminal or "stop", **options, **given)
     if out is not None:
         found.write(out)
@@ -114,10 +136,17 @@ def command(
     if is_stdout(out):
         return
     fields = found.to_dict()
-    if json_ or format_ == "json":
+    if target == "json":
         print_json("schedule", fields)
         return
-    click.echo("\n".join(repr(sigma) for sigma in fields["sigmas"]))
+    made = export(found.sigmas, target, model=model, shift=shift)
+    if json_:
+        print_json("schedule", fields | {"export": made.to_dict()})
+        return
+    click.echo(str(made))
+    if made.call:
+        steps = f"{made.calls} network call{'s' if made.calls > 1 else ''} per sample"
+        click.echo("\n".join([steps, *made.notes]), err=True)
     left_out = fields["source"].get("left_out")
     if left_out:
         from theory.profiles.loss_files import left_out_text

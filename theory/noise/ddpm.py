@@ -22,33 +22,33 @@ from theory.checks import (
 )
 
 
-class _Index:
+class Index:
     """Index 0..m - 1 of a table of noise levels.
 
     sigma is exact at whole indices; between them log sigma is linear in the index.
     """
 
     @property
-    def _table(self) -> Array:
-        """Sigma at every whole index, shape (m,), rising."""
+    def levels(self) -> Array:
+        """Sigma at every whole index, shape (m,), rising; the last may be infinite."""
         raise NotImplementedError
 
     def _segment(self, time: ArrayLike) -> tuple[Array, Array, Array]:
         """Sigma at the left knot, log of the ratio to the right knot, fraction between."""
         index = floats("time", time)
-        good = (index >= 0) & (index <= self._table.size - 1)
-        require(good, "time", index, f"be an index in 0..{self._table.size - 1}")
-        left = np.minimum(np.floor(index).astype(np.int64), self._table.size - 2)
-        start = self._table[left]
-        return start, np.log(self._table[left + 1] / start), np.asarray(index - left)
+        good = (index >= 0) & (index <= self.levels.size - 1)
+        require(good, "time", index, f"be an index in 0..{self.levels.size - 1}")
+        left = np.minimum(np.floor(index).astype(np.int64), self.levels.size - 2)
+        start = self.levels[left]
+        return start, np.log(self.levels[left + 1] / start), np.asarray(index - left)
 
     @scalars
     def time(self, sigma: ArrayLike) -> Array:
         """Index at noise level sigma, not rounded; sigma must lie in the range of the indices."""
-        s, table = floats("sigma", sigma), self._table
+        s, table = floats("sigma", sigma), self.levels
         rule = f"be in {table[0]:.6g}..{table[-1]:.6g}, the range of the indices"
         require((s >= table[0]) & (s <= table[-1]), "sigma", s, rule)
-        return np.asarray(np.interp(np.log(s), np.log(table), np.arange(float(self._table.size))))
+        return np.asarray(np.interp(np.log(s), np.log(table), np.arange(float(self.levels.size))))
 
     @scalars
     def sigma(self, time: ArrayLike) -> Array:
@@ -57,7 +57,7 @@ class _Index:
         with np.errstate(invalid="ignore"):  # 0 times the infinite ratio to pure noise
             between = start * np.exp(fraction * log_ratio)
         between = np.where(fraction == 0.0, start, between)
-        return np.asarray(np.where(fraction == 1.0, self._table[-1], between))
+        return np.asarray(np.where(fraction == 1.0, self.levels[-1], between))
 
     @scalars
     def dsigma_dtime(self, time: ArrayLike) -> Array:
@@ -72,7 +72,7 @@ class _Index:
 
 
 @dataclass(frozen=True)
-class DDPM(_Index):
+class DDPM(Index):
     """Index 0..n_steps - 1 of DDPM's linear betas (Ho et al. 2020, section 4).
 
     Args:
@@ -92,13 +92,13 @@ class DDPM(_Index):
             raise ValueError(f"beta_last must be in [beta_first, 1), got {last:g}")
 
     @cached_property
-    def _table(self) -> Array:
+    def levels(self) -> Array:
         """Sigma at every whole index, shape (n_steps,), rising."""
         return _levels(np.linspace(self.beta_first, self.beta_last, self.n_steps))
 
 
 @dataclass(frozen=True)
-class Betas(_Index):
+class Betas(Index):
     """Index 0..m - 1 of m given betas.
 
     Args:
@@ -117,7 +117,7 @@ class Betas(_Index):
         require((betas > 0) & (betas < 1), "betas", betas, "be in (0, 1)")
 
     @cached_property
-    def _table(self) -> Array:
+    def levels(self) -> Array:
         """Sigma at every whole index, shape (m,), rising."""
         betas = np.array(self.betas)
         if not self.zero_snr:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from theory.checks import Array, floats, one_of, scalars, vector, whole, within
-from theory.noise.ddpm import DDPM, Betas, cosine_betas, scaled_linear_betas
+from theory.noise.ddpm import DDPM, Betas, Index, cosine_betas, scaled_linear_betas
 from theory.noise.processes import EDM, SNR, VP, Coordinate, Flow, LogSNR
 from theory.reading import StrPath, looks_like_path, naming, read_text
 
@@ -150,7 +150,7 @@ def coordinate_of(times: str, betas: str | None = None, zero_snr: bool = False) 
     if zero_snr and times != "ddpm":
         raise ValueError(f"zero_snr must come with times ddpm, got times {times!r}")
     if times == "ddpm":
-        return _index(betas, zero_snr)
+        return index_of(betas, zero_snr)
     if times == "vp":
         return VP() if betas is None else VP(*_pair(betas))
     simple: dict[str, Coordinate] = {
@@ -166,8 +166,8 @@ def coordinate_of(times: str, betas: str | None = None, zero_snr: bool = False) 
     return simple[times]
 
 
-def _index(betas: str | None, zero_snr: bool) -> Coordinate:
-    """The index of the betas."""
+def index_of(betas: str | None = None, zero_snr: bool = False) -> Index:
+    """The index of betas; the arguments are those of `coordinate_of` for "ddpm"."""
     name = "linear" if betas is None else betas.replace("_", "-")
     if name == "linear" and not zero_snr:
         return DDPM()
