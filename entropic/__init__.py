@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from theory.profiles.profile import Profile
     from theory.profiles.risks import profile_from_losses as profile_from_losses
     from theory.schedules.export import export
+    from theory.schedules.lint import lint
     from theory.solvers.reducing import ReducingIteration
     from theory.solvers.registry import make_table as solver
     from theory.solvers.registry import solvers
@@ -65,6 +66,7 @@ _PLACES = {
     "export": ("theory.schedules.export", "export"),
     "figure": ("entropic.commands.figures", "figure"),
     "kl": ("benchmarks.measure.exact", "kl"),
+    "lint": ("theory.schedules.lint", "lint"),
     "order": ("benchmarks.measure.orders", "order"),
     "profile": ("benchmarks.engine.toy_profiles", "profile"),
     "profile_from_losses": ("theory.profiles.risks", "profile_from_losses"),
@@ -96,6 +98,7 @@ __all__ = [
     "export",
     "figure",
     "kl",
+    "lint",
     "order",
     "profile",
     "profile_from_losses",

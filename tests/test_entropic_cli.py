@@ -819,3 +819,19 @@ def test_forms_that_do_not_fit_are_refused(more: tuple[str, ...], message: str) 
 def test_the_names_of_the_forms_are_the_librarys() -> None:
     assert options.EXPORTS == TARGETS
     assert set(options.NO_LISTS) == set(REFUSED)
+
+
+def test_lint_says_what_is_wrong_with_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("sigmas = [14.6, 3.2, 3.2, 0.03]")
+    bad = run("lint", str(path), "--for", "diffusers-euler")
+    assert bad.exit_code == 1
+    kinds = [line.partition(":")[0] for line in bad.stdout.splitlines()]
+    assert kinds == ["duplicate", "zero"]
+    answer = run("lint", str(path), "--for", "diffusers-euler", "--json")
+    assert answer.exit_code == 1
+    assert [one["kind"] for one in fields_of(answer.stdout)["findings"]] == kinds
+    good = run("lint", "14.6, 3.2, 0.03, 0", "--for", "diffusers-euler", "--model", "scaled-linear")
+    assert (good.exit_code, good.stdout) == (0, "no mistakes found\n")
+    assert run("lint", "1, 0", "--for", "diffusers-ddim").exit_code == 2
+    assert run("lint", str(tmp_path / "none.txt"), "--for", "edm").exit_code == 2

@@ -22,7 +22,7 @@ from theory.profiles.files import read_profile, read_schedule
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 # The schema is an interface: whoever changes it changes docs/json.md and this digest too.
-DIGEST = "58e65214b8243880"
+DIGEST = "7a4116df9c5d8b47"
 LOG = "sigma,loss\n0.01,0.99\n0.1,0.9\n0.1,0.8\n1,0.5\n10,0.02\n80,0.0003\n"
 KL = ("kl", "--toy", "gaussian", "--schedule", "edm", "--steps", "3")
 ANSWERS = [
@@ -49,6 +49,7 @@ ANSWERS = [
          "--steps", "3", "--replicates", "20"),
         "schedule",
     ),
+    (("lint", "[2, 1, 0]", "--for", "k-diffusion"), "lint"),
     (("profile", "--toy", "two_points", "--sigma", "0.5", "--rescaled"), "profile"),
     (("profile", "--toy", "circle8", "--sigma", "0.5"), "profile"),
     (("profile", "--losses", "log.csv", "--prediction", "eps"), "profile"),

@@ -18,7 +18,7 @@ import entropic
 from entropic.commands.ending import escaping, one_line
 
 GROUPS = {
-    "Schedules": ("profile", "schedule"),
+    "Schedules": ("profile", "schedule", "lint"),
     "Samplers": ("kl", "compare", "order", "toys"),
     "Papers": ("figures", "claims", "train", "imagenet"),
     "Machine": ("speed", "doctor", "completion"),
