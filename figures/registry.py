@@ -35,6 +35,7 @@ FIGURES = {
     "digits_schedules": "figures.digits_schedules",
     "schedule_regret": "figures.schedule_regret",
     "optimal_levels": "figures.optimal_levels",
+    "called_levels": "figures.called_levels",
 }
 DPI = 200
 # Without dates, the same figure gives the same bytes.

@@ -142,6 +142,7 @@ SLOW = (
     "entropy_reduction",
     "schedule_regret",
     "optimal_levels",
+    "called_levels",
 )  # long, of tasks that are tested one by one
 
 

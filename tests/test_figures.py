@@ -351,7 +351,34 @@ def levels_of_optimum_table() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).assign(toy="gaussians15_narrow")
 
 
+def called_table() -> pd.DataFrame:
+    """Two mixtures, a product and a network, with a gain of 4 and 8 times at eight calls."""
+    rows = []
+    factors = {"ddim": 4.0, "called_ddim": 1.0, "stochastic_ddim": 8.0, "called_ancestral": 1.0}
+    factors |= {"dpmpp_2m": 2.0, "unipc_2": 1.5, "heun": 6.0}
+    for data, half, toy in (
+        ("mixture", "report", "report-03"),
+        ("mixture", "report", "report-04"),
+        ("mixture", "look", "look-01"),
+        ("product", "report", "1/k, d = 64"),
+    ):
+        for sampler, factor in factors.items():
+            for calls in (4, 8, 16):
+                gain = 50.0 if half == "look" and sampler.startswith("called") else 1.0
+                value = factor / calls**2 / gain
+                rows.append({"data": data, "half": half, "toy": toy, "sampler": sampler}
+                            | {"calls": calls, "kl_data_model": value})  # fmt: skip
+    for sampler in ("ddim", "stochastic_ddim", "dpmpp_2m"):
+        for share in (0.0, 0.5, 1.0) if sampler != "dpmpp_2m" else (0.0,):
+            for calls in (4, 8, 16):
+                score = (100.0 - 40.0 * share) / calls
+                rows.append({"data": "network", "toy": "digits", "sampler": sampler}
+                            | {"calls": calls, "share": share, "score": score})  # fmt: skip
+    return pd.DataFrame(rows).assign(schedule="edm")
+
+
 TABLES = {
+    "called_levels": called_table,
     "schedule_regret": regret_table,
     "optimal_levels": levels_of_optimum_table,
     "phase_diagram": phase_table,
@@ -454,6 +481,7 @@ def test_nothing_is_cut_off_and_the_caption_stands_clear_below(
             "schedule_regret",
             "3 mixtures that no rule was made on|4, 8 network calls|Unknown: 6.7%",
         ),
+        ("called_levels", "Title: medians of 2 mixtures, 8 calls|three trainings"),
         (
             "optimal_levels",
             "15 Gaussians, std 0.02; 3 network calls|stochastic DDIM 0.01, DDIM 0.01",
@@ -1432,6 +1460,22 @@ def test_save_names_the_folder_it_cannot_write(drawn: dict[str, Figure], tmp_pat
     blocked.write_text("")
     with pytest.raises(ValueError, match="file: must be a writable folder, got File exists"):
         registry.save(drawn["entropic_time"], blocked, "plot", write_bytes)
+
+
+def test_called_levels_show_the_gain_and_every_pair(drawn: dict[str, Figure]) -> None:
+    figure = drawn["called_levels"]
+    assert (
+        "DDIM and ancestral sampling have a KL 4 and 8 times lower"
+        in figure.legends[0].get_title().get_text()
+    )
+    lines = {line.get_gid(): line for ax in figure.axes for line in ax.get_lines()}
+    np.testing.assert_allclose(
+        lines["report-03 called_ddim"].get_ydata(), 1.0 / np.array([4, 8, 16]) ** 2
+    )
+    np.testing.assert_allclose(
+        lines["network called_ddim"].get_ydata(), 60.0 / np.array([4, 8, 16])
+    )
+    assert len(figure.axes) == 3
 
 
 def test_regrets_are_medians_of_the_reported_half(drawn: dict[str, Figure]) -> None:

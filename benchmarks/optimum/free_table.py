@@ -25,7 +25,7 @@ ITERATIONS = 1500
 FINER = 1.6  # resolution of the check at the end, over that of the search
 RTOL = 1e-7
 VANISHED = 1e-13  # nats
-PATIENCE, PROGRESS = 150, 1e-3  # evaluations without a relative gain of PROGRESS that end a search
+PATIENCE, PROGRESS = 60, 1e-2  # evaluations without a relative gain of PROGRESS that end a search
 
 
 @dataclass(frozen=True, eq=False)

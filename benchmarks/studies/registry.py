@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmarks.engine.store import Store, write_csv
 from benchmarks.studies.bound_tightness import bound_tightness
+from benchmarks.studies.called_levels import called_levels
 from benchmarks.studies.claims_ledger import claims_ledger
 from benchmarks.studies.digits_schedules import digits_schedules
 from benchmarks.studies.entropic_time import entropic_time
@@ -57,6 +58,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "digits_schedules": digits_schedules,
     "schedule_regret": schedule_regret,
     "optimal_levels": optimal_levels,
+    "called_levels": called_levels,
 }
 
 
@@ -84,6 +86,7 @@ SECONDS: dict[str, tuple[float, float | None]] = {
     "digits_schedules": (4, None),
     "schedule_regret": (4, 26000),
     "optimal_levels": (10, 200),
+    "called_levels": (5, 7000),
 }
 
 

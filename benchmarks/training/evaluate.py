@@ -83,7 +83,7 @@ def risks(
         x0 = torch.from_numpy(data).to(device)
         for i, sigma in enumerate(levels):
             x = x0 + float(sigma) * _noise(x0, i)
-            error = (_denoised(denoiser, x, float(sigma)) - x0).double()
+            error = (denoised(denoiser, x, float(sigma)) - x0).double()
             out[name].append(float(error.square().flatten(1).sum(dim=1).mean()))
     return out
 
@@ -119,7 +119,7 @@ def excess_loss(
     mean, stderr = np.empty(sigmas.size), np.empty(sigmas.size)
     for i, sigma in enumerate(sigmas):
         x = law.sample(n, EVALUATION_SEED, i * n, float(sigma))  # fresh data at every level
-        found = _denoised(denoiser, torch.from_numpy(x).to(device), float(sigma)).double().cpu()
+        found = denoised(denoiser, torch.from_numpy(x).to(device), float(sigma)).double().cpu()
         squares = np.sum((found.numpy() - law.denoise(x, float(sigma))) ** 2, axis=1)
         mean[i], stderr[i] = squares.mean(), squares.std(ddof=1) / np.sqrt(n)
     width = np.zeros(sigmas.size)
@@ -153,7 +153,8 @@ def _noise(x0: Tensor, index: int) -> Tensor:
     return torch.randn(x0.shape, generator=generator).to(x0.device)
 
 
-def _denoised(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
+def denoised(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
+    """The denoiser's outputs for states x (n, *shape) that it is told to be at one level."""
     levels = torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
     with torch.inference_mode():
         parts = zip(torch.split(x, 1024), torch.split(levels, 1024), strict=True)

@@ -61,6 +61,12 @@ IMAGES = 8
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 RECIPES: dict[str, Mapping[str, Any]] = {
     "digits": {"preset": "digits-quick", "samples": 0, "log_every": 0},
+    "binary-digits": {
+        "preset": "digits-quick",
+        "target": "binary-digits",
+        "samples": 0,
+        "log_every": 0,
+    },
     "mixture": {
         "preset": "mixture",
         "target_options": {"dim": 1},

@@ -41,6 +41,7 @@ FIGURES = (
     "digits_schedules",
     "schedule_regret",
     "optimal_levels",
+    "called_levels",
 )
 # For each figure, the module and function that --recompute calls with the store and --jobs.
 STUDIES = {
@@ -51,6 +52,7 @@ STUDIES = {
     "claims_ledger": ("benchmarks.claims.report", "compute_full_run"),
     "schedule_regret": ("benchmarks.studies.schedule_regret", "compute_study"),
     "optimal_levels": ("benchmarks.studies.optimal_levels", "compute_study"),
+    "called_levels": ("benchmarks.studies.called_levels", "compute_study"),
     **dict.fromkeys(
         ("infonoise_transfer", "infonoise_emergence"),
         ("benchmarks.training.transfer", "compute_study"),

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
@@ -182,12 +183,12 @@ def key(look: Look) -> Line2D:
     )
 
 
-def shared_legend(figure: Figure, rows: Sequence[Sequence[Artist]]) -> None:
-    """One legend above all panels, row by row."""
+def shared_legend(figure: Figure, rows: Sequence[Sequence[Artist]], title: str = "") -> None:
+    """One legend above all panels, row by row, under the figure's title if there is one."""
     columns = max(len(row) for row in rows)
     blank = Line2D([], [], linestyle="", label=" ")
     full = [[*row, *[blank] * (columns - len(row))] for row in rows]
-    figure.legend(
+    legend = figure.legend(
         # Matplotlib fills a legend column by column.
         handles=[row[c] for c in range(columns) for row in full],
         loc="outside upper center",
@@ -196,7 +197,10 @@ def shared_legend(figure: Figure, rows: Sequence[Sequence[Artist]]) -> None:
         frameon=False,
         handlelength=3.0,
         columnspacing=1.8,
+        alignment="left",
     )
+    if title:
+        legend.set_title(title, prop=FontProperties(size=TITLE))
 
 
 def captioned(figure: Figure, *paragraphs: str) -> Figure:
