@@ -245,7 +245,7 @@ BAD = [
     ),
     (
         (*LAS, "--losses", "{steps}", *EPS, "--times", "vp"),
-        "finite positive sigma, got 999 on line 5",
+        "t must be at most 1, a time of vp, got 999 on line 5",
     ),
     ((*LAS, "--toy", "gaussian", "--lambda", "1e160"), "lambda must be in [0, 1e+100), got 1e+160"),
     (

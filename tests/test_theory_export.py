@@ -90,10 +90,14 @@ def test_edm_schedulers_take_a_ramp() -> None:
     torch = pytest.importorskip("torch")
     levels = log_snr_sigmas(11, 80.0, 0.002, "zero")
     found = export(levels, "diffusers-edm")
+    own = diffusers.EDMEulerScheduler(sigma_data=1.0, sigma_schedule="exponential")
+    call = re.search(r"EDMEulerScheduler\.from_config\(.*?\)", found.call)
+    assert call is not None
     scheduler = eval(  # the call that we print
-        re.search(r"EDMEulerScheduler\(.*?\)", found.call).group(),  # type: ignore[union-attr]
-        {"EDMEulerScheduler": diffusers.EDMEulerScheduler},
+        call.group().replace("pipe.scheduler.config", "config"),
+        {"EDMEulerScheduler": diffusers.EDMEulerScheduler, "config": own.config},
     )
+    assert scheduler.config.sigma_data == 1.0
     scheduler.set_timesteps(
         len(found.values), sigmas=torch.tensor(found.values, dtype=torch.float64)
     )
@@ -106,10 +110,23 @@ def test_k_diffusion_and_comfyui_take_levels_with_the_zero() -> None:
     np.testing.assert_array_equal(pasted(found.text), WIDE)
     text = export(WIDE, "comfyui").text
     assert "e" not in text
-    np.testing.assert_allclose([float(word) for word in text.split(", ")], WIDE, atol=5e-9)
+    np.testing.assert_allclose([float(word) for word in text.split(", ")], WIDE, rtol=1e-8)
+    tiny = export([1.0, 3e-9, 2e-9, 0.0], "comfyui").text
+    assert tiny == "1.0, 0.000000003, 0.000000002, 0.0"
+    np.testing.assert_allclose(
+        export(WIDE, "comfyui", shift=1.0).values, WIDE / (1.0 + WIDE), atol=5e-9
+    )
     flow = export(WIDE, "comfyui", shift=3.0)
     np.testing.assert_allclose(flow.values, WIDE / (1.0 + WIDE), atol=5e-9)
     assert "flow times after the shift" in flow.notes[0]
+
+
+def test_what_a_program_does_not_say_is_noted() -> None:
+    assert "give the model to check them" in export(WIDE, "diffusers-euler").notes[-1]
+    assert export(LEVELS, "diffusers-euler", model=LATENT).notes == ()
+    assert "starts at flow time 0.933" in export(LEVELS, "diffusers-flow").notes[0]
+    one = export([3.0, 0.0], "diffusers-edm")
+    assert one.values == (0.0,)
 
 
 def test_edm_and_diff_sampler() -> None:
@@ -176,6 +193,10 @@ def test_programs_that_take_no_list_are_refused_with_one_that_does(target: str) 
         (LEVELS, "edm", {"shift": 2.0}, "shift must come with diffusers-flow or comfyui"),
         (LEVELS, "diffusers-flow", {"shift": 0.0}, "shift must be positive, got 0"),
         (LEVELS, "diffusers-dpm", {"model": "sclaed"}, "betas must be one of"),
+        ([300.0, 1.0, 0.0], "noise-schedule-vp", {"model": "vp"}, "sigmas must be at most 152.1"),
+        ([1.0, 1e-4, 0.0], "noise-schedule-vp", {"model": "vp"}, "sigmas must be at least 0.0031"),
+        ([14.62, 14.6155, 1.0], "diffusers-euler", {"model": LATENT}, "sigmas must differ in the"),
+        ([3.0, 0.0], "diff-sampler", {}, "sigmas must have two positive levels for diff-sampler"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(

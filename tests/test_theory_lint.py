@@ -67,10 +67,12 @@ FAULTS: dict[str, tuple[str, list[float], dict[str, object], str]] = {
     "levels for times": ("noise-schedule-vp", EDM[:-1], {}, "unit"),
     "levels for steps": ("diffusers-heun", EDM[:-1], {}, "unit"),
     "fractions of steps": ("diffusers-dpm", [999.0, 845.9, 10.0], {}, "unit"),
-    "float16": (E1, [1.0, 0.5, 0.4999, 0.1, 0.0], {}, "float16"),
-    "bfloat16": (E1, [1.0, 0.5, 0.4993, 0.1, 0.0], {}, "bfloat16"),
+    "float16": (E1, [2.0, 0.5, 0.4999, 0.1, 0.0], {}, "float16"),
+    "bfloat16": (E1, [2.0, 0.5, 0.4993, 0.1, 0.0], {}, "bfloat16"),
     "float16 overflow": (E1, [70000.0, 10.0, 1.0, 0.0], {}, "float16"),
-    "no effect": (E1, [1.0, 0.50001, 0.5, 0.1, 0.0], {}, "no effect"),
+    "float16 zero": ("k-diffusion", [10.0, 1.0, 2e-8, 0.0], {}, "float16"),
+    "flow for levels": (E1, [0.99, 0.8, 0.6, 0.3, 0.0], {}, "unit"),
+    "no effect": (E1, [2.0, 0.50001, 0.5, 0.1, 0.0], {}, "no effect"),
     "shifted twice": ("diffusers-flow", shifted(FLOW, 3.0), {"shift": 3.0}, "shift"),
     "step ratio": (E1, [14.0, 12.0, 11.0, 1.0, 0.0], {"solver": "dpmpp_2m"}, "step ratio"),
     "ratio of flow": ("diffusers-flow", [0.9, 0.89, 0.2], {"solver": "unipc"}, "step ratio"),
@@ -101,6 +103,18 @@ def test_the_length_for_the_calls_is_said() -> None:
     )
 
 
+def test_only_odd_numbers_of_calls_are_possible_with_a_step_to_zero() -> None:
+    (found,) = lint(EDM, "edm", nfe=16)
+    assert "this sampler makes an odd number: 15 or 17" in str(found)
+    with pytest.raises(ValueError, match=r"solver must be one of .*; did you mean 'heun'"):
+        lint(EDM, "edm", solver="huen")
+
+
+def test_linear_vp_times_need_no_betas() -> None:
+    made = export(GOOD["edm 20"], "noise-schedule-vp", model="vp")
+    assert lint(made.values, "noise-schedule-vp", model="vp") == []
+
+
 def test_flow_levels_before_the_shift_are_good() -> None:
     assert lint(FLOW, "diffusers-flow", shift=3.0) == []
     values = Flow().time(GOOD["edm 20"][:-1]).tolist()
@@ -123,8 +137,7 @@ def test_lists_of_every_form_are_read(tmp_path: Path, name: str) -> None:
     path = tmp_path / "list.txt"
     path.write_text(LISTS[name])
     assert read_list(path) == [14.6, 3.2, 0.03, 0.0]
-    if name in ("comfyui", "json"):
-        assert read_list(LISTS[name]) == [14.6, 3.2, 0.03, 0.0]
+    assert read_list(LISTS[name]) == [14.6, 3.2, 0.03, 0.0]
 
 
 @pytest.mark.parametrize(

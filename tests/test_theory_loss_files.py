@@ -234,7 +234,7 @@ def test_times_always_need_a_meaning(tmp_path: Path, name: str) -> None:
 
 MEANINGS: dict[str, dict[str, object]] = {
     "vp": {"times": "vp"},
-    "vp, own betas": {"times": "vp", "betas": "0.2,15"},
+    "vp, own betas": {"times": "vp", "betas": "0.2,18"},
     "flow": {"times": "flow"},
     "flow-reversed": {"times": "flow-reversed"},
     "edm": {"times": "edm"},
@@ -350,7 +350,7 @@ def test_the_betas_of_the_cosine_schedule_follow_its_alpha_bar() -> None:
         (Logged("eps", "ddpm"), "timestep must be an index in 0..999, got 1000 on line 3"),
         (Logged("eps", "flow"), r"timestep must be in \[0, 1\), got 1000 on line 3"),
         (Logged("eps", after=3), "after must come with a column of training steps, got timestep"),
-        (Logged("eps", "ddpm", columns={"sigma": "step"}), "columns must leave|must be one of"),
+        (Logged("eps", "ddpm", columns={"sigma": "step"}), "column sigma=step must be one of"),
     ],
 )
 def test_wrong_meanings_are_one_line(tmp_path: Path, logged: Logged, rule: str) -> None:
@@ -457,3 +457,83 @@ def test_a_table_keeps_text_and_lines(tmp_path: Path) -> None:
     values, why = found.numbers("a")
     np.testing.assert_array_equal(values, [1.0, 2.0])
     assert why.tolist() == ["", ""]
+
+
+def test_commas_for_thousands_are_refused_where_they_could_be_decimal(tmp_path: Path) -> None:
+    path = written(tmp_path, 'timestep,loss\n"1,000",0.5\n500,0.7\n')
+    with pytest.raises(ValueError, match="timestep must have numbers without a mark for thousands"):
+        read_losses(path, Logged("eps", "ddpm"))
+    found = read_losses(written(tmp_path, "sigma;loss\n1,234;0,5\n2,5;0,25\n"), EPS)
+    np.testing.assert_array_equal(found.sigma, [1.234, 2.5])  # semicolons: decimal commas
+
+
+def test_spreadsheets_unicode_text_and_savetxt(tmp_path: Path) -> None:
+    check(written(tmp_path, PLAIN.replace(",", "\t").encode("utf-16")))
+    check(written(tmp_path, "# sigma loss\n" + "\n".join(row.replace(",", " ") for row in ROWS)))
+    with pytest.raises(ValueError, match="must be UTF-8 or UTF-16 text"):
+        read_losses(written(tmp_path, b"\xff\xfes"), EPS)
+
+
+def test_long_fields_and_lists_in_json_are_one_line(tmp_path: Path) -> None:
+    for text, rule in (
+        ("sigma,loss," + "x" * 200_000 + "\n1,2,3\n", "must be valid CSV, got field larger"),
+        ('{"sigma": [1, 2], "loss": [3, 4]}', "must hold one object per row, got a list"),
+        ('{"train": {"loss": 1}, "train/loss": 2, "sigma": 1}', "names of their own, got 'train/l"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            read_losses(written(tmp_path, text), EPS)
+    rows = [json.dumps({"sigma": s, "loss": v, "note": "a\u2028b"}, ensure_ascii=False)
+            for s, v in zip(SIGMA.tolist(), LOSS.tolist(), strict=True)]  # fmt: skip
+    check(written(tmp_path, "\n".join(rows)))
+
+
+def test_rows_of_other_data_are_left_out(tmp_path: Path) -> None:
+    rows = [*(f"train,{row}" for row in ROWS), "val,1,7", "Test,2,8", "val,3,9"]
+    found = read_losses(written(tmp_path, "\n".join(["split,sigma,loss", *rows])), EPS)
+    np.testing.assert_allclose(found.loss, LOSS)
+    assert dict(found.left_out) == {"of other data": 3}
+
+
+@pytest.mark.parametrize(
+    ("head", "logged", "rule"),
+    [
+        ("sigma,loss", Logged("eps", "edm"), "times must agree with the name of column sigma, got"),
+        ("snr,loss", Logged("eps", "log-snr"), "times must agree with the name of column snr"),
+        ("t,loss", Logged("eps", "vp"), "t must be at most 1, a time of vp, got 1.5 on line 3"),
+        (
+            "t,loss",
+            Logged("eps", "ddpm"),
+            "t must hold indices of betas, counted from 0, got times",
+        ),
+    ],
+)
+def test_times_that_the_column_contradicts_are_refused(
+    tmp_path: Path, head: str, logged: Logged, rule: str
+) -> None:
+    last = "1.5" if logged.times == "vp" else "0.75"
+    path = written(tmp_path, f"{head}\n0.5,1\n{last},2\n")
+    with pytest.raises(ValueError, match=rule):
+        read_losses(path, logged)
+
+
+def test_a_named_column_may_have_any_meaning(tmp_path: Path) -> None:
+    path = written(tmp_path, "sigmas,loss\n0.5,1\n0.75,2\n")
+    found = read_losses(path, Logged("flow", "flow", columns={"sigma": "sigmas"}))
+    np.testing.assert_allclose(found.sigma, [1.0, 3.0])
+
+
+def test_what_was_assumed_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, "timestep,loss,loss_weight\n0,1,1\n10,2,1\n")
+    notes = read_losses(path, Logged("eps", "ddpm")).notes
+    assert "DDPM's linear betas, 0.0001 to 0.02" in notes[0]
+    assert "column loss_weight was not used" in notes[1]
+    named = Logged("eps", "ddpm", "linear", columns={"weight": "loss_weight"})
+    assert read_losses(path, named).notes == ()
+    with pytest.raises(ValueError, match="weight must be a name or a column, got p2 and column w"):
+        read_losses(path, Logged("eps", "ddpm", weight="p2", columns={"weight": "w"}))
+
+
+def test_diffusers_name_of_the_cosine_betas() -> None:
+    assert coordinate_of("ddpm", "squaredcos_cap_v2").sigma(3) == coordinate_of(
+        "ddpm", "cosine"
+    ).sigma(3)

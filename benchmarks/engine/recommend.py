@@ -40,6 +40,7 @@ from theory.schedules.recommend import (
     broken_laws,
     describe,
     drawing,
+    far_apart,
     kept_errors,
     no_band,
     replicates_of,
@@ -238,7 +239,7 @@ def recommend(
     source: dict[str, Any] = {**risks.named, "process": process, "n_steps": n_steps}
     source |= {"version": version("entropic")} | {k.rstrip("_"): v for k, v in given.items()}
     source |= {} if solver is None else {"solver": solver}
-    warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
+    warnings = _doubts(risks)
     if name == "law":
         assert risks.profile is not None  # the law draws on it
         warnings += law_warnings(risks.profile) + _of_higher_order(sampler, span)
@@ -282,7 +283,7 @@ def _optimal(
     if toy is not None:
         source["toy"] = repr(toy) if isinstance(toy, Mixture) else os.fspath(toy)
     source |= {"version": version("entropic"), "solver": _named(sampler)}
-    warnings = broken_laws(risks.profile) if risks.measured and risks.profile is not None else []
+    warnings = _doubts(risks)
     if spec is not None and load_toy(spec).dim == 1:
         found = _exact(spec, problem)
     else:
@@ -370,9 +371,17 @@ def _risks(
     return _Risks(risks, log, None, True, _of_log(risks))
 
 
+def _doubts(risks: _Risks) -> list[str]:
+    """Warnings about measured risks."""
+    if not risks.measured or risks.profile is None:
+        return []
+    return [*broken_laws(risks.profile), *far_apart(risks.profile)]
+
+
 def _of_log(risks: Profile) -> dict[str, Any]:
-    """What a schedule remembers of the log: its file, and the rows that were left out."""
-    return {name: risks.source[name] for name in ("losses", "left_out") if name in risks.source}
+    """What a schedule remembers of the log: its file, rows left out, and what was assumed."""
+    kept = ("losses", "left_out", "notes")
+    return {name: risks.source[name] for name in kept if name in risks.source}
 
 
 def _quadrature(name: str, risks: _Risks, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,12 +161,12 @@ def _toy_row(
 def _losses_row(losses: str, process: str, out: str | None, logged: Logged) -> dict[str, Any]:
     from theory.noise.processes import named_process
     from theory.profiles.files import write_profile
-    from theory.profiles.loss_files import left_out_text, loss_profile
+    from theory.profiles.loss_files import log_texts, loss_profile
 
     named_process(process)
     found = loss_profile(losses, logged)
-    if "left_out" in found.source:
-        click.echo(left_out_text(found.source["left_out"]), err=True)
+    for line in log_texts(found.source):
+        click.echo(line, err=True)
     try:
         below = found.rescaled_below() >= 0.0
     except ValueError:  # a network's error has a floor, and nothing is known below the log

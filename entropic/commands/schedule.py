@@ -116,6 +116,7 @@ def command(
     """Print noise levels for a sampler from a toy, a profile, a loss log or a network."""
     from entropic.commands.options import schedule_registry
     from theory.names import joined
+    from theory.profiles.loss_files import log_texts
     from theory.schedules.export import export
     from theory.writing import is_stdout
 
@@ -133,6 +134,8 @@ def command(
         found.write(out)
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for line in log_texts(found.source):
+        click.echo(line, err=True)
     if is_stdout(out):
         return
     fields = found.to_dict()
@@ -145,13 +148,8 @@ def command(
         return
     click.echo(str(made))
     if made.call:
-        steps = f"{made.calls} network call{'s' if made.calls > 1 else ''} per sample"
-        click.echo("\n".join([steps, *made.notes]), err=True)
-    left_out = fields["source"].get("left_out")
-    if left_out:
-        from theory.profiles.loss_files import left_out_text
-
-        click.echo(left_out_text(left_out), err=True)
+        count = f"{made.calls} network call{'s' if made.calls > 1 else ''} per sample"
+        click.echo("\n".join([count, *made.notes]), err=True)
     if name == "las":
         click.echo(las_text(fields), err=True)
         return

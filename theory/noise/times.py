@@ -169,6 +169,7 @@ def coordinate_of(times: str, betas: str | None = None, zero_snr: bool = False) 
 def index_of(betas: str | None = None, zero_snr: bool = False) -> Index:
     """The index of betas; the arguments are those of `coordinate_of` for "ddpm"."""
     name = "linear" if betas is None else betas.replace("_", "-")
+    name = "cosine" if name == "squaredcos-cap-v2" else name  # diffusers' name for it
     if name == "linear" and not zero_snr:
         return DDPM()
     if name in BETAS:

@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theory.checks import Array, one_of, require, whole
-from theory.noise.ddpm import Betas
-from theory.noise.processes import Coordinate
+from theory.noise.ddpm import Betas, Index
+from theory.noise.processes import VP, Coordinate
 from theory.noise.times import ENDS, TIMES, coordinate_of
 from theory.profiles.columns import (
     LOSS,
+    OTHER_DATA,
     SAMPLES,
+    SPLIT,
     STEP,
+    WEIGHT,
     find_column,
     given_column,
     knows,
@@ -68,7 +71,7 @@ class Logged:
     def given(self) -> dict[str, Any]:
         """The options that are not left to their defaults."""
         every = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in every.items() if value}
+        return {name: value for name, value in every.items() if value is not None}
 
     def risk_options(self) -> dict[str, Any]:
         """The options of `theory.profiles.risks.x0_risks`."""
@@ -97,6 +100,7 @@ class LossRows:
         samples: Number of samples whose mean each row is.
         columns: The columns that were read, by role.
         left_out: Number of rows that were left out, by reason.
+        notes: What was assumed, one sentence each.
     """
 
     sigma: Array
@@ -104,6 +108,7 @@ class LossRows:
     samples: Array
     columns: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def read_losses(path: StrPath, logged: Logged = PLAIN_LOG) -> LossRows:
@@ -125,6 +130,10 @@ def read_losses(path: StrPath, logged: Logged = PLAIN_LOG) -> LossRows:
     if logged.times is not None:
         one_of("times", logged.times, TIMES)
     given = dict(logged.columns or {})
+    if "weight" in given and logged.weight not in (None, "none"):
+        raise ValueError(
+            f"weight must be a name or a column, got {logged.weight} and column {given['weight']}"
+        )
     table = read_table(path, partial(knows, given=given))
     with naming(path):
         return _Reader(table, logged, given).rows()
@@ -156,6 +165,7 @@ class _Reader:
         self._leave(absent)
         losses, absent = self.table.numbers(loss)
         self._leave(absent)
+        self._leave_other_data()
         self._leave_steps()
         self._leave_ends(noise, kind, meaning)
         keep = self.why == ""
@@ -177,7 +187,7 @@ class _Reader:
         require(good, "samples", samples, "be whole and at least 1", lines=lines)
         reasons, counts = np.unique(self.why[~keep], return_counts=True)
         left_out = dict(zip(reasons.tolist(), counts.tolist(), strict=True))
-        return LossRows(sigma, values, samples, self.used, left_out)
+        return LossRows(sigma, values, samples, self.used, left_out, self._notes(kind))
 
     def _column(self, role: str, known: tuple[str, ...]) -> str | None:
         """The column of a role, as the user or its name says."""
@@ -211,16 +221,43 @@ class _Reader:
             if not found:
                 raise self._missing("sigma (or snr, log_snr, alpha_bar, or a time)")
             kind = times or next(iter(found))
-            # The column that says it is so, else one of times, else that of levels.
             name = found.get(kind) or found.get("times") or next(iter(found.values()))
             if kind == "times":
                 raise _needs_times(name)
+            said = next(meaning for meaning, other in found.items() if other == name)
+            if said not in (kind, "times"):
+                raise ValueError(
+                    f"times must agree with the name of column {name}, got {kind}; if it is so, "
+                    f"say sigma={name}"
+                )
         self.used["sigma"] = name
         return name, kind, coordinate_of(kind, logged.betas, bool(logged.zero_snr))
 
     def _leave(self, why: NDArray[np.str_]) -> None:
         """Leave out rows without a number, unless they are left out already."""
         self.why = np.where(self.why == "", why, self.why)
+
+    def _leave_other_data(self) -> None:
+        """Leave out rows that a column says are of validation or test data."""
+        name = find_column(self.table.names, "split", SPLIT)
+        if name is not None:
+            at = self.table.names.index(name)
+            other = [row[at].strip().lower() in OTHER_DATA for row in self.table.cells]
+            self._leave(np.where(other, "of other data", ""))
+
+    def _notes(self, kind: str) -> tuple[str, ...]:
+        """What was assumed."""
+        out = []
+        if kind == "ddpm" and self.logged.betas is None:
+            out.append("times are indices of DDPM's linear betas, 0.0001 to 0.02: betas says which")
+        if "weight" not in self.given and self.logged.weight is None:
+            name = find_column(self.table.names, "weight", WEIGHT)
+            if name is not None:
+                out.append(
+                    f"column {name} was not used: if losses were multiplied by it, say "
+                    f"weight={name}"
+                )
+        return tuple(out)
 
     def _leave_steps(self) -> None:
         """Leave out rows by their training step."""
@@ -260,6 +297,13 @@ class _Reader:
 
     def _sigma(self, noise: Array, name: str, meaning: Coordinate, lines: list[int]) -> Array:
         """Sigma at the levels or times; an error names the line."""
+        if isinstance(meaning, VP):
+            require(noise <= 1.0 + 1e-9, name, noise, "be at most 1, a time of vp", lines=lines)
+        if isinstance(meaning, Index) and noise.max() <= 1.0 and (noise != np.round(noise)).any():
+            raise ValueError(
+                f"{name} must hold indices of betas, counted from 0, got times from "
+                f"{noise.min():g} to {noise.max():g}"
+            )
         with np.errstate(over="ignore"):
             try:
                 sigma = np.asarray(meaning.sigma(noise))
@@ -362,6 +406,12 @@ def loss_log(path: StrPath, bins: int | None, logged: Logged) -> LossLog:
         return LossLog(sigma, risk, rows.samples, options["dim"], bins, source)
 
 
+def log_texts(source: Mapping[str, Any]) -> list[str]:
+    """What a reader of the log should know, as lines: rows left out, and what was assumed."""
+    out = [left_out_text(source["left_out"])] if source.get("left_out") else []
+    return [*out, *source.get("notes", [])]
+
+
 def left_out_text(left_out: Mapping[str, int]) -> str:
     """The rows that were left out, as words."""
     total = sum(left_out.values())
@@ -379,7 +429,8 @@ def _check_levels(rows: LossRows) -> None:
 def _source(path: StrPath, logged: Logged, rows: LossRows) -> dict[str, Any]:
     """What a profile remembers of its log."""
     out = {"losses": os.fspath(path), **logged.given(), "columns": dict(rows.columns)}
-    return out | ({"left_out": dict(rows.left_out)} if rows.left_out else {})
+    out |= {"left_out": dict(rows.left_out)} if rows.left_out else {}
+    return out | ({"notes": list(rows.notes)} if rows.notes else {})
 
 
 def one_source(**given: object) -> None:

@@ -5,6 +5,7 @@ A table keeps the text of its cells. What they mean is decided when a column is 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -26,7 +27,8 @@ MOST_BYTES = 2**31  # of a file after decompression: a limit against hostile fil
 SEPARATORS = ("\t", ";", ",", "|")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-BLANK = frozenset(("", "-", "--", "na", "n/a", "null", "none"))
+BLANK = frozenset(("", "-", "--", ".", "na", "n/a", "<na>", "#n/a", "null", "none"))
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 NOT_FINITE = frozenset(("nan", "inf", "infinity"))
 
 
@@ -39,12 +41,14 @@ class Table:
         cells: One list per row, as long as the names.
         lines: Line of the file, or number of the row, that each row came from.
         place: "line" or "row": what `lines` count.
+        commas: Whether commas separate the cells, so that one inside a cell may divide thousands.
     """
 
     names: list[str]
     cells: list[list[str]]
     lines: list[int]
     place: str = "line"
+    commas: bool = False
 
     def numbers(self, name: str) -> tuple[Array, NDArray[np.str_]]:
         """A column as numbers, and why a cell has none: "", "blank" or "not finite".
@@ -65,6 +69,12 @@ class Table:
                 raise ValueError(
                     f"{name} must have decimal points or decimal commas, got both, "
                     f"{texts[i]!r:.40} on {self.place} {self.lines[i]}"
+                )
+            if self.commas and any(THOUSANDS.fullmatch(text) for text in texts):
+                i = next(i for i, text in enumerate(texts) if THOUSANDS.fullmatch(text))
+                raise ValueError(
+                    f"{name} must have numbers without a mark for thousands, got {texts[i]!r:.40} "
+                    f"on {self.place} {self.lines[i]}"
                 )
             texts = [text.replace(",", ".") for text in texts]
         values, why = np.full(len(texts), np.nan), np.full(len(texts), "", dtype="<U10")
@@ -106,7 +116,9 @@ def read_table(path: StrPath, knows: Callable[[list[str]], bool] = lambda names:
             content = _decompressed(content)
         if content.startswith(PARQUET):
             return _parquet(content)
-        text = decoded(content).lstrip("\ufeff")
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            content = _from_utf16(content)  # what spreadsheets call Unicode text
+        text = decoded(content)
         if text.lstrip().startswith(("{", "[")):
             return _json(text)
         return _csv(text, knows)
@@ -121,6 +133,13 @@ def _decompressed(content: bytes) -> bytes:
     if len(out) == MOST_BYTES:
         raise ValueError(f"the file must have less than {MOST_BYTES} bytes, got more")
     return out
+
+
+def _from_utf16(content: bytes) -> bytes:
+    try:
+        return content.decode("utf-16").encode()
+    except UnicodeError as error:
+        raise ValueError(f"the file must be UTF-8 or UTF-16 text, got {error!s:.60}") from None
 
 
 def _parquet(content: bytes) -> Table:
@@ -151,7 +170,7 @@ def _json(text: str) -> Table:
         place = "line"
         pairs = [
             (i, _object(line, f"line {i}"))
-            for i, line in enumerate(text.splitlines(), start=1)
+            for i, line in enumerate(text.split("\n"), start=1)
             if line.strip()
         ]
     for i, found in pairs:
@@ -176,10 +195,13 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Fields of nested objects under names such as train/loss."""
     out: dict[str, Any] = {}
     for name, value in fields.items():
+        inner = {prefix + name: value}
         if isinstance(value, Mapping):
-            out |= _flat(value, f"{prefix}{name}/")
-        else:
-            out[prefix + name] = value
+            inner = _flat(value, f"{prefix}{name}/")
+        twice = [key for key in inner if key in out]
+        if twice:
+            raise ValueError(f"columns must have names of their own, got {twice[0]!r} twice")
+        out |= inner
     return out
 
 
@@ -187,6 +209,8 @@ def _text(value: Any) -> str:
     """A value of JSON or Parquet as the text of a cell."""
     if value is None:
         return ""
+    if isinstance(value, list | dict):
+        raise ValueError(f"the file must hold one object per row, got a list {value!r:.40}")
     return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
@@ -202,7 +226,7 @@ def _csv(text: str, knows: Callable[[list[str]], bool]) -> Table:
         head = line.strip(" ")
         if head.startswith("#"):  # a comment may hold the names
             head = head.lstrip("#").strip(" ")
-            if any(knows(_cells(head, one)) for one in separators):
+            if any(knows(_cells(head, one)) for one in separators) or knows(head.split()):
                 lines[i] = head
                 break
             head = ""
@@ -232,11 +256,15 @@ def _csv(text: str, knows: Callable[[list[str]], bool]) -> Table:
                 f"line {number}"
             )
         cells.append(row[: len(names)] + [""] * (len(names) - len(row)))
-    return _checked(Table(names, cells, [number for _, number in body]))
+    numbers = [number for _, number in body]
+    return _checked(Table(names, cells, numbers, commas=separator == ","))
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error as error:
+        raise ValueError(f"the file must be valid CSV, got {error}") from None
 
 
 def _separator(line: str, among: list[str], knows: Callable[[list[str]], bool]) -> str:

@@ -20,6 +20,7 @@ from theory.noise.processes import VP
 from theory.noise.times import index_of
 
 RHO = 7.0  # of diffusers' EDM schedulers
+PURE_NOISE = 0.98  # flow time from which a state is as good as pure noise
 CLOSE = 1e-3  # relative excess over a model's range that is clipped instead of refused
 # Why a sampler takes no list, and what does instead.
 REFUSED = {
@@ -80,13 +81,13 @@ class _Given:
         sigmas: Positive levels, falling.
         ends_at_zero: Whether the schedule goes on to 0.
         model: Times of the model, or None.
-        shift: Shift of a flow scheduler.
+        shift: Shift of a flow scheduler, or None.
     """
 
     sigmas: Array
     ends_at_zero: bool
     model: Index | None
-    shift: float
+    shift: float | None
 
     @property
     def levels(self) -> Array:
@@ -140,13 +141,25 @@ def export(
     at = None if model is None or linear_vp else index_of(model)
     if at is not None:
         positive_levels = _inside(positive_levels, at)
-    scale = 1.0 if shift is None else positive("shift", shift)
-    return function(target, _Given(positive_levels, ends_at_zero, at, scale))
+    if linear_vp:
+        positive_levels = _within(positive_levels, *VP().sigma([1e-4, 1.0]).tolist())
+    if target in ENDS_AT_A_LEVEL and positive_levels.size < 2:
+        raise ValueError(f"sigmas must have two positive levels for {target}, got one")
+    scale = None if shift is None else positive("shift", shift)
+    made = function(target, _Given(positive_levels, ends_at_zero, at, scale))
+    sizes = np.diff(made.values)
+    if not ((sizes < 0).all() or (sizes > 0).all()):
+        raise ValueError(f"sigmas must differ in the form of {target}, got equal neighbours there")
+    return made
 
 
 def _inside(sigmas: Array, model: Index) -> Array:
     """The levels, which must be within those that the model was trained at."""
-    low, high = model.levels[0], model.levels[np.isfinite(model.levels)][-1]
+    return _within(sigmas, model.levels[0], model.levels[np.isfinite(model.levels)][-1])
+
+
+def _within(sigmas: Array, low: float, high: float) -> Array:
+    """The levels, which must be between these but for a little that is clipped."""
     for value, rule in ((sigmas[0], "at most"), (sigmas[-1], "at least")):
         bound = high if rule == "at most" else low
         beyond = value / high if rule == "at most" else low / value
@@ -177,6 +190,8 @@ def _diffusers_euler(target: str, given: _Given) -> Export:
     notes: tuple[str, ...] = ()
     if not given.ends_at_zero:
         notes = (f"sampling ends at sigma {levels[-1]:.4g}, since this scheduler adds no 0",)
+    if given.model is None:
+        notes += ("the scheduler clamps levels beyond the model's: give the model to check them",)
     return Export(
         target,
         levels,
@@ -232,30 +247,39 @@ def _diffusers_heun(target: str, given: _Given) -> Export:
 
 def _diffusers_flow(target: str, given: _Given) -> Export:
     """Flow times without the 0, before the shift that the scheduler applies to them."""
-    flow = given.sigmas / (1.0 + given.sigmas)
-    values = _plain_list(flow / (given.shift - (given.shift - 1.0) * flow))
+    flow, shift = given.sigmas / (1.0 + given.sigmas), given.shift or 1.0
+    values = _plain_list(flow / (shift - (shift - 1.0) * flow))
+    notes = given.added_zero
+    if flow[0] < PURE_NOISE:
+        notes += (
+            f"the list starts at flow time {flow[0]:.3g}; pipelines start from pure noise, as at 1",
+        )
+    config = f"pipe.scheduler.config, shift={shift:g}, use_dynamic_shifting=False, "
+    config += "shift_terminal=None, use_karras_sigmas=False"
     return Export(
         target,
         values,
         f"sigmas = {_bracketed(values)}",
-        f"# FlowMatchEulerDiscreteScheduler with shift {given.shift:g} and no dynamic shifting: "
+        f"# pipe.scheduler = FlowMatchEulerDiscreteScheduler.from_config({config}); "
         "pipe(..., sigmas=sigmas)",
         np.append(given.sigmas, 0.0),
         given.sigmas.size,
-        given.added_zero,
+        notes,
     )
 
 
 def _diffusers_edm(target: str, given: _Given) -> Export:
     """Places on the ramp of `EDMEulerScheduler` between its two ends."""
     high, low = given.sigmas[0] ** (1.0 / RHO), given.sigmas[-1] ** (1.0 / RHO)
-    values = _plain_list((given.sigmas ** (1.0 / RHO) - high) / (low - high))
+    width = high - low if high > low else 1.0  # one level has the place 0
+    values = _plain_list((high - given.sigmas ** (1.0 / RHO)) / width)
     ends = f"sigma_max={float(given.sigmas[0])!r}, sigma_min={float(given.sigmas[-1])!r}"
     return Export(
         target,
         values,
         f"sigmas = torch.tensor({_bracketed(values)}, dtype=torch.float64)",
-        f"# scheduler = EDMEulerScheduler({ends}, rho={RHO:g}); "
+        f"# scheduler = EDMEulerScheduler.from_config(pipe.scheduler.config, {ends}, rho={RHO:g}, "
+        'sigma_schedule="karras", final_sigmas_type="zero"); '
         "scheduler.set_timesteps(len(sigmas), sigmas=sigmas)",
         np.append(given.sigmas, 0.0),
         given.sigmas.size,
@@ -284,10 +308,10 @@ def _comfyui(target: str, given: _Given) -> Export:
     """Decimals without exponents, which its parser breaks; flow times where there is a shift."""
     levels = given.levels
     notes: tuple[str, ...] = ()
-    if given.shift != 1.0:
+    if given.shift is not None:
         levels = levels / (1.0 + levels)
         notes = ("these are flow times after the shift, as ManualSigmas takes them",)
-    words = [np.format_float_positional(value, precision=8, unique=True, trim="0")
+    words = [np.format_float_positional(value, precision=9, fractional=False, trim="0")
              for value in levels]  # fmt: skip
     return Export(
         target,
@@ -396,3 +420,4 @@ _TARGETS: dict[str, Callable[[str, _Given], Export]] = {
 }
 TARGETS = tuple(_TARGETS)
 NEEDS_MODEL = ("diffusers-dpm", "diffusers-heun", "noise-schedule-vp")
+ENDS_AT_A_LEVEL = ("diff-sampler", "noise-schedule-vp")  # their last step is not to 0

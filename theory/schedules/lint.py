@@ -6,6 +6,7 @@ without a word, or a step of it is wasted or too long.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from theory.checks import Array, one_of, positive, whole
 from theory.noise.ddpm import Index
 from theory.noise.times import index_of
-from theory.reading import StrPath, looks_like_path, naming, read_text
+from theory.reading import StrPath, naming, read_text
 from theory.schedules.export import REFUSED, TARGETS
 
 FLOW, RAMP, STEPS, TIMES = "flow times", "places on a ramp", "time steps", "times of the VP process"
@@ -38,10 +39,16 @@ ZERO = {
     "diff-sampler": False,
     "noise-schedule-vp": False,
 }
-CALLS_PER_STEP = {"heun": 2, "dpm_2": 2, "dpm_2_a": 2, "2s_a": 2, "edm": 2, "edm_stochastic": 2,
-                  "dpm_solver_2": 2}  # fmt: skip
-MULTISTEP = ("dpmpp_2m", "dpmpp_3m", "unipc", "unipc_2", "unipc_3", "deis_2", "deis_3", "lms",
-             "2m", "3m", "ab_2", "sde_dpmpp_2m")  # fmt: skip
+# Samplers by our names and the programs': those with two calls per step, those that extrapolate
+# from earlier steps, and the others.
+TWO_CALLS = ("heun", "edm", "edm_stochastic", "dpm_solver_2", "dpm_2", "dpm_2_ancestral",
+             "dpmpp_2s_ancestral", "dpmpp_sde")  # fmt: skip
+MULTISTEP = ("dpmpp_2m", "dpmpp_3m", "dpmpp_2m_sde", "dpmpp_3m_sde", "sde_dpmpp_2m", "unipc",
+             "uni_pc", "unipc_2", "unipc_3", "deis", "deis_2", "deis_3", "lms", "ipndm", "ab_2",
+             "fd_2", "re_multi", "re_multi_2025", "evodiff")  # fmt: skip
+ONE_CALL = ("euler", "euler_ancestral", "ddim", "stochastic_ddim", "called_ddim",
+            "called_ancestral", "analytic_ddpm", "unipc_1", "deis_1", "lcm", "ddpm",
+            "re_single")  # fmt: skip
 LONGEST = 4.0  # times that a step in log sigma may be longer than the one before, in multistep
 NO_EFFECT = 1e-3  # relative change of a level that a step must make
 SHIFTED = 2e-3  # distance from an equidistant list that counts as one
@@ -97,7 +104,10 @@ def lint(
     one_of("target", target, TARGETS)
     scale = 1.0 if shift is None else positive("shift", shift)
     size = None if nfe is None else whole("nfe", nfe, 1)
-    at = None if model is None else index_of(model)
+    linear_vp = target == "noise-schedule-vp" and model == "vp"
+    at = None if model is None or linear_vp else index_of(model)
+    if solver is not None:
+        solver = one_of("solver", solver.lower(), (*ONE_CALL, *TWO_CALLS, *MULTISTEP))
     try:
         numbers = np.array([float(value) for value in values])
     except (TypeError, ValueError):
@@ -118,7 +128,8 @@ def read_list(given: StrPath) -> list[float]:
         ValueError: There are no numbers, or something else stands between them.
     """
     text = str(given)
-    if looks_like_path(text) and not re.fullmatch(r"[\s\d.,eE+\-\[\]()]+", text):
+    plain = re.search(r"[\[(=\n]", text) or re.fullmatch(r"[\s\d.,;eE+\-]*\d[\s\d.,;eE+\-]*", text)
+    if text == "-" or os.path.exists(text) or not plain:
         text = read_text(given)
     with naming(given) if text != str(given) else naming("list"):
         text = "\n".join(line.partition("#")[0] for line in text.splitlines())
@@ -199,6 +210,9 @@ class _Lint:
         elif self.unit == SIGMAS and np.sum(v < 0.0) > 1 and np.all(np.diff(v) < 0.0):
             self._add("unit", f"numbers from {v[0]:g} to {v[-1]:g} look like log sigma",
                       "take their exponential")  # fmt: skip
+        elif self.unit == SIGMAS and 0.9 <= top <= 1.0:
+            self._add("unit", f"levels up to {top:g} look like flow times",
+                      "divide each by 1 minus itself: sigma = t / (1 - t)")  # fmt: skip
         elif self.unit in (FLOW, TIMES, RAMP) and top > 1.0 + 1e-6:
             self._add("unit", f"{top:g} is above 1, and {self.unit} lie in [0, 1]",
                       f"convert the levels to {self.unit}, as `schedule --for` does")  # fmt: skip
@@ -292,10 +306,16 @@ class _Lint:
         v = self.values
         if self.unit == STEPS:
             return
-        for name, digits in (("float16", 11), ("bfloat16", 8)):
-            cast = _rounded(v, digits)
-            if name == "float16" and v.max() >= 65520.0:
-                self._add("float16", f"{v.max():g} overflows", "keep the list in float32")
+        with np.errstate(over="ignore"):
+            half = v.astype(np.float16).astype(np.float64)
+        for name, cast in (("float16", half), ("bfloat16", _rounded(v, 8))):
+            if not np.isfinite(cast).all():
+                self._add(name, f"{v.max():g} overflows in {name}", "keep the list in float32")
+                continue
+            lost = np.flatnonzero((cast == 0.0) & (v != 0.0))
+            if lost.size:
+                text = f"{v[lost[0]]:g} at index {lost[0]} becomes 0 in {name}"
+                self._add(name, text, "keep the list in float32")
                 continue
             same = np.flatnonzero(np.diff(cast) == 0.0)
             if same.size:
@@ -314,7 +334,7 @@ class _Lint:
             i = int(small[0])
             text = f"the step from {sigma[i]:.6g} to {sigma[i + 1]:.6g} changes the level by "
             self._add("no effect", f"{text}{100.0 * steps[i]:.2g} %", "leave one of them out")
-        if self.solver is not None and self.solver.lower() in MULTISTEP and steps.size > 1:
+        if self.solver in MULTISTEP and steps.size > 1:
             ratio = steps[1:] / np.maximum(steps[:-1], 1e-300)
             i = int(np.argmax(ratio))
             if ratio[i] > LONGEST:
@@ -342,12 +362,16 @@ class _Lint:
         adds_zero = self.target in ("diffusers-dpm", "diffusers-heun", "diffusers-flow",
                                     "diffusers-edm")  # fmt: skip
         steps = v.size if adds_zero else v.size - 1
-        default = {"edm": "heun", "edm2": "heun", "diffusers-heun": "heun"}.get(self.target, "")
-        per = CALLS_PER_STEP.get((self.solver or default).lower(), 1)
+        heun = self.solver is None and self.target in ("edm", "edm2", "diffusers-heun")
+        per = 2 if heun or self.solver in TWO_CALLS else 1
         calls = steps if per == 1 else 2 * steps - int(ends_at_zero or adds_zero)
         if calls != self.nfe:
-            self._add("calls", f"the list makes {calls} network calls, not {self.nfe}",
-                      f"take {self._length(per, adds_zero)} numbers")  # fmt: skip
+            mend = f"take {self._length(per, adds_zero)} numbers"
+            odd = ends_at_zero or adds_zero
+            if per == 2 and odd == (self.nfe % 2 == 0):
+                near = f"{self.nfe - 1} or {self.nfe + 1}"
+                mend = f"this sampler makes {'an odd' if odd else 'an even'} number: {near}"
+            self._add("calls", f"the list makes {calls} network calls, not {self.nfe}", mend)
 
     def _length(self, per: int, adds_zero: bool) -> int:
         """The length of a list that makes the wanted calls."""
