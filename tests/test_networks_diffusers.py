@@ -705,6 +705,30 @@ def test_sharded_weights_are_read(image: Path) -> None:
     assert same(denoise, unet(), scheduler_of("DDIMScheduler", clip_sample=True), "UNet2DModel")
 
 
+@pytest.mark.parametrize("shard", [None, "20KB"])
+def test_weights_of_one_variant_are_read(image: Path, shard: str | None) -> None:
+    """fp16 weights, whole or in shards: float32 holds their numbers exactly."""
+    folder = image / "unet"
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    more = {} if shard is None else {"max_shard_size": shard}
+    unet().half().save_pretrained(folder, variant="fp16", **more)
+    denoise, _ = load_folder(image)
+    halved = unet().half().float()
+    assert same(denoise, halved, scheduler_of("DDIMScheduler", clip_sample=True), "UNet2DModel")
+    unet().save_pretrained(folder, variant="ema")
+    with pytest.raises(ValueError, match="got the variants ema, fp16; keep one of them"):
+        load_folder(image)
+
+
+def test_thresholding_is_refused_with_the_folder_and_the_mend(image: Path) -> None:
+    config = image / "scheduler" / "scheduler_config.json"
+    fields = json.loads(config.read_text()) | {"thresholding": True}
+    config.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="set thresholding to false in its config") as error:
+        load_folder(image)
+    assert str(error.value).startswith(str(image))
+
+
 def spoil(image: Path, fault: str) -> None:
     """One fault in a good folder of a UNet2DModel and a DDIMScheduler."""
     weights = image / "unet" / "diffusion_pytorch_model.safetensors"

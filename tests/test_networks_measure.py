@@ -1,5 +1,6 @@
 """Profiles of networks: exact where the network is, resumable, with the split over frequencies."""
 
+import io
 import json
 import sys
 import zipfile
@@ -256,6 +257,70 @@ def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     assert read_data(str(tmp_path / "grey.npy")).shape == (1, 4, 4)
 
 
+def test_grey_images_of_16_bits_keep_them(tmp_path: Path) -> None:
+    ramp = (np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)
+    for name in ("a", "b"):
+        Image.fromarray(ramp).save(tmp_path / f"{name}.png")
+    data = read_data(str(tmp_path))
+    np.testing.assert_allclose(
+        data.take(slice(0, 1)).numpy()[0, 0], 2.0 * ramp / 65535 - 1, atol=1e-6
+    )
+    Image.fromarray((ramp // 257).astype(np.uint8)).save(tmp_path / "c.png")
+    with pytest.raises(ValueError, match=r"c.png must have shape .* 16 bits as most .* 8 bits"):
+        read_data(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("P", 3), ("RGBA", 3), ("LA", 1), ("1", 1), ("L", 1), ("CMYK", "must be grey or RGB"),
+     ("clear RGBA", "must be opaque"), ("clear LA", "must be opaque"), ("F", "must be grey or RGB"),
+     ("clear P", "must be opaque")],
+)  # fmt: skip
+def test_images_of_every_mode_are_right_or_refused(
+    tmp_path: Path, mode: str, expected: int | str
+) -> None:
+    plain = Image.fromarray(pictures(1, 8)[0])
+    kind, ending = mode.split()[-1], ".tiff" if mode in ("CMYK", "F") else ".png"
+    if mode == "P":
+        plain = plain.quantize(256)
+    picture = plain if mode == "P" else plain.convert(kind)
+    if mode.startswith("clear"):
+        if kind == "P":
+            picture.info["transparency"] = picture.getpixel((0, 0))
+        else:
+            picture.putalpha(Image.new("L", picture.size, 128))
+    content = io.BytesIO()
+    picture.save(content, "tiff" if ending == ".tiff" else "png")
+    (tmp_path / "a.png").write_bytes(content.getvalue())  # found by its name, read by its content
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=f"a.png {expected}"):
+            read_data(str(tmp_path))
+        return
+    found = read_data(str(tmp_path)).values[0]
+    right = np.asarray(plain.convert("RGB" if expected == 3 else kind if kind == "1" else "L"))
+    right = right.transpose(2, 0, 1) if expected == 3 else right[None]
+    np.testing.assert_array_equal(found, right * (255 if kind == "1" else 1))
+
+
+def test_the_odd_image_out_is_named(tmp_path: Path) -> None:
+    for i, picture in enumerate(pictures(5)):
+        image = Image.fromarray(picture)
+        (image.convert("L") if i == 0 else image).save(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match=r"0.png must have shape \(3, 5, 5\).* got \(1, 5, 5\)"):
+        read_data(str(tmp_path))
+
+
+def test_companions_of_other_systems_are_no_images(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for i, picture in enumerate(pictures(2)):
+            content = io.BytesIO()
+            Image.fromarray(picture).save(content, "png")
+            archive.writestr(f"{i}.png", content.getvalue())
+            archive.writestr(f"__MACOSX/._{i}.png", b"companion")
+            archive.writestr(f"sub/._{i}.png", b"companion")
+    assert len(read_data(str(tmp_path / "set.zip"))) == 2
+
+
 def broken(path: Path, name: str) -> str:
     target = path / name
     if name == "objects.npy":
@@ -306,7 +371,7 @@ def broken(path: Path, name: str) -> str:
         ("cut.npz", "whole NumPy file"),
         ("other.txt", r"the data must be .npy, .npz, .zip or a folder, got '.txt'"),
         ("empty", "the data must hold images"),
-        ("sizes", r"6.png must have shape \(3, 5, 5\) as the first image, got \(3, 6, 6\)"),
+        ("sizes", r"5.png must have shape \(3, 6, 6\), 8 bits as most samples, got \(3, 5, 5\)"),
         ("torn", "a.png must be an image"),
         ("unlabelled", "dataset.json must label every image, got none for a.png"),
     ],

@@ -1,7 +1,7 @@
 """Clean samples from common formats: .npy and .npz arrays, folders and zips of images, labels.
 
-Images of bytes x become numbers x / 127.5 - 1 in [-1, 1], channels first. Arrays of floats are
-taken as they are. Nothing is unpickled.
+Images of bytes x become numbers x / 127.5 - 1 in [-1, 1], channels first, those of 16 bits
+x / 32767.5 - 1. Arrays of floats are taken as they are. Nothing is unpickled.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 ARRAY_KEYS = ("images", "data", "x", "arr_0")
 LABEL_KEYS = ("labels", "arr_1")
 MOST_CHANNELS = 4
+MOST_COMPARED = 200  # samples that are opened to tell which of two unlike ones is the odd one
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Data:
     """Clean samples.
 
     Args:
-        values: Shape (n, *shape), channels first, uint8 or float.
+        values: Shape (n, *shape), channels first, uint8, uint16 or float.
         labels: Class of each sample, shape (n,), int64, or None.
         source: Path that they were read from.
     """
@@ -55,6 +56,8 @@ class Data:
         part = self.values[index]
         if part.dtype == np.uint8:
             return torch.from_numpy(part.astype(np.float32)) / 127.5 - 1.0
+        if part.dtype == np.uint16:
+            return torch.from_numpy(part.astype(np.float32)) / 32767.5 - 1.0
         wide = part.dtype if part.dtype in (np.float32, np.float64) else np.dtype(np.float32)
         return torch.from_numpy(np.array(part, dtype=wide))  # a copy: the file is unchanged
 
@@ -152,6 +155,12 @@ def _labels(labels: Any, n: int) -> NDArray[np.int64] | None:
     return found.astype(np.int64)
 
 
+def _is_own(name: str) -> bool:
+    """Whether a file belongs to the data: archives of macOS hold companions of every file."""
+    parts = name.split("/")
+    return parts[0] != "__MACOSX" and not parts[-1].startswith("._")
+
+
 class _Folder:
     """Files of a folder by their relative names."""
 
@@ -161,7 +170,9 @@ class _Folder:
     def names(self) -> Iterator[str]:
         for path in self.folder.rglob("*"):
             if path.is_file():
-                yield path.relative_to(self.folder).as_posix()
+                name = path.relative_to(self.folder).as_posix()
+                if _is_own(name):
+                    yield name
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
@@ -174,7 +185,8 @@ class _Zip:
         self.archive = archive
 
     def names(self) -> Iterator[str]:
-        yield from (name for name in self.archive.namelist() if not name.endswith("/"))
+        names = (name for name in self.archive.namelist() if not name.endswith("/"))
+        yield from (name for name in names if _is_own(name))
 
     def read(self, name: str) -> bytes:
         return self.archive.read(name)
@@ -198,20 +210,38 @@ def _from_images(files: _Folder | _Zip, source: str, most: int | None) -> Data:
     if most is not None and len(images) > most:
         chosen = np.random.default_rng(0).permutation(len(images))[:most]
         images = [images[i] for i in np.sort(chosen)]
-    first = _sample(files, images[0], None)
+    first = _sample(files, images[0])
     values = np.empty((len(images), *first.shape), dtype=first.dtype)
     for i, name in enumerate(progress(images, "read data")):
-        values[i] = _sample(files, name, first.shape)
+        found = _sample(files, name)
+        if (found.shape, found.dtype) != (first.shape, first.dtype):
+            raise _unlike(files, images, name)
+        values[i] = found
     labels = _named_labels(files, images) if "dataset.json" in names else None
     return Data(values, labels, source)
 
 
-def _sample(files: _Folder | _Zip, name: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
-    """An image or an array, which must have this shape if one is given."""
-    found = _latents(files, name) if name.lower().endswith(".npy") else _pixels(files, name)
-    if shape is not None and found.shape != shape:
-        raise ValueError(f"{name} must have shape {shape} as the first image, got {found.shape}")
-    return found
+def _sample(files: _Folder | _Zip, name: str) -> NDArray[Any]:
+    """An image or an array."""
+    return _latents(files, name) if name.lower().endswith(".npy") else _pixels(files, name)
+
+
+def _unlike(files: _Folder | _Zip, names: list[str], met: str) -> ValueError:
+    """The error for samples that are not alike, which names one of the fewest.
+
+    Args:
+        files: The files.
+        names: Names of all samples.
+        met: The first that is unlike the first of all.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in names[: max(MOST_COMPARED, names.index(met) + 1)]:
+        found = _sample(files, name)
+        bits = f", {8 * found.dtype.itemsize} bits" if found.dtype.kind == "u" else ""
+        kinds.setdefault(f"{found.shape}{bits}", []).append(name)
+    rare = min(kinds, key=lambda kind: len(kinds[kind]))
+    usual = max(kinds, key=lambda kind: (len(kinds[kind]), kind != rare))
+    return ValueError(f"{kinds[rare][0]} must have shape {usual} as most samples, got {rare}")
 
 
 def _latents(files: _Folder | _Zip, name: str) -> NDArray[np.float32]:
@@ -225,14 +255,35 @@ def _latents(files: _Folder | _Zip, name: str) -> NDArray[np.float32]:
     return np.asarray(found, dtype=np.float32)
 
 
-def _pixels(files: _Folder | _Zip, name: str) -> NDArray[np.uint8]:
-    """An image (C, H, W). Grey images keep one channel, all others become RGB."""
+def _pixels(files: _Folder | _Zip, name: str) -> NDArray[Any]:
+    """An image (C, H, W), uint8 or uint16: grey has one channel, colour three.
+
+    Colour of 16 bits is read with 8. Transparent pixels and inks have no one colour; they are
+    refused.
+    """
     try:
         with Image.open(io.BytesIO(files.read(name))) as image:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            if image.mode.startswith("I;16") or image.mode == "I":
+                return _deep_grey(name, np.asarray(image))
+            if image.mode in ("1", "L"):
+                return np.asarray(image.convert("L"))[None]
+            if image.mode not in ("RGB", "RGBA", "RGBX", "LA", "P", "YCbCr"):
+                raise ValueError(f"{name} must be grey or RGB, got an image of mode {image.mode}")
+            if image.mode in ("RGBA", "LA") or "transparency" in image.info:
+                if np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+                    raise ValueError(f"{name} must be opaque, got transparent pixels")
+                if image.mode == "LA":
+                    return np.asarray(image.convert("L"))[None]
+            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} must be an image, got {str(error)[:80]}") from None
-    return np.asarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
+def _deep_grey(name: str, pixels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Grey of 16 bits, (1, H, W)."""
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"{name} must have at most 16 bits, got {pixels.max()}")
+    return pixels[None].astype(np.uint16)
 
 
 def _named_labels(files: _Folder | _Zip, images: list[str]) -> NDArray[np.int64] | None:

@@ -5,6 +5,7 @@ Only classes on an allow-list are created, from safetensors. Nothing is download
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def load_folder(
         if "autoencoder" in parts:
             latents = _Latents(_weights(*parts["autoencoder"], torch.float32).to(device), shape[0])
             encode, decode = latents.encode, latents.decode
-    denoiser = denoiser_from(model, scheduler, dtype=dtype, **options)
+        denoiser = denoiser_from(model, scheduler, dtype=dtype, **options)
     ends = denoiser.sigma_min, denoiser.sigma_max
     return denoiser, FolderInfo(name, kind, shape, condition, size, *ends, encode, decode)
 
@@ -210,19 +211,36 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _weights(name: str, folder: Path, dtype: torch.dtype) -> Any:
-    """A model with all its weights from safetensors, in evaluation mode."""
+    """A model with all its weights from safetensors, in evaluation mode.
+
+    Where there is only a variant, such as fp16, its numbers are read; float32 holds them exactly.
+    """
+    options = {"torch_dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     files = f"{WEIGHTS}.safetensors", f"{WEIGHTS}.safetensors.index.json"
     if not any((folder / file).is_file() for file in files):
         others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".safetensors"))
-        got = f"{', '.join(others)}; save it as safetensors?" if others else "none"
-        raise ValueError(f"weights of {name} must be in {folder / files[0]}, got {got}")
-    options = {"torch_dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+        variants = _variants(folder)
+        if len(variants) != 1:
+            got = f"{', '.join(others)}; save it as safetensors?" if others else "none"
+            got = f"the variants {', '.join(variants)}; keep one of them" if variants else got
+            raise ValueError(f"weights of {name} must be in {folder / files[0]}, got {got}")
+        options["variant"] = variants[0]
     model, report = _made(name, folder, **options, low_cpu_mem_usage=False)
     for fault in ("missing_keys", "unexpected_keys"):
         if report[fault]:
             got = f"{len(report[fault])} {fault.replace('_', ' ')}, {min(report[fault])}, ..."
             raise ValueError(f"weights in {folder} must be those of its config.json, got {got}")
     return model
+
+
+def _variants(folder: Path) -> list[str]:
+    """Names of the variants of a model's weights, whole or in shards."""
+    whole, shards = (
+        rf"{WEIGHTS}\.(\w+)\.safetensors",
+        rf"{WEIGHTS}\.safetensors\.index\.(\w+)\.json",
+    )
+    found = (re.fullmatch(f"{whole}|{shards}", path.name) for path in folder.glob("*"))
+    return sorted({match.group(1) or match.group(2) for match in found if match})
 
 
 def _made(name: str, folder: Path, **options: Any) -> Any:

@@ -158,7 +158,8 @@ def limit_of(scheduler: Any, clip: float | bool | None = None) -> float | None:
         return None if clip is False else positive("clip", clip)
     if options.get("thresholding"):
         rule = "be a bound or False where the scheduler has thresholding, which is not supported"
-        raise ValueError(f"clip must {rule}, got None for this {name}")
+        mend = "or set thresholding to false in its config"
+        raise ValueError(f"clip must {rule}, got None for this {name}; {mend}")
     return positive("clip", options["clip_sample_range"]) if options.get("clip_sample") else None
 
 

@@ -21,11 +21,16 @@ from theory.checks import (
     positive,
     require,
     scalars,
-    vector,
     whole,
     within,
 )
-from theory.infonoise.loss_bins import LossAverages, LossBins, float_array
+from theory.infonoise.loss_bins import (
+    LossAverages,
+    LossBins,
+    float_array,
+    host_array,
+    mask_array,
+)
 from theory.infonoise.warm_up import Prior, WarmUp
 from theory.levels import Span
 from theory.profiles.pivots import (
@@ -154,6 +159,12 @@ class InfoNoise:
         self._weight = weight
         self._weights = self.weight(self._bins.levels)
         self._found: Allocation | None = None
+        self._left_out = 0
+
+    @property
+    def left_out(self) -> int:
+        """Number of losses that were not finite and left out, since this object was made."""
+        return self._left_out
 
     @property
     def steps(self) -> int:
@@ -199,25 +210,48 @@ class InfoNoise:
         x = np.interp(rng.random(n), self._cdf, self._bins.edges)
         return np.asarray(np.clip(np.exp(x), self._bins.low, self._bins.high))
 
-    def record(self, sigma: ArrayLike, loss: ArrayLike) -> None:
+    def record(
+        self,
+        sigma: ArrayLike,
+        loss: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> None:
         """Count a step, keep its losses, and refresh the density if that is due (with one rank).
+
+        Arrays of NumPy and JAX and tensors of PyTorch on any device are taken, of any precision. A
+        loss that is not finite is left out and counted in `left_out`: a batch that overflows on one
+        rank counts as a step there too, so that all ranks stay together. The batch may be empty.
 
         Args:
             sigma: Noise levels of the samples, shape (n,), in data units. They may leave the range
                 by no more than float32 rounding; otherwise the whole batch is refused.
-            loss: Squared error |D - x0|^2 of each sample, shape (n,), finite, at least 0. It is
-                *not* weighted, and is summed or averaged over coordinates as `reduction` says.
+            loss: Squared error |D - x0|^2 of each sample, shape (n,), at least 0 where it is
+                finite. It is *not* weighted, but for `weights`, and is summed or averaged over
+                coordinates as `reduction` says.
+            mask: Whether each sample counts, shape (n,). Default: all do.
+            weights: Weights by which the losses were multiplied, shape (n,), positive; they are
+                divided by them.
 
         Raises:
-            ValueError: A level or a loss is out of its range, or the shapes differ.
+            ValueError: A level, a loss or a weight is out of its range, or the shapes differ.
         """
-        levels, losses = self._bins.inside("sigma", sigma), vector("loss", loss)
-        if losses.shape != levels.shape:
-            raise ValueError(f"loss must have shape {levels.shape}, got {losses.shape}")
-        require(losses >= 0, "loss", losses, "be at least 0")
+        levels = self._bins.inside("sigma", host_array(sigma))
+        losses = float_array("loss", host_array(loss), levels)
+        kept = np.ones(levels.shape, dtype=bool)
+        if mask is not None:
+            kept = mask_array("mask", host_array(mask), levels)
+        if weights is not None:
+            divisors = float_array("weights", host_array(weights), levels)
+            require((divisors > 0) | ~kept, "weights", divisors, "be positive")
+            losses = losses / np.where(kept, divisors, 1.0)
         losses = losses * self._scale
-        require(losses <= LARGEST, "loss", losses, f"be at most {LARGEST:g}")
-        self._averages.record(levels, losses)
+        used = kept & np.isfinite(losses)
+        require((losses >= 0) | ~used, "loss", losses, "be at least 0")
+        require((losses <= LARGEST) | ~used, "loss", losses, f"be at most {LARGEST:g}")
+        self._left_out += int(np.count_nonzero(kept & ~used))
+        self._averages.record(levels[used], losses[used])
         if self._ranks == 1:
             self._refresh_if_due()
 

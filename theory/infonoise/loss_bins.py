@@ -49,7 +49,7 @@ class LossBins:
 
     def inside(self, name: str, sigma: ArrayLike) -> Array:
         """The levels, shape (n,), clipped to the range, which they may leave by 1e-6 (relative)."""
-        levels = vector(name, sigma)
+        levels = vector(name, sigma, 0)
         low, high = self.low * (1.0 - ROUNDING), self.high * (1.0 + ROUNDING)
         good = (levels >= low) & (levels <= high)
         require(good, name, levels, f"be in [{self.low:g}, {self.high:g}]")
@@ -216,10 +216,28 @@ class LossAverages:
         own.shared = own.counts.copy()
 
 
+def host_array(value: Any) -> Any:
+    """A tensor of PyTorch, of any precision and device, as a NumPy array; others as they are."""
+    if hasattr(value, "detach") and hasattr(value, "is_floating_point"):
+        tensor = value.detach().cpu()
+        return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
+    return value
+
+
+def mask_array(name: str, value: Any, like: Array) -> NDArray[np.bool_]:
+    """The value as a new array of booleans of the shape of `like`."""
+    out = np.array(value)
+    if out.shape != like.shape or out.dtype.kind != "b":
+        raise ValueError(f"{name} must be booleans of shape {like.shape}, got {_looks(out)}")
+    return out
+
+
 def float_array(name: str, value: Any, like: Array) -> Array:
     """The value as a new float64 array of the shape of `like`; nan and infinity are allowed."""
     out = np.array(value)
-    if out.shape != like.shape or out.dtype.kind not in "fiu":
+    if out.dtype.kind == "V" and out.dtype.names is None and out.dtype.itemsize in (1, 2):
+        out = out.astype(np.float64)  # bfloat16 and shorter of JAX
+    if out.shape != like.shape or (out.size and out.dtype.kind not in "fiu"):
         raise ValueError(f"{name} must be numbers of shape {like.shape}, got {_looks(out)}")
     return out.astype(np.float64)
 
