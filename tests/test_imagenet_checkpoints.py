@@ -28,6 +28,8 @@ from benchmarks.networks.published.edm import (
 from benchmarks.networks.published.edm2 import Edm2
 from benchmarks.networks.published.layouts import network_of
 
+NAMES = {"Edm": "EDMPrecond", "Edm2": "Precond"}  # of the classes in the official files
+
 
 class EasyDict(dict):
     """A stand-in for `dnnlib.util.EasyDict`, under whose name it is pickled."""
@@ -81,7 +83,7 @@ def wrapped(network: Any) -> Any:
         plain = torch.nn.ModuleDict()
         plain.__dict__["_modules"] = state["_modules"]
         return plain
-    return Persistent(type(network).__name__, state)
+    return Persistent(NAMES.get(type(network).__name__, type(network).__name__), state)
 
 
 def tiny() -> Edm2:
@@ -113,6 +115,33 @@ def test_official_pickles_load_bit_equal(tmp_path: Path, protocol: int) -> None:
     for name, value in state.items():
         assert loaded[name].dtype == torch.float16
         assert torch.equal(loaded[name], value)
+
+
+@pytest.mark.usefixtures("official")
+@pytest.mark.parametrize("name", ["VPPrecond", "VEPrecond", "iDDPMPrecond"])
+def test_other_preconditioning_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The tensors of such files have the same names and shapes."""
+    layout = Layout("ddpmpp", 8, 0, 32, (2, 2), 1, (4,))
+    monkeypatch.setitem(NAMES, "Edm", name)
+    write_official(tmp_path / "net.pkl", Edm(layout).half())
+    with pytest.raises(ValueError, match=f"got one that is a {name}, whose preconditioning is not"):
+        load_network(tmp_path / "net.pkl")
+
+
+@pytest.mark.usefixtures("official")
+@pytest.mark.parametrize("spread", [1.0, "0.5", None])
+def test_another_spread_of_the_data_is_refused(tmp_path: Path, spread: object) -> None:
+    network = Edm(Layout("ddpmpp", 8, 0, 32, (2, 2), 1, (4,))).half()
+    record = wrapped(network)
+    record.meta["state"]["sigma_data"] = spread
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(EasyDict(ema=record), protocol=4))
+    with pytest.raises(ValueError, match=f"got one that has sigma_data {spread!r}, not 0.5"):
+        load_network(tmp_path / "net.pkl")
+    record.meta["state"]["sigma_data"] = 0.5
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(EasyDict(ema=record), protocol=4))
+    assert isinstance(load_network(tmp_path / "net.pkl"), Edm)
 
 
 @pytest.mark.usefixtures("official")

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.networks.published.edm import Edm
-from benchmarks.networks.published.edm2 import Edm2
+from benchmarks.networks.published.edm2 import SIGMA_DATA, Edm2
 from benchmarks.networks.published.layouts import network_of
 from benchmarks.networks.published.pickles import Record, RefusedError, read_pickle
 
 CHUNK = 1 << 22
+# Classes of EDM's and EDM2's networks with EDM's preconditioning, as their files record them.
+PRECONDITIONED = ("EDMPrecond", "Precond")
 MOST_MODULES, DEEPEST = 10_000, 50
 BROKEN: tuple[type[Exception], ...] = (
     *(ValueError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError),
@@ -56,7 +58,7 @@ def read_tensors(path: str | Path, sha256: str | None = None) -> dict[str, Tenso
                 return _state_dict(path, file)
             if len(start) == 16 and start[8:9] == b"{":
                 return _safetensors(path)
-            return module_tensors(_ema(read_pickle(file)))
+            return module_tensors(_preconditioned(_ema(read_pickle(file))))
     except OSError as error:
         raise ValueError(f"{path}: the file must be readable, got {error.strerror}") from None
     except RefusedError as error:
@@ -121,6 +123,22 @@ def _ema(content: Any) -> Record:
     if not isinstance(found, Record):
         raise ValueError("has no module under 'ema'")
     return found
+
+
+def _preconditioned(record: Record) -> Record:
+    """The record, whose class must have EDM's preconditioning with the usual sigma_data.
+
+    Tensors of the networks with other preconditioning have the same names and shapes.
+    """
+    if record.class_name not in PRECONDITIONED:
+        known = " or ".join(PRECONDITIONED)
+        raise ValueError(
+            f"is a {record.class_name:.40}, whose preconditioning is not that of {known}"
+        )
+    found = record.state.get("sigma_data", SIGMA_DATA)
+    if not isinstance(found, int | float) or float(found) != SIGMA_DATA:
+        raise ValueError(f"has sigma_data {found!r:.20}, not {SIGMA_DATA}")
+    return record
 
 
 def _safetensors(path: str | Path) -> dict[str, Tensor]:
