@@ -744,6 +744,7 @@ def test_options_of_a_log_reach_the_reader(tmp_path: Path) -> None:
     lines = run(*args, "--for", "lines")
     assert lines.exit_code == 0, lines.output
     assert "left out 6 rows: 1 blank, 5 too early" in lines.stderr
+    assert "left out 6 rows" in run(*args).stderr  # as JSON, too
     found = printed(*args)
     assert found["source"]["left_out"] == {"blank": 1, "too early": 5}
     betas = coordinate_of("ddpm", "scaled-linear")
@@ -834,4 +835,6 @@ def test_lint_says_what_is_wrong_with_a_list(tmp_path: Path) -> None:
     good = run("lint", "14.6, 3.2, 0.03, 0", "--for", "diffusers-euler", "--model", "scaled-linear")
     assert (good.exit_code, good.stdout) == (0, "no mistakes found\n")
     assert run("lint", "1, 0", "--for", "diffusers-ddim").exit_code == 2
+    piped = ["lint", "-", "--for", "diffusers-euler"]
+    assert CliRunner().invoke(main, piped, input="14.6\n3.2\n0\n").stdout == "no mistakes found\n"
     assert run("lint", str(tmp_path / "none.txt"), "--for", "edm").exit_code == 2

@@ -313,3 +313,23 @@ def test_a_file_of_more_numbers_than_any_published_network_is_refused() -> None:
     huge = torch.zeros(1).expand(5_000_000_000)
     with pytest.raises(ValueError, match="must have at most 4000000000 numbers, got 5000000000"):
         network_of({"unet.out_gain": huge})
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("noise", "tensors must be those of DDPM.. or ADM, got those of NCSN"),
+        ("aux", "tensors must be those of DDPM.. or ADM, got those of NCSN"),
+        ("augment", "tensors must be those of training with augmentation, got augment=0"),
+    ],
+)
+def test_kinds_of_edm_networks_that_are_not_supported_are_named(change: str, rule: str) -> None:
+    tensors = dict(Edm(Layout("ddpmpp", 8, 0, 32, (2, 2), 1, (4,))).state_dict())
+    if change == "noise":
+        tensors["model.map_noise.freqs"] = torch.ones(16)
+    elif change == "aux":
+        tensors["model.enc.4x4_aux_residual.weight"] = torch.ones(3, 3, 1, 1)
+    else:
+        del tensors["model.map_augment.weight"]
+    with pytest.raises(ValueError, match=rule):
+        network_of(tensors)

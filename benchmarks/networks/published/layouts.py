@@ -10,6 +10,7 @@ from benchmarks.networks.published.edm import Edm, Layout
 from benchmarks.networks.published.edm2 import Edm2
 
 BLOCK = re.compile(r"(?:unet|model)\.enc\.(\d+)x\1_block(\d+)\.")
+AUGMENT = "model.map_augment.weight"
 MOST_PARAMETERS = 4_000_000_000  # the largest published network has 1.5e9
 
 
@@ -63,8 +64,15 @@ def _edm2(tensors: Mapping[str, Tensor]) -> Edm2:
 
 
 def _edm(tensors: Mapping[str, Tensor]) -> Edm:
+    adm = "model.out_conv.weight" in tensors
+    if "model.map_noise.freqs" in tensors or any(
+        ".enc." in name and "_aux_" in name for name in tensors
+    ):
+        raise ValueError("tensors must be those of DDPM++ or ADM, got those of NCSN++")
+    if not adm and "model.map_layer0.weight" in tensors and AUGMENT not in tensors:
+        raise ValueError("tensors must be those of training with augmentation, got augment=0")
     sides, blocks = _levels(tensors)
-    adm, label = "model.out_conv.weight" in tensors, "model.map_label.weight"
+    label = "model.map_label.weight"
     width = _shape(tensors, "model.map_layer0.weight", 2)[1]
     widths = [
         _shape(tensors, f"model.enc.{n}x{n}_block{blocks - 1}.conv1.weight", 4)[0] for n in sides
