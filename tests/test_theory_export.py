@@ -50,10 +50,16 @@ def test_schedulers_of_time_steps_reach_the_levels_that_we_say(
     tmp_path: Path, target: str, name: str, order: int, betas: str
 ) -> None:
     diffusers = pytest.importorskip("diffusers")
-    scheduler = getattr(diffusers, name)(beta_schedule=betas)
+    kind = getattr(diffusers, name)
+    own = kind(beta_schedule=betas, use_karras_sigmas=True)
     config = tmp_path / "scheduler_config.json"
-    config.write_text(json.dumps(dict(scheduler.config)))
+    config.write_text(json.dumps(dict(own.config)))
     found = export(LEVELS, target, model=str(config))
+    call = re.search(rf"{name}\.from_config\(.*?\)", found.call)
+    assert call is not None
+    scheduler = eval(  # the call that we print
+        call.group().replace("pipe.scheduler.config", "config"), {name: kind, "config": own.config}
+    )
     scheduler.set_timesteps(timesteps=list(found.values))
     theirs = scheduler.sigmas.numpy()
     if order == 2:

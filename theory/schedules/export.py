@@ -221,9 +221,9 @@ def _timesteps(target: str, given: _Given, scheduler: str, double: bool) -> Expo
     values = tuple(times.tolist())
     sigmas = np.append(reached, 0.0)
     calls = 2 * times.size - 1 if double else times.size
-    config = (
-        "pipe.scheduler.config" if double else 'pipe.scheduler.config, final_sigmas_type="zero"'
-    )
+    config = "pipe.scheduler.config, use_karras_sigmas=False"
+    if not double:
+        config += ', algorithm_type="dpmsolver++", final_sigmas_type="zero"'
     return Export(
         target,
         values,
