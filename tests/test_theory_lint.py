@@ -110,6 +110,16 @@ def test_only_odd_numbers_of_calls_are_possible_with_a_step_to_zero() -> None:
         lint(EDM, "edm", solver="huen")
 
 
+@pytest.mark.parametrize("name", GOOD)
+def test_flow_times_of_comfyui_are_good_where_a_shift_says_so(name: str) -> None:
+    made = export(GOOD[name], "comfyui", shift=3.0)
+    assert lint(made.values, "comfyui", shift=3.0, nfe=made.calls) == []
+    calls = 2 * made.calls - 1  # of Heun, with one in the step to 0
+    assert lint(made.values, "comfyui", shift=3.0, nfe=calls, solver="heun") == []
+    (found,) = lint([*made.values, 0.0], "comfyui", shift=3.0)
+    assert found.kind == "zero"
+
+
 def test_linear_vp_times_need_no_betas() -> None:
     made = export(GOOD["edm 20"], "noise-schedule-vp", model="vp")
     assert lint(made.values, "noise-schedule-vp", model="vp") == []

@@ -152,6 +152,20 @@ def test_words_for_columns(words: list[str], rule: str) -> None:
         column_words(words)
 
 
+def test_columns_that_are_not_needed_need_not_be_clear(tmp_path: Path) -> None:
+    """Two splits, two weights and two times beside a column that states the level."""
+    head = "sigma,loss,stage,phase,weight,loss_weight,time,timestep"
+    rows = [f"{row},train,train,1,1,7,8" for row in ROWS]
+    rows += ["1,9,train,val,1,1,7,8", "1,9,test,train,1,1,7,8"]
+    path = written(tmp_path, "\n".join([head, *rows]))
+    check(path)
+    found = read_losses(path, EPS)
+    assert dict(found.left_out) == {"of other data": 2}
+    assert len(found.notes) == 2
+    with pytest.raises(ValueError, match="no doubt about sigma, got time, timestep; name one as"):
+        read_losses(written(tmp_path, "time,timestep,loss\n1,2,3\n"), Logged("eps", "ddpm"))
+
+
 def test_two_columns_that_fit_are_refused() -> None:
     assert find_column(["a/loss", "x"], "loss", ("loss",)) == "a/loss"
     assert find_column(["x"], "loss", ("loss",)) is None

@@ -3,6 +3,7 @@
 All have the interface of `theory.noise.processes.Coordinate`; import them from that module.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,16 +23,16 @@ from theory.checks import (
 )
 
 
-class Index:
+class Index(ABC):
     """Index 0..m - 1 of a table of noise levels.
 
     sigma is exact at whole indices; between them log sigma is linear in the index.
     """
 
     @property
+    @abstractmethod
     def levels(self) -> Array:
         """Sigma at every whole index, shape (m,), rising; the last may be infinite."""
-        raise NotImplementedError
 
     def _segment(self, time: ArrayLike) -> tuple[Array, Array, Array]:
         """Sigma at the left knot, log of the ratio to the right knot, fraction between."""

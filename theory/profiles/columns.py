@@ -65,26 +65,36 @@ def find_column(names: Sequence[str], role: str, known: Sequence[str]) -> str | 
     Raises:
         ValueError: Several columns fit.
     """
+    fits = fitting_columns(names, known)
+    if len(fits) > 1:
+        raise ValueError(
+            f"columns must leave no doubt about {role}, got {', '.join(fits)[:120]}; name one "
+            f"as {role}=NAME"
+        )
+    return fits[0] if fits else None
+
+
+def fitting_columns(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """All columns with a known name, as `find_column` ranks them."""
     own = [name for name in names if name and not name.lower().endswith(BOUNDS)]
     for part in (_plain, _last):
         fits = [name for name in own if part(name) in known]
-        training = [name for name in fits if not _is_other_data(name)]
-        fits = training or fits
-        if len(fits) == 1:
-            return fits[0]
         if fits:
-            raise ValueError(
-                f"columns must leave no doubt about {role}, got {', '.join(fits)[:120]}; name one "
-                f"as {role}=NAME"
-            )
-    return None
+            return [name for name in fits if not _is_other_data(name)] or fits
+    return []
 
 
 def noise_columns(names: Sequence[str]) -> dict[str, str]:
-    """The columns of noise levels or times, by meaning; "times" is that of a column of TIMED."""
+    """The columns of noise levels or times, by meaning; "times" is that of a column of TIMED.
+
+    Several columns of times leave no doubt where another column states the level.
+    """
     found = {meaning: find_column(names, "sigma", known) for meaning, known in PLAIN.items()}
-    found["times"] = find_column(names, "sigma", TIMED)
-    return {meaning: name for meaning, name in found.items() if name is not None}
+    plain = {meaning: name for meaning, name in found.items() if name is not None}
+    if plain and len(fitting_columns(names, TIMED)) > 1:
+        return plain
+    times = find_column(names, "sigma", TIMED)
+    return plain if times is None else plain | {"times": times}
 
 
 def knows(names: Sequence[str], given: Mapping[str, str]) -> bool:

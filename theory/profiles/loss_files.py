@@ -23,6 +23,7 @@ from theory.profiles.columns import (
     STEP,
     WEIGHT,
     find_column,
+    fitting_columns,
     given_column,
     knows,
     noise_columns,
@@ -184,7 +185,13 @@ class _Reader:
         if samples is None:
             samples = np.ones_like(sigma)
         good = (samples >= 1) & (samples <= 1e15) & (samples == np.floor(samples))
-        require(good, "samples", samples, "be whole and at least 1", lines=lines)
+        require(
+            good,
+            self.used.get("samples", "samples"),
+            samples,
+            "be whole and at least 1",
+            lines=lines,
+        )
         reasons, counts = np.unique(self.why[~keep], return_counts=True)
         left_out = dict(zip(reasons.tolist(), counts.tolist(), strict=True))
         return LossRows(sigma, values, samples, self.used, left_out, self._notes(kind))
@@ -239,8 +246,7 @@ class _Reader:
 
     def _leave_other_data(self) -> None:
         """Leave out rows that a column says are of validation or test data."""
-        name = find_column(self.table.names, "split", SPLIT)
-        if name is not None:
+        for name in fitting_columns(self.table.names, SPLIT):
             at = self.table.names.index(name)
             other = [row[at].strip().lower() in OTHER_DATA for row in self.table.cells]
             self._leave(np.where(other, "of other data", ""))
@@ -251,8 +257,7 @@ class _Reader:
         if kind == "ddpm" and self.logged.betas is None:
             out.append("times are indices of DDPM's linear betas, 0.0001 to 0.02: betas says which")
         if "weight" not in self.given and self.logged.weight is None:
-            name = find_column(self.table.names, "weight", WEIGHT)
-            if name is not None:
+            for name in fitting_columns(self.table.names, WEIGHT):
                 out.append(
                     f"column {name} was not used: if losses were multiplied by it, say "
                     f"weight={name}"

@@ -102,7 +102,7 @@ def lint(
         why, instead = REFUSED[target]
         raise ValueError(f"target {target} must take a list, but it {why}; {instead} does")
     one_of("target", target, TARGETS)
-    scale = 1.0 if shift is None else positive("shift", shift)
+    scale = None if shift is None else positive("shift", shift)
     size = None if nfe is None else whole("nfe", nfe, 1)
     linear_vp = target == "noise-schedule-vp" and model == "vp"
     at = None if model is None or linear_vp else index_of(model)
@@ -156,7 +156,7 @@ class _Lint:
         values: The list.
         target: The program.
         model: Times of the model, or None.
-        shift: Shift of the flow scheduler.
+        shift: Shift of the flow scheduler, or None.
         solver: Name of the sampler, or None.
         nfe: Number of calls that the list is meant for, or None.
     """
@@ -166,13 +166,15 @@ class _Lint:
         values: Array,
         target: str,
         model: Index | None,
-        shift: float,
+        shift: float | None,
         solver: str | None,
         nfe: int | None,
     ) -> None:
-        self.values, self.target, self.model, self.shift = values, target, model, shift
+        self.values, self.target, self.model = values, target, model
         self.solver, self.nfe = solver, nfe
-        self.unit = UNITS.get(target, SIGMAS)
+        self.unit, self.shift = UNITS.get(target, SIGMAS), shift or 1.0
+        if target == "comfyui" and shift is not None:  # flow times, which it does not shift again
+            self.unit, self.shift = FLOW, 1.0
         self.found: list[Finding] = []
 
     def findings(self) -> list[Finding]:
@@ -358,7 +360,8 @@ class _Lint:
         if self.nfe is None:
             return
         v = self.values
-        ends_at_zero = bool(v[-1] == 0.0) and self.unit == SIGMAS
+        ends_at_zero = bool(v[-1] == 0.0) and ZERO.get(self.target) is not False
+        ends_at_zero = ends_at_zero and self.unit in (SIGMAS, FLOW)
         adds_zero = self.target in ("diffusers-dpm", "diffusers-heun", "diffusers-flow",
                                     "diffusers-edm")  # fmt: skip
         steps = v.size if adds_zero else v.size - 1

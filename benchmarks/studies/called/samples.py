@@ -34,7 +34,7 @@ DATA = "data"  # in place of a sampler
 
 @cache
 def data_sets() -> dict[str, Mixture]:
-    """The two mixtures by name. Variances sum to about that of one coordinate of unit size each."""
+    """The two mixtures by name."""
     rng = np.random.default_rng(SEED)
     out = {}
     for name, scales in (
